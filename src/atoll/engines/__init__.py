@@ -1,0 +1,1 @@
+"""Configuration, command line and readiness of PostgreSQL, NATS and Envoy, as plain values."""

@@ -1,0 +1,206 @@
+"""What the gateway does with every request: what it refuses, adds, hides and writes down."""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from atoll.engines.xds import TYPE, named, seconds
+
+BODY_LIMIT = "atoll.body"
+COLLECTOR = "collector"
+_PARENT = "atoll.parent"
+_TRACE = "x-trace-id"
+
+# What Envoy answers by itself, as problem documents (RFC 9457). Its own reasons (%RESPONSE_CODE_DETAILS%) tell
+# internals, so they are in the access log only.
+_PROBLEMS = {
+    400: ("Bad Request", "The request is not valid HTTP."),
+    403: ("Forbidden", "This is not allowed."),
+    404: ("Not Found", "Nothing is served at this path."),
+    405: ("Method Not Allowed", "This path does not allow the method; the Allow header names those it does."),
+    408: ("Request Timeout", "The request did not arrive in time."),
+    413: ("Content Too Large", "The body is larger than the gateway accepts."),
+    426: ("Upgrade Required", "The request needs a newer protocol."),
+    429: ("Too Many Requests", "Too many requests; try again later."),
+    431: ("Request Header Fields Too Large", "The headers are larger than the gateway accepts."),
+    500: ("Internal Server Error", "The gateway failed."),
+    501: ("Not Implemented", "The gateway does not know this."),
+    502: ("Bad Gateway", "The service gave no valid answer."),
+    503: ("Service Unavailable", "The service can't be reached now; try again."),
+    504: ("Gateway Timeout", "The service did not answer before the deadline; the request may have had its effect."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the gateway refuses. Sizes in bytes, durations in seconds.
+
+    body: of a request, 413 above it. headers: of a request together, 431 above it.
+    connections: clients at once; more are closed. requests: to one cluster at once, 503 above it.
+    idle: an answer or stream that is silent for so long is ended.
+    """
+
+    body: int = 16 * 2**20
+    headers: int = 32 * 2**10
+    header_count: int = 100
+    header_time: float = 10.0
+    connections: int = 10_000
+    requests: int = 4_096
+    idle: float = 30.0
+
+
+def connection_manager(limits: Limits, access_log: PurePath) -> dict[str, object]:
+    return {
+        "stat_prefix": "gateway",
+        "codec_type": "AUTO",
+        "http_filters": _filters(limits),
+        "access_log": [_access_log(access_log)],
+        "local_reply_config": _local_replies(),
+        "tracing": _tracing(),
+        # The client's address is what the connection says, and no client is one of us. By default those on loopback
+        # and private networks are: their x-envoy-* and x-request-id would be obeyed. (An empty list is the default.)
+        "use_remote_address": True,
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "server_header_transformation": "PASS_THROUGH",
+        "always_set_request_id_in_response": True,
+        "request_id_extension": {
+            "typed_config": {
+                "@type": TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+                # Otherwise the id's version digit changes, and it is no random UUID any more.
+                "pack_trace_reason": False,
+            }
+        },
+        "max_request_headers_kb": limits.headers // 2**10,
+        "common_http_protocol_options": {
+            "max_headers_count": limits.header_count,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+            "idle_timeout": "300s",
+        },
+        "http2_protocol_options": {"max_concurrent_streams": 100},
+        "request_headers_timeout": seconds(limits.header_time),
+        "stream_idle_timeout": seconds(limits.idle),
+        # A route opens it: only prefixes speak WebSocket.
+        "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],
+    }
+
+
+def _filters(limits: Limits) -> list[dict[str, object]]:
+    return [
+        named(
+            "atoll.parent",
+            "envoy.extensions.filters.http.set_filter_state.v3.Config",
+            # Before the router replaces `traceparent` by its own, so that the access log has both.
+            on_request_headers=[
+                {
+                    "object_key": _PARENT,
+                    "factory_key": "envoy.string",
+                    "format_string": {
+                        "text_format_source": {"inline_string": "%REQ(TRACEPARENT)%"},
+                        "omit_empty_values": True,
+                    },
+                    "skip_if_empty": True,
+                }
+            ],
+        ),
+        named(
+            "atoll.headers",
+            "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            mutations={
+                "request_mutations": [
+                    # Local replies know %TRACE_ID% only by this way.
+                    _overwrite(_TRACE, "%TRACE_ID%"),
+                    # Not a list to which the client may have written the first half.
+                    _overwrite("x-forwarded-for", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+                ]
+            },
+        ),
+        named(
+            BODY_LIMIT,
+            "envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
+            max_request_bytes=limits.body,
+        ),
+        named(
+            "envoy.filters.http.router",
+            "envoy.extensions.filters.http.router.v3.Router",
+        ),
+    ]
+
+
+def _overwrite(header: str, value: str) -> dict[str, object]:
+    return {"append": {"header": {"key": header, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+
+
+def _access_log(path: PurePath) -> dict[str, object]:
+    return named(
+        "envoy.access_loggers.file",
+        "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+        path=str(path),
+        log_format={
+            "json_format": {
+                "start_unix_nano": "%START_TIME(%s%9f)%",
+                "duration_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+                "trace_id": "%TRACE_ID%",
+                "span_id": "%SPAN_ID%",
+                "parent": f"%FILTER_STATE({_PARENT}:PLAIN)%",
+                "request_id": "%REQ(X-REQUEST-ID)%",
+                "method": "%REQ(:METHOD)%",
+                "path": "%PATH(NQ)%",
+                "route": "%ROUTE_NAME%",
+                "cluster": "%UPSTREAM_CLUSTER%",
+                "upstream": "%UPSTREAM_HOST%",
+                "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                "status": "%RESPONSE_CODE%",
+                "flags": "%RESPONSE_FLAGS%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "bytes_received": "%BYTES_RECEIVED%",
+                "bytes_sent": "%BYTES_SENT%",
+                "protocol": "%PROTOCOL%",
+                "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+            }
+        },
+    )
+
+
+def _local_replies() -> dict[str, object]:
+    return {"mappers": [_local_reply(status, *texts) for status, texts in _PROBLEMS.items()]}
+
+
+def _local_reply(status: int, title: str, detail: str) -> dict[str, object]:
+    return {
+        "filter": {
+            "status_code_filter": {
+                "comparison": {"op": "EQ", "value": {"default_value": status, "runtime_key": f"atoll.status.{status}"}}
+            }
+        },
+        **(
+            {"headers_to_add": [{"header": {"key": "retry-after", "value": "1"}, "append_action": "ADD_IF_ABSENT"}]}
+            if status in {429, 503}
+            else {}
+        ),
+        "body_format_override": {
+            "content_type": "application/problem+json",
+            "json_format": {
+                "type": "about:blank",
+                "title": title,
+                "status": "%RESPONSE_CODE%",
+                "detail": detail,
+                "instance": "%PATH(NQ)%",
+                "trace_id": f"%REQ({_TRACE})%",
+            },
+        },
+    }
+
+
+def _tracing() -> dict[str, object]:
+    """Makes and continues `traceparent`."""
+    return {
+        "random_sampling": {"value": 100},
+        "provider": named(
+            "envoy.tracers.opentelemetry",
+            "envoy.config.trace.v3.OpenTelemetryConfig",
+            service_name="gateway",
+            http_service={"http_uri": {"uri": f"http://{COLLECTOR}/v1/traces", "cluster": COLLECTOR, "timeout": "1s"}},
+        ),
+    }

@@ -1,0 +1,268 @@
+"""The gateway as Envoy's configuration: a fixed bootstrap, and routes, clusters and endpoints that change by file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from atoll.engines.edge import COLLECTOR, Limits, connection_manager
+from atoll.engines.engine import Command, Engine, File, HttpGet
+from atoll.engines.routing import Route, route_table
+from atoll.engines.xds import TYPE, address, named, resources, seconds, text, watched
+
+NAME = "envoy"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One replica. health_port: where its health is asked for; 0 is the service port itself."""
+
+    host: str
+    port: int
+    health_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The replicas of one service.
+
+    health_path: what a healthy replica answers with 200; "" asks for nothing, as for a process without health.
+    connect_timeout: seconds.
+    """
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    health_path: str = "/health/ready"
+    connect_timeout: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where the gateway listens, and what stands behind it.
+
+    collector: "host:port" that takes OTLP over HTTP; "" keeps spans in the access log alone.
+    """
+
+    port: int
+    routes: tuple[Route, ...]
+    clusters: tuple[Cluster, ...]
+    host: str = "127.0.0.1"
+    collector: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where Envoy's files are.
+
+    folder: of the configuration; routes, clusters and endpoints have a folder each below it, for Envoy watches folders.
+    admin: the Unix socket of the admin interface, at most 100 bytes long.
+    """
+
+    folder: PurePath
+    admin: PurePath
+    access_log: PurePath
+
+    @property
+    def bootstrap(self) -> PurePath:
+        return self.folder / "bootstrap.json"
+
+    @property
+    def routes(self) -> PurePath:
+        return self.folder / "routes" / "routes.json"
+
+    @property
+    def clusters(self) -> PurePath:
+        return self.folder / "clusters" / "clusters.json"
+
+    def endpoints(self, cluster: str) -> PurePath:
+        return self.folder / "endpoints" / f"{cluster}.json"
+
+
+def engine(program: PurePath, gateway: Gateway, places: Places) -> Engine:
+    """Envoy in front of the services: start it once, then write `changing` anew whenever anything changes."""
+    command = Command(
+        arguments=(
+            str(program),
+            *("-c", str(places.bootstrap)),
+            *("--concurrency", "1", "--disable-hot-restart", "--reject-unknown-dynamic-fields"),
+            # A collector that is not there is no news.
+            *("-l", "warning", "--component-log-level", "tracing:off", "--file-flush-interval-msec", "100"),
+        ),
+        directory=places.folder,
+        end_signal="SIGKILL",
+        grace=5.0,
+    )
+    ready = HttpGet("/ready", socket=places.admin)
+    return Engine(NAME, (*changing(gateway, places), bootstrap(gateway, places)), command, ready)
+
+
+def bootstrap(gateway: Gateway, places: Places) -> File:
+    """What Envoy reads once, at its start; a change needs a restart."""
+    config = _bootstrap(gateway, places)
+    config["static_resources"] = {
+        "listeners": [_listener(gateway, places, {"rds": _rds(places)})],
+        "clusters": [_collector(gateway)],
+    }
+    config["dynamic_resources"] = {"cds_config": watched(places.clusters)}
+    return File(places.bootstrap, text(config))
+
+
+def changing(gateway: Gateway, places: Places) -> tuple[File, ...]:
+    """What Envoy follows while it runs, without dropping a connection: replace these by renaming, never in place.
+
+    In the order to write them: endpoints before the clusters that need them, clusters before the routes to them.
+    """
+    return (
+        *(resources(places.endpoints(each.name), [_assignment(each)]) for each in _sorted(gateway.clusters)),
+        resources(places.clusters, [_cluster(each, gateway, places) for each in _sorted(gateway.clusters)]),
+        resources(places.routes, [route_table(gateway.routes)]),
+    )
+
+
+def merged(gateway: Gateway, places: Places) -> str:
+    """All of it in one document, for `envoy --mode validate`, which does not follow files."""
+    config = _bootstrap(gateway, places)
+    table = {key: value for key, value in route_table(gateway.routes).items() if key != "@type"}
+    clusters = [_cluster(each, gateway, None) for each in _sorted(gateway.clusters)]
+    for cluster in clusters:
+        cluster.pop("@type")
+    config["static_resources"] = {
+        "listeners": [_listener(gateway, places, {"route_config": table})],
+        "clusters": [_collector(gateway), *clusters],
+    }
+    return text(config)
+
+
+def _bootstrap(gateway: Gateway, places: Places) -> dict[str, object]:
+    return {
+        "node": {"id": "gateway", "cluster": "gateway"},
+        "admin": {"address": {"pipe": {"path": str(places.admin), "mode": 0o600}}},
+        "application_log_config": {
+            "log_format": {"json_format": {"time": "%Y-%m-%dT%H:%M:%S.%e%z", "level": "%l", "message": "%j"}}
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                named(
+                    "envoy.resource_monitors.global_downstream_max_connections",
+                    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                    max_active_downstream_connections=gateway.limits.connections,
+                )
+            ]
+        },
+    }
+
+
+def _listener(gateway: Gateway, places: Places, routes: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "name": "gateway",
+        "address": address(gateway.host, gateway.port),
+        # Or a second Envoy would silently share the port.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": 2**20,
+        "filter_chains": [
+            {
+                "filters": [
+                    named(
+                        "envoy.filters.network.http_connection_manager",
+                        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                        **connection_manager(gateway.limits, places.access_log),
+                        **routes,
+                    )
+                ]
+            }
+        ],
+    }
+
+
+def _collector(gateway: Gateway) -> dict[str, object]:
+    """The tracer must have one: without an address it has no endpoint, and the spans end there."""
+    host, _, port = gateway.collector.rpartition(":")
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address(host, int(port))}}]}] if host else []
+    return {
+        "name": COLLECTOR,
+        "type": "STRICT_DNS" if host else "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": COLLECTOR, "endpoints": endpoints},
+    }
+
+
+def _cluster(cluster: Cluster, gateway: Gateway, places: Places | None) -> dict[str, object]:
+    source: dict[str, object] = (
+        {"type": "STATIC", "load_assignment": _assignment(cluster, typed=False)}
+        if places is None
+        else {"type": "EDS", "eds_cluster_config": {"eds_config": watched(places.endpoints(cluster.name))}}
+    )
+    return {
+        "@type": TYPE + "envoy.config.cluster.v3.Cluster",
+        "name": cluster.name,
+        **source,
+        "connect_timeout": seconds(cluster.connect_timeout),
+        # Two random choices, the less busy one.
+        "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": gateway.limits.requests,
+                    "max_pending_requests": gateway.limits.requests,
+                    "max_requests": gateway.limits.requests,
+                    "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
+                }
+            ]
+        },
+        # Only a replica that refuses connections is left out; what it answers is its own affair.
+        "outlier_detection": {
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 3,
+            "enforcing_local_origin_success_rate": 0,
+            "enforcing_success_rate": 0,
+            "enforcing_consecutive_5xx": 0,
+            "enforcing_consecutive_gateway_failure": 0,
+            "interval": "1s",
+            "base_ejection_time": "1s",
+            "max_ejection_time": "10s",
+            "max_ejection_percent": 67,
+        },
+        **({"health_checks": [_health_check(cluster)]} if cluster.health_path else {}),
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {}},
+                # Less than the 5 s after which uvicorn and Node.js close an idle connection: a request that meets
+                # the closing must fail, for it may have been read.
+                "common_http_protocol_options": {"idle_timeout": "4s"},
+            }
+        },
+    }
+
+
+def _health_check(cluster: Cluster) -> dict[str, object]:
+    return {
+        "http_health_check": {"path": cluster.health_path},
+        "timeout": "1s",
+        "interval": "1s",
+        # Also before the first request: by default a cluster without traffic is looked at once a minute.
+        "no_traffic_interval": "1s",
+        "unhealthy_interval": "0.5s",
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+    }
+
+
+def _assignment(cluster: Cluster, *, typed: bool = True) -> dict[str, object]:
+    endpoints: list[object] = []
+    for each in sorted(cluster.endpoints, key=lambda endpoint: (endpoint.host, endpoint.port)):
+        health = {"health_check_config": {"port_value": each.health_port}} if each.health_port else {}
+        endpoints.append({"endpoint": {"address": address(each.host, each.port), **health}})
+    return {
+        **({"@type": TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"} if typed else {}),
+        "cluster_name": cluster.name,
+        "endpoints": [{"lb_endpoints": endpoints}],
+    }
+
+
+def _rds(places: Places) -> dict[str, object]:
+    return {"route_config_name": "gateway", "config_source": watched(places.routes)}
+
+
+def _sorted(clusters: Iterable[Cluster]) -> list[Cluster]:
+    return sorted(clusters, key=lambda each: each.name)
