@@ -1,0 +1,62 @@
+"""Write, run, observe and deploy systems of services."""
+
+from atoll.errors import (
+    AtollError,
+    BadAnswer,
+    CallFailed,
+    CircuitOpen,
+    ConnectionLost,
+    ConstraintViolated,
+    DatabaseError,
+    DeadlineExceeded,
+    EventError,
+    QueryFailed,
+    Refused,
+    ServerFailed,
+    Unreachable,
+)
+from atoll.model.contract import Fault, Response, delete, get, patch, post, put
+from atoll.model.resources import Caller, Database, Limits, Postgres, Publisher, Replicas, Secret, Topic, Transaction
+from atoll.model.service import consumes, every, publishes
+from atoll.model.system import Asgi, External, Gateway, Process, Service, System
+
+__all__ = [
+    "Asgi",
+    "AtollError",
+    "BadAnswer",
+    "CallFailed",
+    "Caller",
+    "CircuitOpen",
+    "ConnectionLost",
+    "ConstraintViolated",
+    "Database",
+    "DatabaseError",
+    "DeadlineExceeded",
+    "EventError",
+    "External",
+    "Fault",
+    "Gateway",
+    "Limits",
+    "Postgres",
+    "Process",
+    "Publisher",
+    "QueryFailed",
+    "Refused",
+    "Replicas",
+    "Response",
+    "Secret",
+    "ServerFailed",
+    "Service",
+    "System",
+    "Topic",
+    "Transaction",
+    "Unreachable",
+    "consumes",
+    "delete",
+    "every",
+    "get",
+    "patch",
+    "post",
+    "publishes",
+    "put",
+]

@@ -1,0 +1,389 @@
+"""Every error a user can meet: number, sentence, remedy."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, said completely.
+
+    code: "ATL" with four digits; it never changes meaning, the wording may.
+    place: "file.py:12", or "" where no file is to blame.
+    has: what exists instead, most useful first.
+    detail: several lines shown as they are, such as a traceback of the user's own code.
+    """
+
+    code: str
+    sentence: str
+    place: str = ""
+    has: tuple[str, ...] = ()
+    do: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        rows = [("at", self.place), ("has", ", ".join(self.has)), ("do", self.do)]
+        lines = [f"{self.code}  {self.sentence}", *(f"         {label:<4} {text}" for label, text in rows if text)]
+        lines += ["         " + line if line else "" for line in self.detail.splitlines()]
+        return "\n".join(lines)
+
+
+class AtollError(Exception):
+    """Something went wrong that a user can mend; `problems` says what, where, and what to do."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[type["AtollError"], tuple[object, ...]]:
+        return (type(self), self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the catalogue. `sentence` and `remedy` are templates filled from the same values."""
+
+    number: int
+    sentence: str
+    remedy: str
+
+    @property
+    def code(self) -> str:
+        return f"ATL{self.number:04}"
+
+    def at(self, place: str = "", *, has: Iterable[str] = (), detail: str = "", **values: object) -> Problem:
+        """The problem of this kind at a place of the source."""
+        return Problem(
+            self.code, self.sentence.format(**values), place, tuple(has), self.remedy.format(**values), detail
+        )
+
+    def error(self, place: str = "", *, has: Iterable[str] = (), detail: str = "", **values: object) -> AtollError:
+        """The same as an exception with this one problem."""
+        return AtollError(self.at(place, has=has, detail=detail, **values))
+
+
+def fail(problems: Iterable[Problem]) -> NoReturn:
+    """Raise all of them as one error."""
+    raise AtollError(*problems)
+
+
+# fmt: off  (a table: one row a line)
+# 1xxx: the command line and the project
+NO_SYSTEM = Kind(
+    1001,
+    "No system was found in {folder}.",
+    'name one: `atoll run hello.py`, or [tool.atoll] system = "package.module:name" in pyproject.toml',
+)
+IMPORT_FAILED = Kind(
+    1002,
+    "{module} could not be imported: {reason}",
+    "correct the code at the place named; the traceback is your own code's",
+)
+NO_SUCH_NAME = Kind(1003, "{module} has no {name!r}.", "correct the name after the colon")
+NOT_A_SYSTEM = Kind(
+    1004, "{target} is {what}, not a System.", "point at a System, or at a file with classes that have routes"
+)
+EXTRA_MISSING = Kind(1005, "`atoll {command}` needs {package}, which is not installed.", "pip install '{extra}'")
+BAD_ARGUMENT = Kind(1006, "{argument}: {reason}", "{do}")
+NOT_RUNNING = Kind(1007, "{system} is not running here.", "start it with `atoll run` in another terminal")
+FOLDER_EXISTS = Kind(1008, "{folder} exists and is not empty.", "choose another name, or empty the folder")
+
+# 2xxx: the model
+CLASHING_ROUTES = Kind(
+    2001, "{first} and {second} both answer {method} {path}.", "change one path, or expose only one of them"
+)
+UNKNOWN_PATH_PARAMETER = Kind(
+    2002,
+    "{operation}: the path has {{{parameter}}}, the method has no parameter of that name.",
+    "add the parameter, or correct the path",
+)
+BAD_PATH = Kind(2004, "{operation}: the path {path!r} {reason}.", "write it like /products/{{product_id}}")
+UNREADABLE_TYPE = Kind(
+    2005,
+    "{operation}: {what} has the type {type}, which can't travel as JSON: {reason}.",
+    "use a struct, dataclass, pydantic model, enum, date, decimal, UUID, union or container of those",
+)
+MISSING_ANNOTATION = Kind(2006, "{operation}: {what} has no type.", "annotate it")
+TWO_BODIES = Kind(2007, "{operation} has two body parameters: {parameters}.", "make one struct of them")
+BODY_NOT_ALLOWED = Kind(
+    2008,
+    "{operation}: {parameter} is a {type}, and {method} has no body.",
+    "use post, put or patch, or plain query parameters",
+)
+METHOD_MISSING = Kind(
+    2009,
+    "{implementation} does not implement {operation}.",
+    "write the method; the contract's own body is only a declaration",
+)
+SIGNATURE_DIFFERS = Kind(
+    2010, "{implementation}.{method} differs from {operation}: {difference}.", "give both the same parameters and types"
+)
+UNKNOWN_DEPENDENCY = Kind(
+    2011,
+    "{service}: nobody provides the constructor parameter {parameter}: {type}.",
+    "add a service with that contract to the system, or correct the type",
+)
+AMBIGUOUS_DEPENDENCY = Kind(
+    2012,
+    "{service}: the constructor parameter {parameter}: {type} could be any of {services}.",
+    'choose one: {parameter}: Annotated[{type}, "{first}"]',
+)
+DUPLICATE_NAME = Kind(2013, "Two members of {system} are called {name!r}.", "rename one")
+BAD_NAME = Kind(
+    2014,
+    "{name!r} can't name a {what}: {reason}.",
+    "use lower-case letters, digits and hyphens, at most 40, first a letter",
+)
+NOT_EXPOSABLE = Kind(
+    2015,
+    "The gateway exposes {name!r}, which serves no route.",
+    "add it to the system's services with a contract or a path, or take it out of expose",
+)
+TOPIC_WITHOUT_PUBLISHER = Kind(
+    2104,
+    "{service} consumes the topic {topic!r}, which no service publishes.",
+    "correct the name, or declare @publishes(...) on the service that sends it",
+)
+TOPIC_WITH_TWO_PUBLISHERS = Kind(
+    2105, "The topic {topic!r} is published by {services}.", "let one service publish it, or make two topics"
+)
+TOPIC_DIFFERS = Kind(
+    2106,
+    "The topic {topic!r} is declared twice with different types: {first} and {second}.",
+    "declare it once, beside the contract of its publisher, and import it",
+)
+BAD_TOPIC_KEY = Kind(
+    2107, "The topic {topic!r} has the key {key!r}, which {type} has no field for.", "name a field of the event"
+)
+BAD_HANDLER = Kind(
+    2108,
+    "{service}.{method} can't handle {topic!r}: {reason}.",
+    "write async def {method}(self, event: {type}, tx: Transaction), or consumes(..., idempotent=True) and no transaction",
+)
+CONSUMER_WITHOUT_DATABASE = Kind(
+    2109,
+    "{service}.{method} consumes {topic!r} in a transaction, but {service} has no database.",
+    "give the service database=Postgres(...), or declare consumes(..., idempotent=True)",
+)
+DATABASE_MISSING = Kind(
+    2201,
+    "{service} wants a Database, but none is declared for it.",
+    "give the service database=Postgres(migrations=...)",
+)
+IDEMPOTENCY_WITHOUT_DATABASE = Kind(
+    2202,
+    "{operation} keeps idempotency keys, but {service} has no database to keep them in.",
+    "give the service database=Postgres(...)",
+)
+SCHEDULE_WITHOUT_DATABASE = Kind(
+    2203,
+    "{service}.{method} runs every {seconds:g} s on one replica, which takes a lock in a database; {service} has none.",
+    "give the service database=Postgres(...), or every(..., each_replica=True)",
+)
+MIGRATIONS_MISSING = Kind(
+    2204, "{service}: the migrations folder {folder} {reason}.", "create it with a first file such as 0001_start.sql"
+)
+BAD_MIGRATION_NAME = Kind(
+    2205,
+    "{service}: {file} is not the name of a migration: {reason}.",
+    "number them without a gap: 0001_name.sql, 0002_name.sql",
+)
+MIGRATION_EDITED = Kind(
+    2206, "{service}: {file} was edited after it was applied.", "restore it, and put the change into a new migration"
+)
+SECRET_WITHOUT_SOURCE = Kind(
+    2207,
+    "{service}: the secret {secret!r} has no value here.",
+    "set it in environments/local.toml under [secrets], or in the variable {variable}",
+)
+BAD_SETTINGS = Kind(2208, "{service}: {reason}.", "{do}")
+PUBLISHER_WITHOUT_DATABASE = Kind(
+    2209,
+    "{service} publishes {topics}, but has neither a database for the outbox nor a Publisher.",
+    "give it database=Postgres(...), or a constructor parameter of type Publisher",
+)
+PROGRAM_MISSING = Kind(
+    2210, "{service} is left out: this machine has no {program}.", "install {program}, then run again"
+)
+NOT_AN_APPLICATION = Kind(
+    2211,
+    "{service}: {target} is {what}, neither an ASGI application nor a factory of one.",
+    "point at the application, or at a function that returns it",
+)
+BAD_CONTRACT = Kind(
+    2212,
+    "{service}: {what} is no contract: it has no routes.",
+    "give it methods with @get, @post, @put, @patch or @delete",
+)
+MISSING_CONTRACT_BODY = Kind(
+    2213, "{operation} is no async method.", "write async def, or def that returns AsyncIterator[...] for a stream"
+)
+
+# 3xxx: a service process
+NO_LAUNCH = Kind(
+    3001, "{source} is not a launch document: {reason}.", "start services with `atoll run` or the generated manifests"
+)
+PORT_TAKEN = Kind(3002, "Port {port} is taken.", "end the process that listens there, or choose another port")
+START_FAILED = Kind(3003, "{service} could not start: {reason}", "correct the code at the place named")
+DATABASE_UNREACHABLE = Kind(
+    3201, "The database of {service} can't be reached: {reason}.", "see `atoll status`: is postgres up?"
+)
+MIGRATION_FAILED = Kind(
+    3202,
+    "{service}: migration {file} failed: {reason}; the database is as it was before this file.",
+    "correct the file; it has not been recorded as applied",
+)
+QUERY_FAILED = Kind(3203, "The database refused a query: {reason}.", "correct the query")
+ROW_UNREADABLE = Kind(
+    3204, "A row can't become a {type}: {reason}.", "select columns with the names and types of its fields"
+)
+TRANSACTION_CLOSED = Kind(3205, "The transaction is over.", "use it inside its `async with` block only")
+UNDECLARED_TOPIC = Kind(
+    3301,
+    "{service} publishes {topic!r}, but does not declare it.",
+    "add @publishes(...) with this topic to the service class",
+)
+BAD_EVENT = Kind(3302, "{topic!r}: {reason}.", "publish a value of the topic's type")
+BROKER_UNREACHABLE = Kind(3303, "NATS can't be reached: {reason}.", "see `atoll status`: is nats up?")
+KEY_REUSED = Kind(3401, "This Idempotency-Key was used with a different request.", "use a new key for a new request")
+KEY_RUNNING = Kind(
+    3402, "A request with this Idempotency-Key is still running.", "wait, then ask again with the same key"
+)
+
+# 4xxx: engines and the supervisor
+ENGINE_MISSING = Kind(
+    4001,
+    "{engine} is not installed: {reason}.",
+    "pip install 'atoll[local]', or give its address in environments/local.toml",
+)
+ENGINE_FAILED = Kind(4002, "{engine} did not start: {reason}.", "read {log}")
+ALREADY_RUNNING = Kind(
+    4003,
+    "{system} already runs in this folder (process {pid}).",
+    "stop that run first, or use `atoll status` and `atoll logs` to look at it",
+)
+NO_FREE_PORT = Kind(
+    4004, "Port {port} for {what} is taken by another program.", "stop that program, or choose another with {option}"
+)
+PREPARATION_FAILED = Kind(4005, "{service} could not be prepared: {reason}.", "correct what is named, then run again")
+NO_UNPRIVILEGED_USER = Kind(
+    4006,
+    "PostgreSQL refuses to run as root, and this machine has no user {user!r} to run it as.",
+    "run atoll as an ordinary user, or give a database address in environments/local.toml",
+)
+ENGINE_STATE_FOREIGN = Kind(
+    4007,
+    "{folder} was made by {found}, this is {wanted}.",
+    "move the folder away to start afresh, or install the version that made it",
+)
+
+# fmt: on
+
+
+class CallFailed(AtollError):
+    """A call to another service gave no answer that its contract declares.
+
+    service, operation: who was called, for example "payment", "charge".
+    may_have_happened: False when the callee can't have acted on the call, so that it may be made again
+    whatever it does; True when nothing may be concluded.
+    """
+
+    number = 3100
+    may_have_happened = True
+    remedy = "make it again only if the operation is idempotent; nothing may be concluded about its effect"
+
+    def __init__(self, service: str, operation: str, reason: str) -> None:
+        self.service, self.operation, self.reason = service, operation, reason
+        super().__init__(Problem(f"ATL{self.number}", f"{service}.{operation}: {reason}.", do=self.remedy))
+
+    def __reduce__(self) -> tuple[type[AtollError], tuple[object, ...]]:
+        return (type(self), (self.service, self.operation, self.reason))
+
+
+class Unreachable(CallFailed):
+    """No byte was sent: no replica took the connection."""
+
+    number = 3101
+    may_have_happened = False
+    remedy = "see `atoll status` for the callee; the call had no effect and may be made again"
+
+
+class CircuitOpen(Unreachable):
+    """The circuit breaker of this destination is open; nothing was sent."""
+
+    number = 3102
+    remedy = "the callee failed too often just now; the breaker tries again by itself"
+
+
+class Refused(CallFailed):
+    """The callee, or this process's own bulkhead, was too busy and declined to act (429, 503)."""
+
+    number = 3103
+    may_have_happened = False
+    remedy = "slow down; the call had no effect and may be made again later"
+
+
+class DeadlineExceeded(CallFailed):
+    """The time ran out before the answer was there."""
+
+    number = 3104
+
+
+class ConnectionLost(CallFailed):
+    """The connection ended after the request was sent and before the answer was whole."""
+
+    number = 3105
+
+
+class ServerFailed(CallFailed):
+    """The callee answered with an error that its contract does not declare."""
+
+    number = 3106
+    remedy = "look at the callee's log with the same trace id; its effect is unknown"
+
+    def __init__(self, service: str, operation: str, reason: str, status: int = 500) -> None:
+        super().__init__(service, operation, reason)
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[AtollError], tuple[object, ...]]:
+        return (type(self), (self.service, self.operation, self.reason, self.status))
+
+
+class BadAnswer(CallFailed):
+    """The callee answered with something its contract does not allow."""
+
+    number = 3107
+    remedy = "the two sides have different contracts; deploy compatible versions. The call was carried out"
+
+
+class DatabaseError(AtollError):
+    """The database could not do what was asked; `sqlstate` is PostgreSQL's code, "" without an answer."""
+
+    def __init__(self, *problems: Problem, sqlstate: str = "") -> None:
+        super().__init__(*problems)
+        self.sqlstate = sqlstate
+
+
+class DatabaseUnreachable(DatabaseError):
+    """No connection to the database; a statement under way may or may not have been carried out."""
+
+
+class QueryFailed(DatabaseError):
+    """PostgreSQL refused the statement; the transaction it was in is over."""
+
+
+class ConstraintViolated(QueryFailed):
+    """A unique, foreign key, check or not-null constraint refused the row; `constraint` is its name."""
+
+    def __init__(self, *problems: Problem, sqlstate: str = "", constraint: str = "") -> None:
+        super().__init__(*problems, sqlstate=sqlstate)
+        self.constraint = constraint
+
+
+class QueryTimeout(DatabaseError):
+    """The caller's deadline passed; PostgreSQL was told to cancel the statement."""
+
+
+class EventError(AtollError):
+    """An event could not be published."""

@@ -1,0 +1,1 @@
+"""What a system is: pure values, read once from the user's classes."""

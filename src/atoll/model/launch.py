@@ -1,0 +1,103 @@
+"""The one document a service process is started with."""
+
+from typing import Literal as OneOf
+
+import msgspec
+
+from atoll.model.references import Source
+
+
+class CallTo(msgspec.Struct, frozen=True):
+    """Where a dependency is found.
+
+    parameter: of the constructor or factory. contract: "package.module:Class". service: whom it calls.
+    addresses: "http://host:port" or "unix:/path", one a replica; a host name stands for all its DNS addresses.
+    """
+
+    parameter: str
+    contract: str
+    service: str
+    addresses: tuple[str, ...]
+
+
+class DatabaseTo(msgspec.Struct, frozen=True):
+    """The service's own database: where it is, and the most connections to open."""
+
+    dsn: Source
+    connections: int = 10
+
+
+class ConsumerOf(msgspec.Struct, frozen=True):
+    """A handler's durable consumer. attempts: tries before the event goes to the dead letters."""
+
+    topic: str
+    method: str
+    stream: str
+    durable: str
+    attempts: int = 10
+
+
+class Messaging(msgspec.Struct, frozen=True):
+    """The broker. user, password: of this service alone. topics: of every declared topic its stream, by topic name."""
+
+    url: str
+    user: str
+    password: Source
+    publishes: tuple[str, ...] = ()
+    consumes: tuple[ConsumerOf, ...] = ()
+
+
+class Telemetry(msgspec.Struct, frozen=True):
+    """Where spans go: a file to append to, "" for nowhere; and how log lines look."""
+
+    spans: str = ""
+    logs: OneOf["json", "human"] = "json"
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a service process has to know; holds references, never a secret.
+
+    target: "package.module:name" of the class, application or factory.
+    import_path: folders put in front of Python's own.
+    listen, admin: "127.0.0.1:3000", port 0 for any.
+    settings: the constant fields as JSON; secrets: fields to fill, by field name.
+    """
+
+    system: str
+    service: str
+    replica: str
+    kind: OneOf["service", "asgi"]
+    target: str
+    import_path: tuple[str, ...] = ()
+    path: str = "/"
+    listen: str = "127.0.0.1:0"
+    admin: str = "127.0.0.1:0"
+    calls: tuple[CallTo, ...] = ()
+    database: DatabaseTo | None = None
+    messaging: Messaging | None = None
+    settings: msgspec.Raw = msgspec.Raw(b"null")
+    secrets: dict[str, Source] = {}
+    telemetry: Telemetry = Telemetry()
+    body_limit: int = 1_048_576
+    concurrency: int = 1024
+    deadline: float = 3.0
+    grace: float = 15.0
+    balancer_wait: float = 0.0
+
+
+class Preparation(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be there before a service starts: its tables, streams and consumers.
+
+    migrations: folder, "" for none. outbox: whether the database keeps outbox, inbox and idempotency keys.
+    streams: of every topic the service publishes or consumes. consumes: its durable consumers.
+    """
+
+    system: str
+    service: str
+    dsn: Source | None = None
+    migrations: str = ""
+    url: str = ""
+    user: str = ""
+    password: Source | None = None
+    topics: tuple[str, ...] = ()
+    consumes: tuple[ConsumerOf, ...] = ()

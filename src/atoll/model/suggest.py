@@ -1,0 +1,11 @@
+"""Names that someone may have meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(wanted: str, existing: Iterable[str], most: int = 5) -> tuple[str, ...]:
+    """The existing names, the most similar first; at most `most`."""
+    names = sorted(set(existing))
+    close = difflib.get_close_matches(wanted, names, n=most, cutoff=0.5)
+    return tuple(close + [name for name in names if name not in close])[:most]

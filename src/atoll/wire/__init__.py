@@ -1,0 +1,1 @@
+"""What travels between processes: codec, headers, faults, schema, and the system as data."""
