@@ -13,20 +13,28 @@ _TRACE = "x-trace-id"
 # What Envoy answers by itself, as problem documents (RFC 9457). Its own reasons (%RESPONSE_CODE_DETAILS%) tell
 # internals, so they are in the access log only.
 _PROBLEMS = {
-    400: ("Bad Request", "The request is not valid HTTP."),
-    403: ("Forbidden", "This is not allowed."),
-    404: ("Not Found", "Nothing is served at this path."),
-    405: ("Method Not Allowed", "This path does not allow the method; the Allow header names those it does."),
-    408: ("Request Timeout", "The request did not arrive in time."),
-    413: ("Content Too Large", "The body is larger than the gateway accepts."),
-    426: ("Upgrade Required", "The request needs a newer protocol."),
-    429: ("Too Many Requests", "Too many requests; try again later."),
-    431: ("Request Header Fields Too Large", "The headers are larger than the gateway accepts."),
-    500: ("Internal Server Error", "The gateway failed."),
-    501: ("Not Implemented", "The gateway does not know this."),
-    502: ("Bad Gateway", "The service gave no valid answer."),
-    503: ("Service Unavailable", "The service can't be reached now; try again."),
-    504: ("Gateway Timeout", "The service did not answer before the deadline; the request may have had its effect."),
+    400: ("invalid-request", "Bad Request", "The request is not valid HTTP."),
+    403: ("forbidden", "Forbidden", "This is not allowed."),
+    404: ("not-found", "Not Found", "Nothing is served at this path."),
+    405: (
+        "method-not-allowed",
+        "Method Not Allowed",
+        "This path does not allow the method; the Allow header names those it does.",
+    ),
+    408: ("timeout", "Request Timeout", "The request did not arrive in time."),
+    413: ("too-large", "Content Too Large", "The body is larger than the gateway accepts."),
+    426: ("upgrade-required", "Upgrade Required", "The request needs a newer protocol."),
+    429: ("rate-limited", "Too Many Requests", "Too many requests; try again later."),
+    431: ("headers-too-large", "Request Header Fields Too Large", "The headers are larger than the gateway accepts."),
+    500: ("internal", "Internal Server Error", "The gateway failed."),
+    501: ("not-implemented", "Not Implemented", "The gateway does not know this."),
+    502: ("bad-gateway", "Bad Gateway", "The service gave no valid answer."),
+    503: ("unavailable", "Service Unavailable", "The service can't be reached now; try again."),
+    504: (
+        "deadline-exceeded",
+        "Gateway Timeout",
+        "The service did not answer before the deadline; the request may have had its effect.",
+    ),
 }
 
 
@@ -167,7 +175,7 @@ def _local_replies() -> dict[str, object]:
     return {"mappers": [_local_reply(status, *texts) for status, texts in _PROBLEMS.items()]}
 
 
-def _local_reply(status: int, title: str, detail: str) -> dict[str, object]:
+def _local_reply(status: int, kind: str, title: str, detail: str) -> dict[str, object]:
     return {
         "filter": {
             "status_code_filter": {
@@ -182,7 +190,7 @@ def _local_reply(status: int, title: str, detail: str) -> dict[str, object]:
         "body_format_override": {
             "content_type": "application/problem+json",
             "json_format": {
-                "type": "about:blank",
+                "type": f"urn:atoll:problem:{kind}",
                 "title": title,
                 "status": "%RESPONSE_CODE%",
                 "detail": detail,

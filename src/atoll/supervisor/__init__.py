@@ -1,0 +1,1 @@
+"""One machine: engines and services, started, watched and ended."""
