@@ -277,6 +277,10 @@ ENGINE_STATE_FOREIGN = Kind(
     "{folder} was made by {found}, this is {wanted}.",
     "move the folder away to start afresh, or install the version that made it",
 )
+ENGINE_STATE_INCOMPLETE = Kind(
+    4008, "{folder} lacks {what}.", "restore it, or remove {folder} to start with empty databases"
+)
+ENGINE_UNUSABLE = Kind(4009, "{engine} at {address} can't be used: {reason}.", "{do}")
 
 # fmt: on
 
