@@ -1,0 +1,60 @@
+"""What every test may rely on: programs that are there, bounded property tests, and no process left behind."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+CI = bool(os.environ.get("CI"))
+
+# The time of one example depends on what else the machine does; pytest-timeout bounds the test as a whole.
+settings.register_profile("atoll", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("atoll")
+
+
+def find_program(name: str, *, ci: bool = CI) -> str:
+    """The path of a program from outside Python; without it a laptop skips the test and CI fails it."""
+    path = shutil.which(name)
+    if path is None and ci:
+        pytest.fail(f"CI lacks the program {name}: add Debian's package of it to .ci/run", pytrace=False)
+    if path is None:
+        pytest.skip(f"needs the program {name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """`program("node")` is the path of node; without it the test is skipped on a laptop and fails in CI."""
+    return find_program
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs_program"):
+        for name in mark.args:
+            find_program(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left_behind() -> Iterator[None]:
+    """Made first and so ended last: when every other fixture has cleaned up, nothing that we started may live."""
+    yield
+    children = psutil.Process().children(recursive=True)
+    _, alive = psutil.wait_procs([child for child in children if not _belongs_to_python(child)], timeout=2)
+    left = [f"{process.pid} {' '.join(process.cmdline())}" for process in alive if process.is_running()]
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=2)
+    if left:
+        pytest.fail("left behind by the tests of this worker:\n" + "\n".join(left), pytrace=False)
+
+
+def _belongs_to_python(process: psutil.Process) -> bool:
+    """multiprocessing's own helpers live as long as the interpreter, and pytest-xdist's workers as long as the run."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return True
+    return "multiprocessing.resource_tracker" in line or "multiprocessing.forkserver" in line or "execnet" in line
