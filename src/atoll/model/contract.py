@@ -1,10 +1,13 @@
 """A contract: a class of annotated async methods, read into values."""
 
+import dataclasses
 import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+
+import msgspec
 
 from atoll.errors import (
     BAD_PATH,
@@ -31,6 +34,7 @@ _IDEMPOTENT: tuple[Method, ...] = ("GET", "PUT", "DELETE")
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
+@dataclass(kw_only=True, eq=False)
 class Fault(Exception):
     """An answer that a contract declares for when something is not as hoped; raised by both sides.
 
@@ -39,6 +43,7 @@ class Fault(Exception):
     """
 
     status: ClassVar[int] = 500
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     def __init_subclass__(cls, *, status: int | None = None) -> None:
         cls.status = cls.status if status is None else status
@@ -188,6 +193,24 @@ class Contract:
 
     def operation(self, name: str) -> Operation | None:
         return next((operation for operation in self.operations if operation.name == name), None)
+
+
+def fault_struct(fault: type[Fault]) -> type[msgspec.Struct]:
+    """A struct with the fault's fields: what is read and described in its place, for msgspec can't make exceptions."""
+    hints = get_type_hints(fault, include_extras=True)
+    fields = [(known.name, hints[known.name], _default(known)) for known in dataclasses.fields(fault)]
+    return msgspec.defstruct(
+        fault.__name__,
+        [(name, kind) if default is msgspec.NODEFAULT else (name, kind, default) for name, kind, default in fields],
+        kw_only=True,
+        module=fault.__module__,
+    )
+
+
+def _default(known: dataclasses.Field[object]) -> object:
+    if known.default_factory is not dataclasses.MISSING:
+        return msgspec.field(default_factory=known.default_factory)
+    return msgspec.NODEFAULT if known.default is dataclasses.MISSING else known.default
 
 
 def own_routes(cls: type[object]) -> dict[str, Route]:

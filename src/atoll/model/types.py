@@ -16,7 +16,7 @@ def is_body(kind: object) -> bool:
     """Whether a parameter of this type is the JSON body: a struct, dataclass or pydantic model, or made of them."""
     kind = bare(kind)
     if isinstance(kind, type) and not get_args(kind):
-        return issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind) or is_pydantic(kind)
+        return is_pydantic(kind) or issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(cast(object, kind))
     members = [member for member in get_args(kind) if member not in (type(None), ...)]
     if get_origin(kind) in (Union, UnionType):
         return bool(members) and all(is_body(member) for member in members)
@@ -66,3 +66,10 @@ def _children(info: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
             elif isinstance(item, msgspec.inspect.Field):
                 found.append(item.type)
     return found
+
+
+def field_names(value: object) -> tuple[str, ...]:
+    """The fields of a struct or dataclass, or of an instance of one; () for anything else."""
+    if dataclasses.is_dataclass(value):
+        return tuple(known.name for known in dataclasses.fields(value))
+    return tuple(cast(tuple[str, ...], getattr(value, "__struct_fields__", ())))

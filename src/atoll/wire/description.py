@@ -1,0 +1,387 @@
+"""A system as data: what leaves the process that imported the user's code."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from atoll.model.contract import Contract, Fault, Operation, Parameter, fault_struct
+from atoll.model.resources import AnyTopic, Limits, Postgres, Replicas, Secret
+from atoll.model.system import Asgi, Graph, Node, Process, Service
+from atoll.model.types import field_names
+from atoll.wire.schema import Schema, schemas
+
+
+class ProblemData(msgspec.Struct, frozen=True):
+    """errors.Problem as data."""
+
+    code: str
+    sentence: str
+    place: str = ""
+    has: tuple[str, ...] = ()
+    do: str = ""
+    detail: str = ""
+
+
+class ParameterData(msgspec.Struct, frozen=True):
+    """A path or query parameter. `default` is its JSON, where it has one."""
+
+    name: str
+    source: Literal["path", "query", "body"]
+    required: bool
+    schema: Schema
+    default: msgspec.Raw | None = None
+
+
+class FaultData(msgspec.Struct, frozen=True):
+    """A declared fault: class name, status, the first line of its docstring, the schema of its fields."""
+
+    name: str
+    status: int
+    doc: str
+    schema: Schema
+
+
+class OperationData(msgspec.Struct, frozen=True):
+    """A routed method. `body` and `returns` are None where there is none; `returns` is one element of a stream."""
+
+    name: str
+    method: str
+    path: str
+    status: int
+    streams: bool
+    idempotent: bool
+    idempotency_key: bool
+    parameters: tuple[ParameterData, ...]
+    body: ParameterData | None
+    returns: Schema | None
+    faults: tuple[FaultData, ...]
+    doc: str
+
+
+class ContractData(msgspec.Struct, frozen=True):
+    """A contract; `target` is "package.module:Class"."""
+
+    name: str
+    target: str
+    doc: str
+    operations: tuple[OperationData, ...]
+
+
+class CallData(msgspec.Struct, frozen=True):
+    """An edge of the call graph. `contract` is a target, "" for a member without one."""
+
+    parameter: str
+    contract: str
+    to: str
+
+
+class PostgresData(msgspec.Struct, frozen=True):
+    """A service's database.
+
+    migrations: absolute folder, "" for none. secret, key: of an existing database's DSN; "" if atoll makes one.
+    """
+
+    migrations: str
+    connections: int
+    secret: str = ""
+    key: str = ""
+
+
+class ConsumerData(msgspec.Struct, frozen=True):
+    """A handler of a topic's events."""
+
+    topic: str
+    method: str
+    transactional: bool
+    batch: bool
+
+
+class ScheduleData(msgspec.Struct, frozen=True):
+    """A method that runs every so many seconds."""
+
+    method: str
+    seconds: float
+    each_replica: bool
+
+
+class SecretData(msgspec.Struct, frozen=True):
+    """The name of a secret and the key in it."""
+
+    name: str
+    key: str
+
+
+class MemberData(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of the system.
+
+    target: "package.module:name" of the class, application or factory; "" for a Process or External.
+    contracts: targets of those it serves. secrets: settings fields to fill, by field name.
+    files: of the project, that it imports, sorted; a change to one of them means a restart.
+    path: prefix at the gateway of an Asgi, or of a Process with one. directory: absolute.
+    """
+
+    name: str
+    kind: Literal["service", "asgi", "process", "external"]
+    target: str = ""
+    contracts: tuple[str, ...] = ()
+    calls: tuple[CallData, ...] = ()
+    injects: bool = False
+    database: PostgresData | None = None
+    publishes: tuple[str, ...] = ()
+    wants_publisher: bool = False
+    consumes: tuple[ConsumerData, ...] = ()
+    schedules: tuple[ScheduleData, ...] = ()
+    settings: msgspec.Raw = msgspec.Raw(b"null")
+    secrets: dict[str, SecretData] = {}
+    replicas_least: int = 1
+    replicas_most: int = 1
+    port: int = 0
+    path: str = ""
+    command: tuple[str, ...] = ()
+    directory: str = ""
+    health: str = ""
+    environment: dict[str, str] = {}
+    url: str = ""
+    body_limit: int = 1_048_576
+    concurrency: int = 1024
+    deadline: float = 3.0
+    grace: float = 15.0
+    files: tuple[str, ...] = ()
+    place: str = ""
+
+
+class TopicData(msgspec.Struct, frozen=True):
+    """A topic; `publisher` is a member's name, "" if nobody publishes it."""
+
+    name: str
+    key: str
+    publisher: str
+    schema: Schema
+
+
+class GatewayData(msgspec.Struct, frozen=True):
+    """The way in. expose: names of members."""
+
+    expose: tuple[str, ...]
+    port: int
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was declared, as data.
+
+    folder: of the system file, absolute; relative paths of the declaration start there.
+    import_path: what has to stand in front of Python's own path.
+    files: of the project, that the declaration itself imports: a change means that it must be read again.
+    schemas: named JSON Schemas which the others refer to as #/components/schemas/NAME.
+    problems: everything that is wrong; nothing is started while there are any.
+    """
+
+    name: str
+    folder: str
+    import_path: tuple[str, ...]
+    target: str = ""
+    members: tuple[MemberData, ...] = ()
+    contracts: tuple[ContractData, ...] = ()
+    topics: tuple[TopicData, ...] = ()
+    gateway: GatewayData | None = None
+    schemas: dict[str, Schema] = {}
+    files: tuple[str, ...] = ()
+    problems: tuple[ProblemData, ...] = ()
+
+    def member(self, name: str) -> MemberData | None:
+        return next((member for member in self.members if member.name == name), None)
+
+    def contract(self, target: str) -> ContractData | None:
+        return next((contract for contract in self.contracts if contract.target == target), None)
+
+
+FilesOf = Callable[[str], tuple[str, ...]]
+"""The project's files that a module imports, directly or not, with its own; by module name."""
+
+
+def describe(graph: Graph, folder: Path, import_path: tuple[str, ...], files_of: FilesOf) -> Description:
+    """The graph as data, without its problems; it must have been read without any."""
+    contracts = _contracts(graph)
+    topics = _topics(graph)
+    pairs = [pair for contract in contracts for pair in _types(contract)]
+    pairs += [(topic.type, topic.type) for topic in topics]
+    made, components = schemas(kind for _, kind in pairs)
+    # By identity: the graph keeps each type object alive, and not every type can be hashed.
+    known: Known = {id(owner): schema for (owner, _), schema in zip(pairs, made, strict=True)}
+    publishers = {
+        topic.name: node.name for node in graph.nodes if node.implementation for topic in node.implementation.publishes
+    }
+    gateway = graph.system.gateway
+    return Description(
+        name=graph.system.name,
+        folder=str(folder),
+        import_path=import_path,
+        members=tuple(_member(node, folder, files_of) for node in graph.nodes),
+        contracts=tuple(_contract(contract, known) for contract in contracts),
+        topics=tuple(
+            TopicData(topic.name, topic.key, publishers.get(topic.name, ""), known[id(topic.type)]) for topic in topics
+        ),
+        gateway=GatewayData(tuple(member.name for member in gateway.expose), gateway.port) if gateway else None,
+        schemas=components,
+    )
+
+
+Known = dict[int, Schema]
+
+
+def _contracts(graph: Graph) -> list[Contract]:
+    """Each contract once, in the order of the members."""
+    found: dict[str, Contract] = {}
+    for node in graph.nodes:
+        for contract in (*node.contracts, *(call.contract for call in node.calls)):
+            if contract.operations:
+                found.setdefault(target_of(contract.type), contract)
+    return list(found.values())
+
+
+def _topics(graph: Graph) -> list[AnyTopic]:
+    """Each topic once, by name."""
+    found: dict[str, AnyTopic] = {}
+    for node in graph.nodes:
+        if node.implementation:
+            for topic in (*node.implementation.publishes, *(each.topic for each in node.implementation.consumers)):
+                found.setdefault(topic.name, topic)
+    return [found[name] for name in sorted(found)]
+
+
+def _types(contract: Contract) -> list[tuple[object, object]]:
+    """Every type that needs a schema: the object that an operation holds, and what to describe in its place."""
+    found: list[tuple[object, object]] = []
+    for operation in contract.operations:
+        found += [(parameter.type, parameter.type) for parameter in operation.parameters]
+        found += [(fault, fault_struct(fault)) for fault in operation.faults]
+        found += [(operation.returns, operation.returns)] if operation.returns is not None else []
+    return found
+
+
+def _contract(contract: Contract, known: Known) -> ContractData:
+    operations = tuple(_operation(operation, known) for operation in contract.operations)
+    return ContractData(contract.name, target_of(contract.type), contract.doc, operations)
+
+
+def _operation(operation: Operation, known: Known) -> OperationData:
+    parameters = [_parameter(parameter, known) for parameter in operation.parameters]
+    return OperationData(
+        name=operation.name,
+        method=operation.method,
+        path=operation.path,
+        status=operation.status,
+        streams=operation.streams,
+        idempotent=operation.idempotent,
+        idempotency_key=operation.idempotency_key,
+        parameters=tuple(parameter for parameter in parameters if parameter.source != "body"),
+        body=next((parameter for parameter in parameters if parameter.source == "body"), None),
+        returns=None if operation.returns is None else known[id(operation.returns)],
+        faults=tuple(_fault(fault, known) for fault in operation.faults),
+        doc=operation.doc,
+    )
+
+
+def _parameter(parameter: Parameter, known: Known) -> ParameterData:
+    default = None if parameter.required else msgspec.Raw(msgspec.json.encode(parameter.default))
+    return ParameterData(parameter.name, parameter.source, parameter.required, known[id(parameter.type)], default)
+
+
+def _fault(fault: type[Fault], known: Known) -> FaultData:
+    # A dataclass without a docstring of its own gets its signature as one.
+    written = inspect.getdoc(fault) or ""
+    doc = "" if written.startswith(f"{fault.__name__}(") else written.partition("\n")[0]
+    return FaultData(fault.__name__, fault.status, doc, known[id(fault)])
+
+
+def _member(node: Node, folder: Path, files_of: FilesOf) -> MemberData:
+    member = node.member
+    implementation = node.implementation
+    target = _target(node)
+    settings, secrets = _settings(node.settings)
+    least, most = _replicas(getattr(member, "replicas", 1))
+    limits = getattr(member, "limits", Limits())
+    return MemberData(
+        name=member.name,
+        kind=node.kind,
+        target=target,
+        contracts=tuple(target_of(contract.type) for contract in node.contracts),
+        calls=tuple(
+            CallData(call.parameter, target_of(call.contract.type) if call.contract.operations else "", call.to)
+            for call in node.calls
+        ),
+        injects=node.is_factory or implementation is not None,
+        database=_database(node.database, folder),
+        publishes=tuple(sorted(topic.name for topic in implementation.publishes)) if implementation else (),
+        wants_publisher=any(dependency.wants == "publisher" for dependency in node.dependencies),
+        consumes=tuple(
+            ConsumerData(each.topic.name, each.method, each.transactional, each.batch)
+            for each in (implementation.consumers if implementation else ())
+        ),
+        schedules=tuple(
+            ScheduleData(each.method, each.seconds, each.each_replica)
+            for each in (implementation.schedules if implementation else ())
+        ),
+        settings=settings,
+        secrets=secrets,
+        replicas_least=least,
+        replicas_most=most,
+        port=getattr(member, "port", 0),
+        path=getattr(member, "path", ""),
+        command=tuple(getattr(member, "command", ())),
+        directory=str(folder / member.directory) if isinstance(member, Process) else "",
+        health=getattr(member, "health", ""),
+        environment=dict(getattr(member, "environment", {})),
+        url=getattr(member, "url", ""),
+        body_limit=limits.body,
+        concurrency=limits.concurrency,
+        deadline=limits.deadline,
+        grace=limits.grace,
+        files=files_of(target.partition(":")[0]) if target else (),
+        place=member.place,
+    )
+
+
+def _target(node: Node) -> str:
+    """What the service's process imports."""
+    if isinstance(node.member, Asgi):
+        return node.member.application
+    if isinstance(node.member, Service):
+        written = node.member.implementation
+        return written if isinstance(written, str) else target_of(written)
+    return ""
+
+
+def _database(database: Postgres | None, folder: Path) -> PostgresData | None:
+    if database is None:
+        return None
+    migrations = str(folder / database.migrations) if database.migrations else ""
+    secret = database.dsn or Secret("", "")
+    return PostgresData(migrations, database.connections, secret.name, secret.key)
+
+
+def _replicas(replicas: int | Replicas) -> tuple[int, int]:
+    return (replicas, replicas) if isinstance(replicas, int) else (replicas.least, replicas.most)
+
+
+def _settings(settings: object) -> tuple[msgspec.Raw, dict[str, SecretData]]:
+    """The constant fields as JSON, and the secret ones by field name."""
+    if settings is None:
+        return msgspec.Raw(b"null"), {}
+    constant: dict[str, object] = {}
+    secrets: dict[str, SecretData] = {}
+    for name in field_names(settings):
+        value = getattr(settings, name)
+        if isinstance(value, Secret):
+            secrets[name] = SecretData(value.name, value.key)
+        else:
+            constant[name] = value
+    return msgspec.Raw(msgspec.json.encode(constant)), secrets
+
+
+def target_of(thing: object) -> str:
+    """ "package.module:Class" of a class or function."""
+    return f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', '')}"
