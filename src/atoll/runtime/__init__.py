@@ -1,0 +1,1 @@
+"""Inside one service process: calls in and out, events, database, telemetry."""

@@ -1,0 +1,1 @@
+"""What protects callers and callees from each other's failures: one file a protection, all pure."""

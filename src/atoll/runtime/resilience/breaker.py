@@ -1,0 +1,141 @@
+"""When to stop calling a destination that keeps failing."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class State(IntEnum):
+    """closed -(too many failures)-> open -(time)-> half-open -(probe succeeds)-> closed, -(probe fails)-> open.
+
+    The numbers are what the gauge shows.
+    """
+
+    CLOSED = 0
+    HALF_OPEN = 1
+    OPEN = 2
+
+
+class Permit(IntEnum):
+    """What `enter` answers. A PROBE is the one call that a half-open breaker lets through."""
+
+    NO = 0
+    CALL = 1
+    PROBE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """When it opens, and for how long.
+
+    window: seconds looked back on, in ten equal parts. share: of calls that failed. calls: fewer say nothing.
+    first, longest: seconds it stays open; doubled each time that the probe fails.
+    """
+
+    window: float = 10.0
+    share: float = 0.5
+    calls: int = 20
+    first: float = 1.0
+    longest: float = 30.0
+
+
+_PARTS = 10
+
+
+class Breaker:
+    """A circuit breaker. Pure: `now` is in seconds of any one monotonic clock.
+
+    Every permit is handed back once, by `succeeded`, `failed` or `abandoned`. What calls that began before it
+    opened say afterwards is not heard: they tell of the time that is already judged.
+    Failures are weighed when one arrives, so a success never opens it.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_failures",
+        "_limits",
+        "_open_for",
+        "_part",
+        "_part_length",
+        "_probing",
+        "_retry_at",
+        "state",
+    )
+
+    def __init__(self, limits: BreakerLimits) -> None:
+        self.state = State.CLOSED
+        self._limits = limits
+        self._part_length = limits.window / _PARTS
+        # The counts of the last ten parts of the window; part number n is at n % 10.
+        self._calls = [0] * _PARTS
+        self._failures = [0] * _PARTS
+        self._part = 0
+        self._open_for = limits.first
+        self._retry_at = 0.0
+        self._probing = False
+
+    def enter(self, now: float) -> Permit:
+        """Whether a call may be made now."""
+        if self.state is State.CLOSED:
+            return Permit.CALL
+        if self._probing or now < self._retry_at:
+            return Permit.NO
+        self.state = State.HALF_OPEN
+        self._probing = True
+        return Permit.PROBE
+
+    def succeeded(self, permit: Permit, now: float) -> None:
+        """The destination answered the call."""
+        if permit is Permit.PROBE:
+            self._close()
+        elif self.state is State.CLOSED:
+            self._calls[self._advance(now)] += 1
+
+    def failed(self, permit: Permit, now: float) -> None:
+        """The destination did not answer the call, or with an error of its own."""
+        if permit is Permit.PROBE:
+            self._open_for = min(2 * self._open_for, self._limits.longest)
+            self._open(now)
+        elif self.state is State.CLOSED:
+            index = self._advance(now)
+            self._calls[index] += 1
+            self._failures[index] += 1
+            calls, failures = self.counts
+            if calls >= self._limits.calls and failures >= self._limits.share * calls:
+                self._open(now)
+
+    def abandoned(self, permit: Permit) -> None:
+        """The call ended without a verdict on the destination: its caller gave up, or it was never sent."""
+        if permit is Permit.PROBE:
+            self._probing = False
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Calls and failures in the window, as of the last one."""
+        return sum(self._calls), sum(self._failures)
+
+    @property
+    def retry_at(self) -> float:
+        """When the next probe may be made, while it is not closed."""
+        return self._retry_at
+
+    def _open(self, now: float) -> None:
+        self.state = State.OPEN
+        self._probing = False
+        self._retry_at = now + self._open_for
+
+    def _close(self) -> None:
+        self.state = State.CLOSED
+        self._probing = False
+        self._open_for = self._limits.first
+        self._calls = [0] * _PARTS
+        self._failures = [0] * _PARTS
+
+    def _advance(self, now: float) -> int:
+        """Forget the parts that left the window; the index of the present one."""
+        part = int(now / self._part_length)
+        for gone in range(self._part + 1, min(part, self._part + _PARTS) + 1):
+            self._calls[gone % _PARTS] = 0
+            self._failures[gone % _PARTS] = 0
+        if part > self._part:
+            self._part = part
+        return self._part % _PARTS
