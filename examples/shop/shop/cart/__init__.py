@@ -1,0 +1,1 @@
+"""What each customer has put into the basket."""

@@ -1,0 +1,1 @@
+"""What the boutique sells."""
