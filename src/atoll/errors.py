@@ -239,6 +239,27 @@ ROW_UNREADABLE = Kind(
     3204, "A row can't become a {type}: {reason}.", "select columns with the names and types of its fields"
 )
 TRANSACTION_CLOSED = Kind(3205, "The transaction is over.", "use it inside its `async with` block only")
+QUERY_TIMEOUT = Kind(
+    3206,
+    "The time ran out: {reason}.",
+    "make the query faster, see its span in `atoll traces`, or give the call longer",
+)
+CONSTRAINT_VIOLATED = Kind(
+    3207,
+    "The constraint {constraint} of {table} refused a row.",
+    "catch ConstraintViolated where the caller can be told what to do",
+)
+MIGRATION_STOPPED = Kind(
+    3208,
+    "{service}: migration {file}, which runs without a transaction, failed: {reason}; what stands before took effect.",
+    "correct the file so that all of it can run again (IF NOT EXISTS); it has not been recorded as applied",
+)
+MIGRATION_LOCKED = Kind(
+    3209,
+    "{service}: another process has been migrating the database for {seconds:g} s.",
+    "wait for it, or end it if it hangs: SELECT * FROM pg_stat_activity WHERE application_name LIKE 'atoll%'",
+)
+MIGRATION_UNFIT = Kind(3210, "{service}: migration {file} {reason}.", "{do}")
 UNDECLARED_TOPIC = Kind(
     3301,
     "{service} publishes {topic!r}, but does not declare it.",
@@ -249,6 +270,17 @@ BROKER_UNREACHABLE = Kind(3303, "NATS can't be reached: {reason}.", "see `atoll 
 KEY_REUSED = Kind(3401, "This Idempotency-Key was used with a different request.", "use a new key for a new request")
 KEY_RUNNING = Kind(
     3402, "A request with this Idempotency-Key is still running.", "wait, then ask again with the same key"
+)
+BAD_KEY = Kind(
+    3403, "The Idempotency-Key is empty, over {limit} bytes, or not printable.", "send a UUID, new for each request"
+)
+ANSWER_TOO_LARGE = Kind(
+    3404,
+    "An answer of {size} bytes can't be kept under its Idempotency-Key: {limit} is the most.",
+    "answer with less, for example with an id that the caller can look up",
+)
+TOO_MANY_KEYS = Kind(
+    3405, "{limit} requests with an Idempotency-Key are running here.", "ask again later with the same key"
 )
 
 # 4xxx: engines and the supervisor
