@@ -182,7 +182,7 @@ _MUTABLE = frozenset({
 _FIXED = re.compile(
     r"^(Final\[)?(collections\.abc\.|typing\.)?(Mapping|Sequence|Collection|Iterable|Set|tuple|frozenset)\b"
 )
-_ASSERTIONS = re.compile(r"^(assert_?|expect|fail$|raises$|warns$|deprecated_call$|check_)")
+_ASSERTIONS = re.compile(r"^(assert_?|expect|fail$|raises$|warns$|deprecated_call$|check_|validate)")
 
 
 def _lines(node: ast.stmt) -> int:
