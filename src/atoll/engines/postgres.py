@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import pbkdf2_hmac, sha256
 from pathlib import PurePath
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from atoll.engines.engine import Check, Command, Engine, File, User
 
@@ -84,9 +84,8 @@ def initdb(server: Server, target: PurePath, password_file: PurePath) -> Command
 
 def engine(server: Server) -> Engine:
     """PostgreSQL in a data folder that `initdb` made."""
-    ready = _command(
-        replace(server, user=None), "pg_isready", "--host", server.host, "--port", str(server.port), "--timeout", "2"
-    )
+    asked = ("--host", server.host, "--port", str(server.port), "--username", SUPERUSER, "--timeout", "2")
+    ready = _command(replace(server, user=None), "pg_isready", *asked)
     run = _command(server, "postgres", "-D", str(server.data))
     return Engine(NAME, configuration(server), run, Check(ready))
 
@@ -150,11 +149,27 @@ def dsn(*, host: str, port: int, user: str, password: str, database: str) -> str
     return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{quote(database, safe='')}"
 
 
+def redirected(url: str, database: str, owner: Owner | None = None) -> str:
+    """The same server and options, another database, and the credentials of `owner` if given."""
+    parts = urlsplit(url)
+    credentials, at, host = parts.netloc.rpartition("@")
+    if owner is not None:
+        credentials, at = f"{quote(owner.name, safe='')}:{quote(owner.password, safe='')}", "@"
+    return urlunsplit(parts._replace(netloc=f"{credentials}{at}{host}", path=f"/{quote(database, safe='')}"))
+
+
+def address(url: str) -> str:
+    """Host and port of a DSN, fit to be shown: without the password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def identifier(name: str) -> str:
     """A name in SQL, quoted."""
     return '"' + name.replace('"', '""') + '"'
 
 
+IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+MAY_CREATE = "SELECT rolsuper OR (rolcreaterole AND rolcreatedb) FROM pg_roles WHERE rolname = current_user"
 # What `Known` is read from. The first fails for anybody but a superuser; the second is for the others.
 ROLES = "SELECT rolname AS name, coalesce(rolpassword, '') AS verifier FROM pg_authid"
 ROLES_WITHOUT_VERIFIER = "SELECT rolname AS name, '' AS verifier FROM pg_roles"

@@ -67,6 +67,7 @@ class Process:
     def __init__(self, name: str, command: Command, child: asyncio.subprocess.Process, output: "_Output") -> None:
         self.name = name
         self.command = command
+        self.log = output.path
         self.pid = child.pid
         self.started = identity(child.pid) or ""
         self._child = child
@@ -153,6 +154,7 @@ class _Output:
     """The lines of one process, from its pipe to the log and the callback."""
 
     def __init__(self, log: "_Log", on_line: Callable[[str], None]) -> None:
+        self.path = log.path
         self._log = log
         self._on_line = on_line
         self._task: asyncio.Task[None] | None = None
@@ -199,13 +201,13 @@ class _Log:
     """A log file that keeps at most twice 16 MiB."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file = self._open()
 
     def write(self, line: bytes) -> None:
         if self._file.tell() + len(line) > _LOG_LIMIT:
             self._file.close()
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
             self._file = self._open()
         self._file.write(line)
 
@@ -214,4 +216,4 @@ class _Log:
 
     def _open(self) -> BinaryIO:
         # Unbuffered: the last line before a crash is the one that matters.
-        return self._path.open("ab", buffering=0)
+        return self.path.open("ab", buffering=0)

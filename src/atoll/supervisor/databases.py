@@ -1,0 +1,88 @@
+"""A database and a role for each service, on our own PostgreSQL or on one that somebody else runs."""
+
+import secrets
+from collections.abc import Sequence
+
+import asyncpg
+
+from atoll.engines import postgres
+from atoll.engines.postgres import Known, Limits, Owner
+from atoll.errors import ENGINE_UNUSABLE
+
+_PATIENCE = 10.0
+
+
+async def create_databases(admin: str, owners: Sequence[Owner], limits: Limits) -> None:
+    """Give each owner its database on a server of our own, and close the server's other databases to all of them.
+
+    admin: the superuser's DSN. What exists is kept; the second time nothing is written.
+    Raises ENGINE_UNUSABLE if the server can't be reached or refuses.
+    """
+    try:
+        connection = await asyncpg.connect(admin, timeout=_PATIENCE)
+        try:
+            known = await _known(connection)
+            for statement in postgres.closing(known):
+                await connection.execute(statement)
+            await _create(connection, owners, known, limits)
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise _unusable(admin, error) from error
+
+
+async def adopt_databases(dsn: str, owners: Sequence[Owner], limits: Limits) -> dict[str, str]:
+    """The DSN of each owner on a server that somebody else runs.
+
+    Where the role of `dsn` may create databases and roles, each owner gets its own, as on our server. Where it may
+    not, the databases must be there and are used with the credentials of `dsn`.
+    Raises ENGINE_UNUSABLE, with the SQL an administrator must run, if a database is missing and can't be created.
+    """
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_PATIENCE)
+        try:
+            known = await _known(connection)
+            if await connection.fetchval(postgres.MAY_CREATE):
+                await _create(connection, owners, known, limits)
+                return {each.name: postgres.redirected(dsn, each.name, each) for each in owners}
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise _unusable(dsn, error) from error
+    missing = sorted(each.name for each in owners if each.name not in known.databases)
+    if missing:
+        raise ENGINE_UNUSABLE.error(
+            engine="PostgreSQL",
+            address=postgres.address(dsn),
+            reason=f"it has no database {', '.join(missing)}, and this role may not create one",
+            do="run as an administrator: "
+            + " ".join(f"CREATE DATABASE {postgres.identifier(name)};" for name in missing),
+        )
+    return {each.name: postgres.redirected(dsn, each.name) for each in owners}
+
+
+async def _create(connection: "asyncpg.Connection", owners: Sequence[Owner], known: Known, limits: Limits) -> None:
+    for statement in postgres.statements(owners, known, limits, secrets.token_bytes(16)):
+        await connection.execute(statement)
+
+
+async def _known(connection: "asyncpg.Connection") -> Known:
+    superuser = bool(await connection.fetchval(postgres.IS_SUPERUSER))
+    roles = await connection.fetch(postgres.ROLES if superuser else postgres.ROLES_WITHOUT_VERIFIER)
+    databases = await connection.fetch(postgres.DATABASES)
+    return Known(
+        roles={row["name"]: row["verifier"] for row in roles},
+        databases=frozenset(row["name"] for row in databases),
+        closed=frozenset(row["name"] for row in databases if row["closed"]),
+        superuser=superuser,
+    )
+
+
+def _unusable(dsn: str, error: Exception) -> Exception:
+    reason = str(error) or type(error).__name__
+    return ENGINE_UNUSABLE.error(
+        engine="PostgreSQL",
+        address=postgres.address(dsn),
+        reason=reason.rstrip("."),
+        do="see its log, or correct its address in environments/local.toml",
+    )

@@ -1,0 +1,134 @@
+"""What engines need on this machine before they start: programs, folders, passwords, files."""
+
+import importlib.metadata
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from atoll.engines import versions
+from atoll.engines.engine import Command, Engine, File, User
+from atoll.engines.versions import Wheel
+from atoll.errors import ENGINE_FAILED, AtollError
+from atoll.supervisor.process import Process
+
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where the state of one system is.
+
+    state: its folder, such as `.atoll/shop`.
+    system: for root alone: where data goes that an unprivileged user must reach, if `state` lies below a folder
+    that is closed to it, such as /root. No folder of anybody's is opened.
+    """
+
+    state: Path
+    system: Path = Path("/var/lib/atoll")
+
+    @property
+    def secrets(self) -> Path:
+        return self.state / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+
+def make_folders(home: Home) -> None:
+    """The folders of a system. Only `secrets` holds what others may not read, and each engine closes its own."""
+    home.state.mkdir(parents=True, exist_ok=True)
+    for private in (home.secrets, home.state / "nats", home.state / "envoy"):
+        private.mkdir(mode=0o700, exist_ok=True)
+        private.chmod(0o700)
+    for folder in ("routes", "clusters", "endpoints"):
+        (home.state / "envoy" / folder).mkdir(exist_ok=True)
+    home.logs.mkdir(exist_ok=True)
+
+
+def secret(folder: Path, name: str) -> str:
+    """A password of 256 random bits in a file of this name, made once and kept; only its owner can read it."""
+    path = folder / name
+    if not path.exists():
+        made = File(path, secrets.token_urlsafe(32))
+        write(made, durable=True)
+    return path.read_text().strip()
+
+
+def write(file: File, *, user: User | None = None, durable: bool = False) -> bool:
+    """Put a file in its place by renaming, so that a reader sees all of it or the old one.
+
+    user: who shall own it. durable: also after a power cut.
+    Returns False, and writes nothing, if it is there already with this content.
+    """
+    path = Path(file.path)
+    with suppress(OSError, UnicodeDecodeError):
+        if path.read_text() == file.content and stat.S_IMODE(path.stat().st_mode) == file.mode:
+            return False
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "w") as opened:
+        opened.write(file.content)
+        os.fchmod(opened.fileno(), file.mode)
+        if user is not None:
+            os.fchown(opened.fileno(), user.uid, user.gid)
+        if durable:
+            opened.flush()
+            os.fsync(opened.fileno())
+    new.replace(path)
+    return True
+
+
+def write_files(engine: Engine) -> None:
+    """Write the configuration of an engine, owned by whoever runs it."""
+    for file in engine.files:
+        write(file, user=engine.command.user)
+
+
+def find_program(wheel: Wheel) -> Path:
+    """The engine's program in its installed wheel. Raises ENGINE_MISSING with the line that installs it."""
+    try:
+        distribution = importlib.metadata.distribution(wheel.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        distribution = None
+    problem = versions.unsuitable(wheel, distribution.version if distribution else "")
+    if problem or distribution is None:
+        raise AtollError(*([problem] if problem else []))
+    for place in _places(distribution, wheel):
+        if place.is_file():
+            return place
+    raise AtollError(versions.incomplete(wheel, str(distribution.locate_file(""))))
+
+
+def _places(distribution: importlib.metadata.Distribution, wheel: Wheel) -> Iterator[Path]:
+    if "/" in wheel.program:
+        yield Path(str(distribution.locate_file(wheel.program)))
+        return
+    # A script lies wherever the installer puts scripts; the list of installed files says where that was.
+    for file in distribution.files or []:
+        if file.name == wheel.program:
+            yield Path(os.path.normpath(str(distribution.locate_file(file))))
+
+
+async def check_envoy(program: Path, merged: str, folder: Path) -> None:
+    """Let Envoy read a whole configuration before it is used. Raises ENGINE_FAILED with Envoy's own words."""
+    file = File(folder / "check.json", merged)
+    write(file)
+    said: list[str] = []
+    command = Command((str(program), "-c", str(file.path), "--mode", "validate", "-l", "error"), directory=folder)
+    process = await Process.start("envoy", command, folder / "check.log", said.append)
+    try:
+        ended = await process.wait()
+    finally:
+        await process.kill()
+    if ended.status != 0:
+        raise ENGINE_FAILED.error(
+            engine="Envoy",
+            reason="its configuration is not valid",
+            log=folder / "check.json",
+            detail="\n".join(said[-_LAST_LINES:]),
+        )

@@ -1,0 +1,103 @@
+"""Is it ready yet, and if not, why: the checks of a readiness, made until one succeeds."""
+
+import asyncio
+import http
+from collections.abc import Callable
+
+from atoll.engines.engine import Check, HttpGet, Readiness, TcpPort
+from atoll.errors import ENGINE_FAILED
+from atoll.supervisor.process import Process
+
+_PATIENCE = 2.0
+_LOOK_AGAIN = 0.01
+
+
+async def probe(readiness: Readiness) -> str:
+    """Ask once, within 2 s. Returns "" if it is ready, otherwise what it waits for, such as "refusing connections"."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            match readiness:
+                case TcpPort():
+                    return await _connect(readiness)
+                case HttpGet():
+                    return await _get(readiness)
+                case Check():
+                    return await _check(readiness)
+    except TimeoutError:
+        return "not answering"
+    except (ConnectionRefusedError, FileNotFoundError):
+        return "refusing connections"
+    except (OSError, asyncio.IncompleteReadError) as error:
+        return f"closing connections: {error}"
+
+
+async def until_ready(
+    process: Process, readiness: Readiness, *, within: float = 60.0, on_waiting: Callable[[str], None]
+) -> None:
+    """Until an engine's process is ready.
+
+    within: seconds. on_waiting: called with each new reason for waiting.
+    Raises ENGINE_FAILED as soon as the process ends, or when the time is over; the process is left as it is.
+    """
+    ended = asyncio.create_task(process.wait())
+    reason = ""
+    try:
+        async with asyncio.timeout(within):
+            while now := await probe(readiness):
+                if now != reason:
+                    reason = now
+                    on_waiting(reason)
+                if (await asyncio.wait([ended], timeout=_LOOK_AGAIN))[0]:
+                    break
+        if ended.done():
+            # Something else that listens on its port may have answered instead.
+            raise ENGINE_FAILED.error(engine=process.name, reason=str(ended.result()), log=process.log)
+    except TimeoutError:
+        raise ENGINE_FAILED.error(
+            engine=process.name, reason=f"after {within:g} s it is still {reason}", log=process.log
+        ) from None
+    finally:
+        ended.cancel()
+
+
+async def _connect(readiness: TcpPort) -> str:
+    _, writer = await asyncio.open_connection(readiness.host, readiness.port)
+    writer.close()
+    return ""
+
+
+async def _get(readiness: HttpGet) -> str:
+    if readiness.socket is None:
+        reader, writer = await asyncio.open_connection(readiness.host, readiness.port)
+    else:
+        reader, writer = await asyncio.open_unix_connection(str(readiness.socket))
+    try:
+        writer.write(f"GET {readiness.path} HTTP/1.1\r\nHost: {readiness.host}\r\nConnection: close\r\n\r\n".encode())
+        # "HTTP/1.1 503 Service Unavailable"
+        parts = (await reader.readuntil(b"\r\n")).split()
+    finally:
+        writer.close()
+    status = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+    return "" if status == http.HTTPStatus.OK else f"answering {status}"
+
+
+async def _check(readiness: Check) -> str:
+    command = readiness.command
+    process = await asyncio.create_subprocess_exec(
+        *command.arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=dict(command.environment),
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode == 0:
+        return ""
+    # Such as: 127.0.0.1:5432 - rejecting connections
+    said = output.decode(errors="replace").strip().splitlines()
+    return said[-1].rpartition(" - ")[2] if said else f"failing its check ({process.returncode})"

@@ -1,0 +1,63 @@
+"""Engines started as the supervisor starts them, for tests that need one of their own."""
+
+import asyncio
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from atoll.engines.engine import Engine
+from atoll.supervisor.install import Home, make_folders, write_files
+from atoll.supervisor.probe import until_ready
+from atoll.supervisor.process import Process
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def open_home() -> Iterator[Home]:
+    """A home below /tmp, not below pytest's folders: those are closed to the user that PostgreSQL runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="atoll-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    home = Home(folder / "shop", folder / "system")
+    make_folders(home)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(folder)
+
+
+async def start(engine: Engine, log: Path, on_line: Callable[[str], None] = lambda line: None) -> Process:
+    """Start an engine and wait until it is ready."""
+    write_files(engine)
+    process = await Process.start(engine.name, engine.command, log, on_line)
+    try:
+        await until_ready(process, engine.readiness, within=20, on_waiting=lambda reason: None)
+    except BaseException:
+        await process.kill()
+        raise
+    return process
+
+
+@asynccontextmanager
+async def running(
+    engine: Engine, log: Path, on_line: Callable[[str], None] = lambda line: None
+) -> AsyncIterator[Process]:
+    process = await start(engine, log, on_line)
+    try:
+        yield process
+    finally:
+        await process.stop()
+
+
+async def until(condition: Callable[[], object], *, within: float = 10.0) -> None:
+    """Wait for a state of the outside world of which no event tells."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

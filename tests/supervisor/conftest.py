@@ -1,0 +1,15 @@
+"""What tests of the supervisor share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from atoll.supervisor.install import Home
+from tests.engines.running import open_home
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    """A folder for the state of one system, with nothing in it yet."""
+    with open_home() as made:
+        yield made

@@ -1,0 +1,79 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from atoll.engines import versions
+from atoll.engines.engine import File
+from atoll.engines.versions import Wheel
+from atoll.errors import AtollError
+from atoll.supervisor.install import Home, check_envoy, find_program, make_folders, secret, write
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("wheel", [versions.POSTGRES, versions.NATS, versions.ENVOY], ids=lambda wheel: wheel.engine)
+def test_the_program_of_each_engine_is_found_in_its_wheel(wheel: Wheel) -> None:
+    assert os.access(find_program(wheel), os.X_OK)
+
+
+def test_a_missing_wheel_is_an_error_that_says_how_to_install_it() -> None:
+    with pytest.raises(AtollError) as caught:
+        find_program(Wheel("Cassandra", "no-such-wheel", (1,), (2,), "bin/cassandra"))
+    (problem,) = caught.value.problems
+    assert problem.code == "ATL4001"
+    assert "no-such-wheel" in problem.sentence
+    assert "pip install 'atoll[local]'" in problem.do
+
+
+def test_a_wheel_without_its_program_is_an_error_that_says_where() -> None:
+    wheel = Wheel("NATS", versions.NATS.distribution, (2,), (3,), "no-such-program")
+    with pytest.raises(AtollError) as caught:
+        find_program(wheel)
+    assert "lacks its program" in str(caught.value)
+
+
+def test_folders_with_passwords_are_closed_to_others(tmp_path: Path) -> None:
+    home = Home(tmp_path / "shop")
+    make_folders(home)
+    make_folders(home)
+    assert mode(home.secrets) == mode(home.state / "nats") == mode(home.state / "envoy") == 0o700
+
+
+def test_a_secret_is_made_once_kept_and_private(tmp_path: Path) -> None:
+    first = secret(tmp_path, "nats-users")
+    assert secret(tmp_path, "nats-users") == first
+    assert secret(tmp_path, "nats-cart") != first
+    assert len(first) >= 43
+    assert mode(tmp_path / "nats-users") == 0o600
+
+
+def test_a_file_is_replaced_by_renaming(tmp_path: Path) -> None:
+    path = tmp_path / "routes.json"
+    write(File(path, "old", 0o644))
+    before = path.stat().st_ino
+    with path.open() as opened:
+        write(File(path, "new", 0o600))
+        assert opened.read() == "old"
+    assert (path.read_text(), mode(path)) == ("new", 0o600)
+    assert path.stat().st_ino != before
+    assert [each.name for each in tmp_path.iterdir()] == ["routes.json"]
+
+
+def test_a_file_that_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+    file = File(tmp_path / "routes.json", "same")
+    assert write(file)
+    before = (tmp_path / "routes.json").stat()
+    assert not write(file)
+    assert (tmp_path / "routes.json").stat() == before
+
+
+async def test_envoy_says_what_is_wrong_with_a_configuration(tmp_path: Path) -> None:
+    with pytest.raises(AtollError) as caught:
+        await check_envoy(find_program(versions.ENVOY), '{"static_resources": {"no_such_field": []}}', tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.code == "ATL4002"
+    assert "no_such_field" in problem.detail
