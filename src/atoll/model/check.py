@@ -36,7 +36,7 @@ from atoll.model.service import Consumer, Implementation
 from atoll.model.source import place_of
 from atoll.model.suggest import nearest
 from atoll.model.system import Asgi, Graph, Node, Process, System
-from atoll.model.types import field_names
+from atoll.model.types import bare, field_names
 
 LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
@@ -157,11 +157,9 @@ def _difference(declared: Callable[..., object], written: Callable[..., object])
         other = theirs.parameters.get(name)
         if other is None:
             return f"it has no parameter {name}"
-        if (
-            parameter.annotation != other.annotation
-            and name != "self"
-            and str(parameter.annotation) != str(other.annotation)
-        ):
+        # The contract's constraints hold for every caller already: an implementation need not repeat them.
+        wanted, given = bare(parameter.annotation), bare(other.annotation)
+        if name != "self" and wanted != given and str(wanted) != str(given):
             return f"{name} is {_shown(other.annotation)} instead of {_shown(parameter.annotation)}"
         if parameter.default is not parameter.empty and other.default is other.empty:
             return f"{name} has no default"
@@ -206,7 +204,7 @@ def _gateway(graph: Graph) -> Iterator[Problem]:
     for member in gateway.expose if gateway else ():
         node = graph.node(member.name)
         if node is None or not list(_answers(node)):
-            able = [other.name for other in graph.nodes if list(_answers(other))]
+            able = sorted({other.name for other in graph.nodes if other.name and list(_answers(other))})
             yield NOT_EXPOSABLE.at(graph.system.place, has=able, name=member.name)
 
 
@@ -318,7 +316,7 @@ def _databases(graph: Graph) -> Iterator[Problem]:
 def _settings(graph: Graph) -> Iterator[Problem]:
     for node in graph.nodes:
         if node.settings is not None and not field_names(node.settings):
-            reason = f"settings is a {type(node.settings).__name__}"
+            reason = f"settings is of type {type(node.settings).__name__}"
             do = "make it an instance of a struct or dataclass"
             yield BAD_SETTINGS.at(node.member.place, service=node.name, reason=reason, do=do)
 

@@ -332,6 +332,8 @@ def _read_return(
     """The body's type, whether it is a stream, whether headers come with it."""
     place = place_of(function)
     if "return" not in hints:
+        if "return" in function.__annotations__:
+            return None, False, False  # it could not be read, which has been said
         problems.append(MISSING_ANNOTATION.at(place, operation=title, what="what it returns"))
         return None, False, False
     kind = hints["return"]

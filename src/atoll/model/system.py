@@ -1,7 +1,7 @@
 """Services and resources together: the declaration, and the call graph read from it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from atoll.errors import AMBIGUOUS_DEPENDENCY, BAD_CONTRACT, NOT_AN_APPLICATION, UNKNOWN_DEPENDENCY, AtollError, Problem
@@ -202,7 +202,7 @@ def _read_member(member: Member, load: Load, problems: list[Problem]) -> Node:
 def _read_service(member: Service, load: Load, problems: list[Problem]) -> Node:
     implementation = member.implementation
     if isinstance(implementation, str):
-        loaded = _load(implementation, load, problems)
+        loaded = _load(member, implementation, load, problems)
         if not isinstance(loaded, type):
             return Node(member, "service", ())
         implementation = loaded
@@ -212,11 +212,11 @@ def _read_service(member: Service, load: Load, problems: list[Problem]) -> Node:
 
 
 def _read_asgi(member: Asgi, load: Load, problems: list[Problem]) -> Node:
-    application = _load(member.application, load, problems)
+    application = _load(member, member.application, load, problems)
     if application is None:
         return Node(member, "asgi", ())
     if not callable(application):
-        what = f"a {type(application).__name__}"
+        what = f"of type {type(application).__name__}"
         place = member.place
         problems.append(NOT_AN_APPLICATION.at(place, service=member.name, target=member.application, what=what))
         return Node(member, "asgi", ())
@@ -233,11 +233,12 @@ def is_factory(application: Callable[..., object]) -> bool:
     return code is not None and not code.co_flags & 0x80  # CO_COROUTINE: `async def app(scope, receive, send)`
 
 
-def _load(target: str, load: Load, problems: list[Problem]) -> object:
+def _load(member: Member, target: str, load: Load, problems: list[Problem]) -> object:
     try:
         return load(target)
     except AtollError as error:
-        problems += error.problems
+        # Where no file of the user's is to blame, the declaration is.
+        problems += [replace(problem, place=problem.place or member.place) for problem in error.problems]
         return None
 
 
@@ -250,16 +251,7 @@ def _with_calls(node: Node, nodes: list[Node], problems: list[Problem]) -> Node:
             calls += [call] if call else []
     for target in getattr(node.member, "calls", ()):
         calls += _listed(node, target, nodes, problems)
-    return Node(
-        node.member,
-        node.kind,
-        node.contracts,
-        node.dependencies,
-        tuple(calls),
-        node.implementation,
-        node.application,
-        node.is_factory,
-    )
+    return replace(node, calls=tuple(calls))
 
 
 def providers(contract: type[object], nodes: Sequence[Node]) -> list[Node]:

@@ -48,6 +48,8 @@ def _why(info: msgspec.inspect.Type, seen: set[int]) -> str:
         if is_pydantic(info.cls):
             return ""
         return f"{getattr(info.cls, '__name__', info.cls)} is a class that JSON has no form for"
+    if isinstance(info, msgspec.inspect.DataclassType) and issubclass(info.cls, BaseException):
+        return f"{info.cls.__name__} is an exception: name it in raises=[...]"
     for child in _children(info):
         why = _why(child, seen)
         if why:

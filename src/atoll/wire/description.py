@@ -26,13 +26,13 @@ class ProblemData(msgspec.Struct, frozen=True):
 
 
 class ParameterData(msgspec.Struct, frozen=True):
-    """A path or query parameter. `default` is its JSON, where it has one."""
+    """A parameter. `default` is its JSON where it is not required."""
 
     name: str
     source: Literal["path", "query", "body"]
     required: bool
     schema: Schema
-    default: msgspec.Raw | None = None
+    default: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class FaultData(msgspec.Struct, frozen=True):
@@ -207,6 +207,9 @@ def describe(graph: Graph, folder: Path, import_path: tuple[str, ...], files_of:
     contracts = _contracts(graph)
     topics = _topics(graph)
     pairs = [pair for contract in contracts for pair in _types(contract)]
+    # A fault that several operations raise has one struct: msgspec tells types apart by identity.
+    faults = {fault for contract in contracts for operation in contract.operations for fault in operation.faults}
+    pairs += [(fault, fault_struct(fault)) for fault in sorted(faults, key=target_of)]
     pairs += [(topic.type, topic.type) for topic in topics]
     made, components = schemas(kind for _, kind in pairs)
     # By identity: the graph keeps each type object alive, and not every type can be hashed.
@@ -253,11 +256,10 @@ def _topics(graph: Graph) -> list[AnyTopic]:
 
 
 def _types(contract: Contract) -> list[tuple[object, object]]:
-    """Every type that needs a schema: the object that an operation holds, and what to describe in its place."""
+    """Every type of parameters and answers: the very object that an operation holds, and what to describe for it."""
     found: list[tuple[object, object]] = []
     for operation in contract.operations:
         found += [(parameter.type, parameter.type) for parameter in operation.parameters]
-        found += [(fault, fault_struct(fault)) for fault in operation.faults]
         found += [(operation.returns, operation.returns)] if operation.returns is not None else []
     return found
 
@@ -286,7 +288,7 @@ def _operation(operation: Operation, known: Known) -> OperationData:
 
 
 def _parameter(parameter: Parameter, known: Known) -> ParameterData:
-    default = None if parameter.required else msgspec.Raw(msgspec.json.encode(parameter.default))
+    default = msgspec.Raw(b"null" if parameter.required else msgspec.json.encode(parameter.default))
     return ParameterData(parameter.name, parameter.source, parameter.required, known[id(parameter.type)], default)
 
 

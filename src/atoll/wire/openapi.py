@@ -92,7 +92,7 @@ IDEMPOTENCY_KEY: Schema = {
 
 def _parameter(parameter: ParameterData) -> Schema:
     schema = dict(parameter.schema)
-    if parameter.default is not None:
+    if not parameter.required:
         schema["default"] = msgspec.json.decode(parameter.default)
     return {
         "name": parameter.name,
