@@ -1,0 +1,86 @@
+"""The boutique as a whole: what it is made of, and what the outside may reach.
+
+Nobody says here who calls whom: a service's constructor does, and the contracts in it are found by their types. From
+that follow clients, start order, network policies, and the map that `atoll graph` draws. Addresses, passwords and
+ports are not said either: the supervisor here and Kubernetes there each fill in their own.
+"""
+
+from atoll import Asgi, Gateway, Postgres, Process, Replicas, Secret, Service, System
+
+from .cart.service import CartService
+from .catalog.contract import Catalog
+from .catalog.service import CatalogService
+from .checkout.contract import Checkout
+from .checkout.service import CheckoutService
+from .emails.contract import Mailbox
+from .emails.service import EmailService, EmailSettings
+from .frontend.app import FrontendSettings
+from .payment.contract import Payment
+from .payment.service import PaymentService, PaymentSettings
+from .recommendation.contract import Recommendation
+from .users.contract import Users
+from .users.service import UserService
+
+# Each service has a database and a role of its own; none can open another's. The folder holds its migrations.
+catalog = Service(
+    "catalog", CatalogService, database=Postgres(migrations="catalog/migrations"), replicas=Replicas(2, 6)
+)
+cart = Service("cart", CartService, database=Postgres(migrations="cart/migrations"), replicas=Replicas(2, 6))
+
+# The user-service of the article: port 3000, three replicas, and a database whose address is in the Secret `db-secret`
+# under the key `url`. A laptop has no such Secret, so atoll makes the database there as it does for the others.
+users = Service(
+    "users",
+    UserService,
+    database=Postgres(migrations="users/migrations", dsn=Secret("db-secret", key="url")),
+    port=3000,
+    replicas=3,
+)
+
+# Publishes order-placed, consumes payment-settled; calls cart, catalog and payment.
+checkout = Service(
+    "checkout", CheckoutService, database=Postgres(migrations="checkout/migrations"), replicas=Replicas(2, 10)
+)
+payment = Service(
+    "payment",
+    PaymentService,
+    database=Postgres(migrations="payment/migrations"),
+    settings=PaymentSettings(limit=1_000_000),
+    replicas=2,
+)
+email = Service(
+    "email",
+    EmailService,
+    database=Postgres(migrations="emails/migrations"),
+    settings=EmailSettings(folder=".atoll/mailbox"),
+)
+
+# A program in another language is a member too. Where Node.js is missing it is left out, and pages go without it.
+recommendation = Process(
+    "recommendation",
+    ["node", "server.js"],
+    directory="recommendation",
+    contract=Recommendation,
+    calls=[Catalog],
+)
+
+# A factory: its parameters are found by their types, like a constructor's.
+frontend = Asgi(
+    "frontend",
+    "shop.frontend:create",
+    path="/",
+    settings=FrontendSettings(session_key=Secret("session-key")),
+    replicas=Replicas(2, 10),
+)
+
+# A FastAPI application as anyone would have written it. It knows nothing of atoll: the addresses of what it calls are
+# in its environment, as CHECKOUT_URL and so on.
+admin = Asgi("admin", "shop.admin:app", path="/admin", calls=[Checkout, Payment, Mailbox, Users])
+
+shop = System(
+    "shop",
+    services=[frontend, admin, catalog, cart, users, checkout, payment, email, recommendation],
+    # The pages, the office, and the catalog's own API. The others are called from inside alone: nothing that could list
+    # the customers or charge a card can be reached from outside.
+    gateway=Gateway(expose=[frontend, admin, catalog]),
+)
