@@ -28,13 +28,25 @@ class DatabaseTo(msgspec.Struct, frozen=True):
 
 
 class ConsumerOf(msgspec.Struct, frozen=True):
-    """A handler's durable consumer. attempts: tries before the event goes to the dead letters."""
+    """A handler's durable consumer; times are seconds.
+
+    attempts: tries before the event goes to the dead letters. backoff_first, backoff_most: bounds of the wait before
+    another try. patience: how long an event is tried while only what its handler needs is away; such tries are not
+    counted. deadline: of one try. concurrency: events at work in one replica. ack_wait: after which the broker gives
+    a message to another replica when this one has not said that it still works on it; it says so three times as often.
+    """
 
     topic: str
     method: str
     stream: str
     durable: str
     attempts: int = 10
+    backoff_first: float = 0.2
+    backoff_most: float = 60.0
+    patience: float = 3600.0
+    deadline: float = 30.0
+    concurrency: int = 8
+    ack_wait: float = 10.0
 
 
 class Messaging(msgspec.Struct, frozen=True):
@@ -89,7 +101,9 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     """What must be there before a service starts: its tables, streams and consumers.
 
     migrations: folder, "" for none. outbox: whether the database keeps outbox, inbox and idempotency keys.
-    streams: of every topic the service publishes or consumes. consumes: its durable consumers.
+    topics: that the service publishes or consumes; each has a stream. consumes: its durable consumers.
+    url, user, password: of the broker, for a user who may make streams.
+    stream_bytes: what a topic's stream keeps at most; the oldest events go first.
     """
 
     system: str
@@ -101,3 +115,4 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     password: Source | None = None
     topics: tuple[str, ...] = ()
     consumes: tuple[ConsumerOf, ...] = ()
+    stream_bytes: int = 134_217_728

@@ -1,0 +1,315 @@
+"""The connection to NATS, made again whenever it is lost."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from atoll.errors import BROKER_UNREACHABLE, EventError
+from atoll.wire import subjects
+
+logger = logging.getLogger("atoll.events")
+
+ANSWER_WITHIN = 5.0
+"""Seconds for the broker to answer; longer, and it is asked again."""
+
+_CONNECT_WITHIN = 2  # seconds
+_PING_EVERY = 5  # seconds; two without an answer, and the connection counts as lost
+_RETRY_FIRST, _RETRY_MOST = 0.1, 2.0  # seconds between attempts to connect
+_BUFFER = 8 * 2**20  # bytes written and not yet sent; more waits
+_DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
+_NO_RESPONDERS = "503"
+
+
+class Lost(Exception):
+    """The connection ended before the answer came: what was sent may or may not have arrived."""
+
+
+class Denied(Exception):
+    """The broker's user may not publish there."""
+
+
+class NoStream(Exception):
+    """No stream takes messages for this subject."""
+
+
+class Refused(Exception):
+    """The broker answered with an error; `code` is JetStream's, 0 if it gave none."""
+
+    def __init__(self, description: str, code: int = 0) -> None:
+        super().__init__(description)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the stream says of a message. duplicate: it had it already, under the same id."""
+
+    sequence: int
+    duplicate: bool
+
+
+class _Error(msgspec.Struct):
+    description: str = ""
+    err_code: int = 0
+
+
+class _Answer(msgspec.Struct):
+    """Of JetStream to a publish or to a request of its API."""
+
+    seq: int = 0
+    duplicate: bool = False
+    error: _Error | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class Connection:
+    """One connection, from its beginning to its loss. It never reconnects by itself.
+
+    A client that reconnects sends what it had buffered over the gap, but not what was lost in the socket before that:
+    later events would overtake earlier ones. So a loss ends everything that was under way with `Lost`, and whoever
+    keeps an order begins again where it was.
+    """
+
+    def __init__(self, inbox_prefix: str) -> None:
+        self.lost = asyncio.Event()
+        self._client = Client()
+        self._inbox_prefix = inbox_prefix
+        self._numbers = itertools.count()
+        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._answers = ""
+        self._trouble: Exception | None = None
+
+    async def open(self, url: str, user: str, password: str, name: str) -> None:
+        """Connect and sign in. Raises OSError, nats.errors.Error or TimeoutError."""
+        try:
+            await self._client.connect(
+                url.split(","),
+                user=user,
+                password=password,
+                name=name,
+                inbox_prefix=self._inbox_prefix,
+                allow_reconnect=False,
+                connect_timeout=_CONNECT_WITHIN,
+                # Here the number of quick attempts within one connect; pausing between them is the Broker's business.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                ping_interval=_PING_EVERY,
+                max_outstanding_pings=2,
+                pending_size=_BUFFER,
+                error_cb=self._on_error,
+                closed_cb=self._on_closed,
+            )
+        except nats.errors.NoServersError as error:
+            # The client says only that it gave up; why, it told the callback.
+            raise self._trouble or error from error
+        self._answers = self.inbox()
+        await self._client.subscribe(f"{self._answers}.*", cb=self._on_answer)
+
+    async def close(self) -> None:
+        """Send what is buffered, and end."""
+        self._end()
+        # A socket that is gone already has nothing left to close.
+        with contextlib.suppress(OSError, nats.errors.Error):
+            await self._client.close()
+
+    @property
+    def is_open(self) -> bool:
+        return not self.lost.is_set() and self._client.is_connected
+
+    def inbox(self) -> str:
+        """A subject of our own that nobody else listens to."""
+        return self._client.new_inbox()
+
+    async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> Subscription:
+        """Have each message on the subject given to the callback, one after the other. Raises Lost."""
+        try:
+            return await self._client.subscribe(subject, cb=callback)
+        except (nats.errors.Error, OSError) as error:
+            raise Lost(str(error)) from error
+
+    async def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
+        """Without an answer. Raises Lost."""
+        try:
+            await self._client.publish(subject, payload, reply)
+        except (nats.errors.Error, OSError) as error:
+            raise Lost(str(error)) from error
+
+    async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> "asyncio.Future[Msg]":
+        """Send to a stream; `stored` reads the answer. Messages are stored in the order of the calls. Raises Lost."""
+        return await self._ask(subject, payload, dict(headers))
+
+    async def flush(self) -> None:
+        """Return when the broker has read all that was sent. Raises Lost."""
+        try:
+            await self._client.flush(timeout=int(ANSWER_WITHIN))
+        except (nats.errors.Error, OSError) as error:
+            raise Lost(str(error)) from error
+
+    async def request(self, subject: str, payload: bytes = b"") -> bytes:
+        """The answer of JetStream's API. Raises Lost, Denied, NoStream, Refused, TimeoutError."""
+        answer = await self._ask(subject, payload, None)
+        async with asyncio.timeout(ANSWER_WITHIN):
+            message = await answer
+        _check(message)
+        return message.data
+
+    async def _ask(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> "asyncio.Future[Msg]":
+        if self.lost.is_set():
+            raise Lost("the connection is lost")
+        token = str(next(self._numbers))
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = (subject, future)
+        future.add_done_callback(lambda _: self._waiting.pop(token, None))
+        try:
+            await self._client.publish(subject, payload, f"{self._answers}.{token}", headers)
+        except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError, OSError) as error:
+            future.cancel()
+            raise Lost(str(error)) from error
+        except nats.errors.Error:
+            future.cancel()
+            raise
+        return future
+
+    async def _on_answer(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject.rpartition(".")[2])
+        if waiting is not None and not waiting[1].done():
+            waiting[1].set_result(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        if not self._answers:
+            self._trouble = error  # still connecting: open() raises it
+            return
+        denied = _DENIED.search(str(error))
+        if denied is not None:
+            # NATS answers a publish that is not allowed with this alone, on the side.
+            logger.error("NATS does not allow this user to publish to %s", denied[1])
+            self._fail(lambda subject: subject.lower() == denied[1], Denied(denied[1]))
+        elif isinstance(error, (OSError, nats.errors.UnexpectedEOF, nats.errors.StaleConnectionError)):
+            self._end()
+        else:
+            logger.warning("NATS: %s", error)
+
+    async def _on_closed(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self.lost.set()
+        self._fail(lambda _: True, Lost("the connection was lost"))
+
+    def _fail(self, concerns: Callable[[str], bool], error: Exception) -> None:
+        for subject, future in list(self._waiting.values()):
+            if concerns(subject) and not future.done():
+                future.set_exception(error)
+                # Whoever waits gets it; where nobody does any more it is no news.
+                future.exception()
+
+
+def stored(message: Msg) -> Stored:
+    """The stream's answer to a publish. Raises NoStream, Refused."""
+    answer = _check(message)
+    return Stored(answer.seq, answer.duplicate)
+
+
+def _check(message: Msg) -> _Answer:
+    if message.headers and message.headers.get("Status") == _NO_RESPONDERS:
+        raise NoStream("no stream takes this subject, or JetStream is not ready")
+    answer = _decode(message.data)
+    if answer.error is not None:
+        raise Refused(answer.error.description, answer.error.err_code)
+    return answer
+
+
+class Broker:
+    """A process's way to NATS: at most one connection, made again for as long as the process lives.
+
+    url: "nats://host:port", several separated by commas. name: of the process, for NATS's own monitoring.
+    """
+
+    def __init__(self, url: str, user: str, password: str, name: str) -> None:
+        self._url = url
+        self._user = user
+        self._password = password
+        self._name = name
+        self._connected: asyncio.Future[Connection] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._reason = "it was not tried yet"
+
+    def start(self) -> None:
+        """Begin to connect; it need not succeed, now or ever, for the rest of the process to work."""
+        self._connected = asyncio.get_running_loop().create_future()
+        self._keeper = asyncio.create_task(self._keep(), name="broker")
+
+    async def close(self) -> None:
+        """End the connection, after what was sent."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        if self._connected is not None and self._connected.done() and not self._connected.cancelled():
+            await self._connected.result().close()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connected is not None and self._connected.done() and self._connected.result().is_open
+
+    async def connection(self, within: float | None = None) -> Connection:
+        """The connection, as soon as there is one.
+
+        within: seconds to wait, None for ever. Raises EventError (BROKER_UNREACHABLE) after that.
+        """
+        assert self._connected is not None, "start() comes first"
+        try:
+            async with asyncio.timeout(within):
+                # shield: whoever stops waiting must not cancel it for the others.
+                return await asyncio.shield(self._connected)
+        except TimeoutError:
+            raise EventError(BROKER_UNREACHABLE.at(reason=f"{self._reason} ({self._url})")) from None
+
+    async def _keep(self) -> None:
+        wait = _RETRY_FIRST
+        while True:
+            connection = Connection(subjects.inbox(self._user))
+            try:
+                await connection.open(self._url, self._user, self._password, self._name)
+            except (OSError, nats.errors.Error, TimeoutError) as error:
+                self._failed(error)
+                await connection.close()
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _RETRY_MOST)
+                continue
+            wait = _RETRY_FIRST
+            await self._hold(connection)
+
+    async def _hold(self, connection: Connection) -> None:
+        """Offer the connection until it is lost."""
+        assert self._connected is not None
+        logger.info("connected to NATS at %s", self._url)
+        self._reason = ""
+        self._connected.set_result(connection)
+        while connection.is_open:
+            # Not every way in which the client ends tells of it.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await connection.lost.wait()
+        self._connected = asyncio.get_running_loop().create_future()
+        self._failed(Lost("the connection was lost"))
+        await connection.close()
+
+    def _failed(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self._reason:
+            logger.warning("NATS at %s can't be reached: %s; trying again until it can", self._url, reason)
+        self._reason = reason

@@ -1,0 +1,186 @@
+"""Events of one topic to one handler: in order within a key, tried again, given up in the end."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from nats.aio.msg import Msg
+
+from atoll.model.launch import ConsumerOf
+from atoll.runtime.events.broker import Broker, Connection, Denied, Lost, NoStream, Refused
+from atoll.runtime.events.deadletters import bury
+from atoll.runtime.events.handling import Handler
+from atoll.runtime.events.incoming import Incoming
+from atoll.runtime.events.pull import Pull
+from atoll.runtime.events.work import MOST_TOGETHER, Work
+from atoll.runtime.telemetry import Telemetry
+from atoll.wire.codec import Decode
+
+logger = logging.getLogger("atoll.events")
+
+_WINDOW = 128  # messages in hand
+_WINDOW_BATCH = 4 * MOST_TOGETHER
+_LAG_EVERY = 5.0  # seconds
+
+_ACK, _NAK, _IN_PROGRESS = b"+ACK", b"-NAK", b"+WPI"
+
+
+class _State(msgspec.Struct):
+    """What the broker knows of a consumer."""
+
+    num_pending: int = 0
+    num_ack_pending: int = 0
+
+
+class Consumer:
+    """Takes messages from its durable as long as there is a connection, and gives them to its handler.
+
+    Within this replica, events of one key are handled one after the other in the order of the stream, also around a
+    failure: the later ones wait until the earlier one is done or given up. Keys are handled beside each other.
+    Another replica may have events of the same key at the same time.
+    """
+
+    def __init__(
+        self, source: ConsumerOf, system: str, handler: Handler, decode: Decode, broker: Broker, telemetry: Telemetry
+    ) -> None:
+        self._source = source
+        self._system = system
+        self._decode = decode
+        self._broker = broker
+        self._window = _WINDOW_BATCH if handler.batch else _WINDOW
+        self._held: dict[tuple[str, str], Incoming] = {}
+        self._work = Work(source, handler, self, telemetry)
+        self._connection: Connection | None = None
+        self._pull: Pull | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        labels = {"messaging.destination.name": source.topic, "messaging.consumer.group.name": source.durable}
+        self._lag = telemetry.metrics.gauge(
+            "messaging.consumer.lag", "Events that wait for this consumer or are in hand.", labels
+        )
+        self._dead = telemetry.metrics.counter("messaging.dead_letters", "Events given up by this consumer.", labels)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"consumer {self._source.durable}")
+
+    async def stop(self, within: float) -> None:
+        """Take no more messages, finish those at work, give back the rest.
+
+        within: seconds for those at work; what takes longer is cancelled, rolled back and given back too.
+        """
+        self._stopping = True
+        with contextlib.suppress(Lost):
+            if self._pull is not None:
+                await self._pull.stop()
+        await self._work.stop(within)
+        with contextlib.suppress(Lost):
+            if self._connection is not None:
+                await _give_back(self._connection, self._held.values())
+                await self._connection.flush()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def acknowledge(self, messages: Sequence[Incoming]) -> None:
+        for message in messages:
+            self.forget(message)
+            if message.connection is self._connection:
+                with contextlib.suppress(Lost):
+                    await message.connection.send(message.reply, _ACK)
+
+    async def bury(self, message: Incoming, reason: str) -> bool:
+        try:
+            await bury(message.connection, self._system, self._source.durable, message, reason)
+        except (Lost, Denied, NoStream, Refused, TimeoutError) as error:
+            logger.warning("event %s can't be put to the dead letters yet: %s", message.attributes.id, error)
+            return False
+        self._dead.add()
+        await self.acknowledge([message])
+        return True
+
+    def forget(self, message: Incoming) -> None:
+        # A later delivery may have taken its place.
+        if self._held.get(message.identity) is message:
+            del self._held[message.identity]
+            if self._pull is not None and message.connection is self._connection:
+                self._pull.finished()
+
+    async def _run(self) -> None:
+        returned: list[Incoming] = []
+        while True:
+            connection = await self._broker.connection()
+            with contextlib.suppress(Lost):
+                # The broker would keep them for the rest of `ack_wait`, while newer ones overtake them.
+                await _give_back(connection, returned)
+                await self._consume(connection)
+            # Never acknowledged by another connection: should the broker have lost its newest messages, the same
+            # numbers may mean other messages now. To give back the wrong one does no harm.
+            returned = list(self._held.values())
+            for message in self._work.drop():
+                self.forget(message)
+            self._connection = self._pull = None
+            await connection.lost.wait()
+
+    async def _consume(self, connection: Connection) -> None:
+        """Until the connection is lost: raises Lost."""
+        self._connection = connection
+        self._pull = Pull(connection, self._source.stream, self._source.durable, self._window, self._arrived)
+        tasks = [
+            asyncio.create_task(self._pull.run()),
+            asyncio.create_task(self._stay_in_progress(connection)),
+            asyncio.create_task(self._watch_lag(connection)),
+            asyncio.create_task(connection.lost.wait()),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _arrived(self, message: Msg) -> None:
+        assert self._connection is not None
+        assert self._pull is not None
+        incoming = Incoming(message, self._source.topic, self._decode, self._connection)
+        held = self._held.get(incoming.identity)
+        if held is not None and held.connection is self._connection:
+            # It came again although it is in hand, as when this process stood still for long: one of them is enough.
+            held.reply, held.deliveries = incoming.reply, incoming.deliveries
+            self._pull.finished()
+            return
+        self._held[incoming.identity] = incoming
+        if not self._stopping:
+            self._work.add(incoming)
+
+    async def _stay_in_progress(self, connection: Connection) -> None:
+        """Tell the broker of messages that take long, so that it does not give them to another replica."""
+        every = self._source.ack_wait / 3
+        while True:
+            await asyncio.sleep(every)
+            before = time.monotonic() - every / 2
+            for message in list(self._held.values()):
+                if message.connection is connection and message.arrived < before:
+                    await connection.send(message.reply, _IN_PROGRESS)
+
+    async def _watch_lag(self, connection: Connection) -> None:
+        subject = f"$JS.API.CONSUMER.INFO.{self._source.stream}.{self._source.durable}"
+        while True:
+            try:
+                state = msgspec.json.decode(await connection.request(subject), type=_State)
+            except (Denied, NoStream, Refused, TimeoutError) as error:
+                logger.warning("the broker does not tell of consumer %s: %s", self._source.durable, error)
+            else:
+                self._lag.set(state.num_pending + state.num_ack_pending)
+            await asyncio.sleep(_LAG_EVERY)
+
+
+async def _give_back(connection: Connection, messages: Iterable[Incoming]) -> None:
+    """Ask the broker to deliver them again, in their order."""
+    for message in sorted(messages, key=lambda each: each.sequence):
+        await connection.send(message.reply, _NAK)

@@ -1,0 +1,219 @@
+"""The messages that a consumer has in hand, and their handling."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from atoll.model.launch import ConsumerOf
+from atoll.runtime.context import current
+from atoll.runtime.events.handling import Handler, context_of, handle
+from atoll.runtime.events.incoming import Incoming
+from atoll.runtime.events.lanes import Lane, Lanes
+from atoll.runtime.events.redelivery import Again, Failure, GiveUp, Policy, counts, decide, describe, untouchable
+from atoll.runtime.telemetry import Telemetry
+from atoll.runtime.telemetry.metrics import Histogram
+
+logger = logging.getLogger("atoll.events")
+
+MOST_TOGETHER = 256
+"""Events of one batch."""
+
+
+class Settlement(Protocol):
+    """What becomes of a message in the end; the broker's side of it."""
+
+    async def acknowledge(self, messages: Sequence[Incoming]) -> None:
+        """They are handled. Never fails: what can't be said to the broker, the inbox finds out."""
+        ...
+
+    async def bury(self, message: Incoming, reason: str) -> bool:
+        """It is given up: put it to the dead letters and acknowledge it. False where that failed for now."""
+        ...
+
+    def forget(self, message: Incoming) -> None:
+        """Its connection is lost; the broker will bring it again."""
+        ...
+
+
+class Work:
+    """Gives messages to the handler: one at a time within a key, several keys beside each other."""
+
+    def __init__(self, source: ConsumerOf, handler: Handler, settlement: Settlement, telemetry: Telemetry) -> None:
+        self._source = source
+        self._handler = handler
+        self._settlement = settlement
+        self._policy = Policy(source.attempts, source.backoff_first, source.backoff_most, source.patience)
+        self._most = MOST_TOGETHER if handler.batch else 1
+        self._lanes: Lanes[Incoming] = Lanes()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._stopping = False
+        self._recorder = telemetry.recorder
+        self._metrics = telemetry.metrics
+        self._durations = {"": self._duration("")}
+
+    def add(self, message: Incoming) -> None:
+        """Behind the earlier messages of its key."""
+        self._lanes.add(message.attributes.key, message)
+        self._dispatch()
+
+    def drop(self) -> list[Incoming]:
+        """Forget what is not at work."""
+        return self._lanes.drop()
+
+    async def stop(self, within: float) -> None:
+        """Begin nothing new, wait for what is at work; what takes longer (seconds) is cancelled."""
+        self._stopping = True
+        if self._workers:
+            _, late = await asyncio.wait(self._workers, timeout=within)
+            for worker in late:
+                worker.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _dispatch(self) -> None:
+        """Start workers for what is ready; each goes on until nothing is."""
+        while not self._stopping and len(self._workers) < self._source.concurrency:
+            # Those that have not run yet will take their part of it.
+            ready = self._lanes.ready - self._starting * self._most
+            # Beside a worker at a batch another one only for a full batch: together they are cheaper.
+            if ready <= 0 or (self._workers and ready < self._most):
+                return
+            self._starting += 1
+            worker = asyncio.create_task(self._work(), name=f"{self._source.durable} worker")
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    async def _work(self) -> None:
+        self._starting -= 1
+        while not self._stopping and (taken := self._lanes.take(self._most)):
+            if len(taken) > 1 or len(taken[0][1]) > 1:
+                await self._together(taken)
+            else:
+                await self._in_turn(*taken[0])
+
+    async def _together(self, taken: Sequence[tuple[Lane[Incoming], list[Incoming]]]) -> None:
+        """All in one go; if that fails, each alone."""
+        messages = [message for _, lane_messages in taken for message in lane_messages]
+        if not any(self._hopeless(message) for message in messages):
+            error = await self._try(messages)
+            if error is None:
+                await self._settlement.acknowledge(messages)
+                for lane, _ in taken:
+                    self._lanes.release(lane)
+                return
+            logger.warning(
+                "%s: %d events together failed, trying each alone: %s",
+                self._source.durable,
+                len(messages),
+                describe(error),
+            )
+        for lane, lane_messages in taken:
+            await self._in_turn(lane, lane_messages)
+
+    async def _in_turn(self, lane: Lane[Incoming], messages: list[Incoming]) -> None:
+        """One after the other, up to the first that has to wait."""
+        for index, message in enumerate(messages):
+            wait = await self._handle(message)
+            if wait is None:
+                continue
+            if message.connection.lost.is_set():
+                for each in messages[index:]:
+                    self._settlement.forget(each)
+                break
+            self._lanes.put_back(lane, messages[index:])
+            asyncio.get_running_loop().call_later(wait, self._release, lane)
+            return
+        self._lanes.release(lane)
+
+    def _release(self, lane: Lane[Incoming]) -> None:
+        self._lanes.release(lane)
+        self._dispatch()
+
+    async def _handle(self, message: Incoming) -> float | None:
+        """Handle one message; None when it is settled, else the seconds to wait before the next try."""
+        verdict: Again | GiveUp | None = self._hopeless(message)
+        if verdict is None:
+            error = await self._try([message])
+            if error is None:
+                await self._settlement.acknowledge([message])
+                return None
+            verdict = self._judge(message, error)
+        if isinstance(verdict, Again):
+            return verdict.wait
+        logger.error(
+            "%s gives up event %s of %r: %s",
+            self._source.durable,
+            message.attributes.id,
+            message.topic,
+            verdict.reason,
+        )
+        if await self._settlement.bury(message, verdict.reason):
+            return None
+        return self._policy.first
+
+    def _hopeless(self, message: Incoming) -> GiveUp | None:
+        """Why the message is not even tried."""
+        if message.unreadable:
+            return GiveUp(message.unreadable)
+        return untouchable(message.deliveries, self._policy)
+
+    def _judge(self, message: Incoming, error: Exception) -> Again | GiveUp:
+        now = time.monotonic()
+        message.failed_at = message.failed_at or now
+        message.failures += 1
+        message.tried += counts(error)
+        failure = Failure(error, message.tried, message.deliveries, now - message.failed_at, message.failures)
+        verdict = decide(failure, self._policy, random.random())  # noqa: S311 (jitter)
+        if isinstance(verdict, Again):
+            logger.warning(
+                "%s failed for event %s of %r, try %d; the next in %.1f s",
+                self._source.durable,
+                message.attributes.id,
+                message.topic,
+                message.deliveries - 1 + message.failures,
+                verdict.wait,
+                exc_info=error,
+            )
+        return verdict
+
+    async def _try(self, messages: Sequence[Incoming]) -> Exception | None:
+        """One call of the handler; what it raised."""
+        context = context_of(messages[0], self._source.deadline)
+        current.set(context)  # this worker is a task, and so has a variable of its own
+        failure: Exception | None = None
+        start = time.monotonic_ns()
+        try:
+            async with asyncio.timeout(self._source.deadline):
+                await handle(self._handler, self._source.durable, messages)
+        except Exception as error:  # noqa: BLE001 (the user's code may raise whatever it likes)
+            failure = error
+        end = time.monotonic_ns()
+        kind = type(failure).__name__ if failure else ""
+        for index, message in enumerate(messages):
+            # Of a batch each event has a span in its own trace; queries of the handler are in the first one's.
+            own = context if index == 0 else context_of(message, 0.0)
+            if own.sampled:
+                attributes = (
+                    "messaging.destination.name",
+                    message.topic,
+                    "messaging.message.id",
+                    message.attributes.id,
+                )
+                name = f"process {message.topic}"
+                self._recorder.record(
+                    "consumer", name, own.trace_id, own.span_id, own.parent_id, start, end, kind, attributes
+                )
+        duration = self._durations.get(kind) or self._durations.setdefault(kind, self._duration(kind))
+        duration.observe((end - start) / 1e9)
+        return failure
+
+    def _duration(self, error: str) -> Histogram:
+        labels = {
+            "messaging.destination.name": self._source.topic,
+            "messaging.consumer.group.name": self._source.durable,
+            "error.type": error,
+        }
+        return self._metrics.histogram("messaging.process.duration", "How long handlers take.", labels)

@@ -1,0 +1,79 @@
+"""An event's headers in a NATS message: CloudEvents 1.0 in binary mode, with the trace it belongs to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+DEDUPE = "Nats-Msg-Id"
+"""By this header JetStream stores a message once within the duplicate window of its stream."""
+
+_ID = "ce-id"
+_SOURCE = "ce-source"
+_TYPE = "ce-type"
+_TIME = "ce-time"
+_KEY = "ce-partitionkey"
+_TRACE = ("traceparent", "tracestate", "baggage")
+# What CloudEvents' HTTP binding leaves as it is; quote() leaves letters, digits and "_.-~" alone.
+_PLAIN = "!#$&'()*+,/:;<=>?@[]^`{|}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is known of an event beside its value.
+
+    source: "/shop/checkout". type: "shop.order-placed". time: aware, in UTC.
+    key: keeps events in order; "" means no order is asked for.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    key: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
+    baggage: str = ""
+
+
+def write(attributes: Attributes) -> dict[str, str]:
+    """The headers of the message; its payload is the event's value as JSON."""
+    headers = {
+        DEDUPE: attributes.id,
+        _ID: attributes.id,
+        _SOURCE: attributes.source,
+        _TYPE: attributes.type,
+        "ce-specversion": "1.0",
+        _TIME: attributes.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "ce-datacontenttype": "application/json",
+    }
+    if attributes.key:
+        headers[_KEY] = quote(attributes.key, safe=_PLAIN)
+    trace = (attributes.traceparent, attributes.tracestate, attributes.baggage)
+    headers |= {name: value for name, value in zip(_TRACE, trace, strict=True) if value}
+    return headers
+
+
+def read(headers: Mapping[str, str], *, fallback_id: str, stored: datetime) -> Attributes:
+    """The attributes of a message, also of one that somebody else wrote.
+
+    fallback_id: of a message without any. stored: when the stream took the message, for one that does not say its time.
+    """
+    return Attributes(
+        id=headers.get(_ID) or headers.get(DEDUPE) or fallback_id,
+        source=headers.get(_SOURCE, ""),
+        type=headers.get(_TYPE, ""),
+        time=_time(headers.get(_TIME, ""), stored),
+        key=unquote(headers.get(_KEY, "")),
+        traceparent=headers.get("traceparent", ""),
+        tracestate=headers.get("tracestate", ""),
+        baggage=headers.get("baggage", ""),
+    )
+
+
+def _time(text: str, otherwise: datetime) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
