@@ -1,0 +1,1 @@
+"""Every figure that atoll's documents name, with its peers in the same run."""
