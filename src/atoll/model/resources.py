@@ -80,10 +80,7 @@ class Replicas:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who called, as the gateway verified; empty where nobody did.
-
-    A constructor can't have it, for it changes with each call: `atoll.caller()` gives the one of the call at hand.
-    """
+    """Who called, as the gateway verified; empty where nobody was."""
 
     subject: str = ""
     scopes: frozenset[str] = frozenset()
