@@ -85,6 +85,8 @@ def engine(program: PurePath, gateway: Gateway, places: Places) -> Engine:
             str(program),
             *("-c", str(places.bootstrap)),
             *("--concurrency", "1", "--disable-hot-restart", "--reject-unknown-dynamic-fields"),
+            # When it is drained, each answer at once tells its client not to use the connection again.
+            *("--drain-strategy", "immediate"),
             # A collector that is not there is no news.
             *("-l", "warning", "--component-log-level", "tracing:off", "--file-flush-interval-msec", "100"),
         ),

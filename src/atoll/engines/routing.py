@@ -89,7 +89,8 @@ def _routes(routes: Iterable[Route]) -> list[dict[str, object]]:
 def _route(route: Route) -> list[dict[str, object]]:
     if not route.prefix:
         return [_forward(route, {**_path(route.path), "headers": [_method_is(answered(route.methods))]})]
-    where: dict[str, object] = {"prefix": "/"} if route.path == "/" else {"path_separated_prefix": route.path}
+    above = route.path.rstrip("/")
+    where: dict[str, object] = {"path_separated_prefix": above} if above else {"prefix": "/"}
     methods = [_method_is(answered(route.methods))] if route.methods else []
     endless = replace(route, timeout=0.0)
     # What an application answers is known from the request alone: a browser's EventSource always sends this `accept`.
@@ -190,7 +191,8 @@ def _could_both_match(first: str, second: str) -> bool:
 
 
 def _rank(route: Route) -> list[tuple[int, str]]:
-    parts = [] if route.prefix and route.path == "/" else segments(route.path)
+    path = route.path.rstrip("/") if route.prefix else route.path
+    parts = segments(path) if path else []
     ranks = [(_PARAMETER, "") if _is_parameter(part) else (_LITERAL, part) for part in parts]
     return [*ranks, (_REST, "")] if route.prefix else ranks
 

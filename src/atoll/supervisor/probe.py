@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from atoll.engines.engine import Check, HttpGet, Readiness, TcpPort
 from atoll.errors import ENGINE_FAILED
+from atoll.supervisor.http import ask
 from atoll.supervisor.process import Process
 
 _PATIENCE = 2.0
@@ -27,7 +28,7 @@ async def probe(readiness: Readiness) -> str:
         return "not answering"
     except (ConnectionRefusedError, FileNotFoundError):
         return "refusing connections"
-    except (OSError, asyncio.IncompleteReadError) as error:
+    except OSError as error:
         return f"closing connections: {error}"
 
 
@@ -67,17 +68,7 @@ async def _connect(readiness: TcpPort) -> str:
 
 
 async def _get(readiness: HttpGet) -> str:
-    if readiness.socket is None:
-        reader, writer = await asyncio.open_connection(readiness.host, readiness.port)
-    else:
-        reader, writer = await asyncio.open_unix_connection(str(readiness.socket))
-    try:
-        writer.write(f"GET {readiness.path} HTTP/1.1\r\nHost: {readiness.host}\r\nConnection: close\r\n\r\n".encode())
-        # "HTTP/1.1 503 Service Unavailable"
-        parts = (await reader.readuntil(b"\r\n")).split()
-    finally:
-        writer.close()
-    status = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+    status = (await ask(readiness)).status
     return "" if status == http.HTTPStatus.OK else f"answering {status}"
 
 

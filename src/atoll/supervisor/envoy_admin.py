@@ -1,0 +1,55 @@
+"""What a running Envoy is told by its admin socket: to finish what it serves, and to begin a new access log."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from atoll.engines.engine import HttpGet
+from atoll.engines.envoy import Places
+from atoll.supervisor.http import ask
+
+_ACCESS_LOG_LIMIT = 64 * 2**20
+_IN_FLIGHT = "http.gateway.downstream_rq_active"
+_LOOK_AGAIN = 0.02
+
+
+async def drain(places: Places, *, within: float = 5.0) -> bool:
+    """Let requests in flight come to their end, before Envoy is stopped: SIGTERM cuts them.
+
+    New connections are refused from now on. within: seconds; streams and WebSockets may well be longer.
+    Returns whether all was answered.
+    """
+    try:
+        async with asyncio.timeout(within):
+            await _tell(places, "/drain_listeners")
+            while not await _is_idle(places):  # noqa: ASYNC110  Envoy tells only who asks
+                await asyncio.sleep(_LOOK_AGAIN)
+            return True
+    except (TimeoutError, OSError):
+        return False
+
+
+async def bound_access_log(places: Places, *, limit: int = _ACCESS_LOG_LIMIT) -> bool:
+    """Rename the access log to `….1` when it has more than `limit` bytes; to be called now and then.
+
+    Returns whether it did.
+    """
+    log = Path(places.access_log)
+    with suppress(OSError):
+        if log.stat().st_size > limit:
+            log.replace(log.with_name(log.name + ".1"))
+            await _tell(places, "/reopen_logs")
+            return True
+    return False
+
+
+async def _is_idle(places: Places) -> bool:
+    return f"{_IN_FLIGHT}: 0\n" in (await ask(_admin(places, f"/stats?filter={_IN_FLIGHT}"))).body
+
+
+async def _tell(places: Places, path: str) -> None:
+    await ask(_admin(places, path), method="POST")
+
+
+def _admin(places: Places, path: str) -> HttpGet:
+    return HttpGet(path, socket=places.admin)

@@ -1,0 +1,121 @@
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from atoll.engines import postgres
+from atoll.engines.postgres import Limits, Owner, Server
+from atoll.errors import AtollError
+from atoll.supervisor.databases import adopt_databases, create_databases
+from atoll.supervisor.initdb import owners, prepare_postgres, service_dsn, superuser_dsn
+from atoll.supervisor.install import Home
+from tests.engines.running import free_port, running
+
+
+@pytest.fixture
+async def server(home: Home) -> AsyncIterator[Server]:
+    made = await prepare_postgres(home, free_port())
+    async with running(postgres.engine(made), home.logs / "postgres.log"):
+        yield made
+
+
+async def run(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for each in statements:
+            await connection.execute(each)
+    finally:
+        await connection.close()
+
+
+async def value(dsn: str, query: str) -> object:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+async def test_a_service_owns_its_database_and_can_not_enter_anothers(home: Home, server: Server) -> None:
+    # Given two services, one with a row
+    users, cart = owners(home, ["users", "cart-eu"])
+    await create_databases(superuser_dsn(home, server), [users, cart], Limits())
+    mine, theirs = service_dsn(server, users), service_dsn(server, cart)
+    await run(theirs, "CREATE SCHEMA atoll", "CREATE TABLE baskets (id int)", "INSERT INTO baskets VALUES (1)")
+    assert await value(theirs, "SELECT count(*) FROM baskets") == 1
+    # When the other tries every database there is, Then it enters its own alone
+    assert await value(mine, "SELECT current_database()") == "users"
+    for database in ("cart-eu", "postgres", "template1"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await value(postgres.redirected(mine, database), "SELECT 1")
+    # And neither files nor programs of the server, nor other roles, are within its reach
+    for forbidden in (
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('PG_VERSION')",
+        "CREATE ROLE friend SUPERUSER",
+        "CREATE DATABASE another",
+        'SET ROLE "cart-eu"',
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await run(mine, forbidden)
+
+
+async def test_doing_it_again_changes_nothing(home: Home, server: Server) -> None:
+    admin, wanted = superuser_dsn(home, server), owners(home, ["users"])
+    await create_databases(admin, wanted, Limits())
+    before = await value(admin, "SELECT array_agg(xmin::text || datname ORDER BY datname) FROM pg_database")
+    await create_databases(admin, wanted, Limits())
+    assert before == await value(admin, "SELECT array_agg(xmin::text || datname ORDER BY datname) FROM pg_database")
+    assert await value(service_dsn(server, wanted[0]), "SELECT 1") == 1
+
+
+async def test_a_new_password_of_a_known_service_is_set(home: Home, server: Server) -> None:
+    await create_databases(superuser_dsn(home, server), [Owner("users", "old")], Limits())
+    await create_databases(superuser_dsn(home, server), [Owner("users", "new")], Limits())
+    assert await value(service_dsn(server, Owner("users", "new")), "SELECT 1") == 1
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await value(service_dsn(server, Owner("users", "old")), "SELECT 1")
+
+
+async def test_a_service_has_no_more_connections_than_its_limit(home: Home, server: Server) -> None:
+    owner = Owner("users", "pw")
+    await create_databases(superuser_dsn(home, server), [owner], Limits(role_connections=1))
+    first = await asyncpg.connect(service_dsn(server, owner))
+    with pytest.raises(asyncpg.TooManyConnectionsError):
+        await asyncpg.connect(service_dsn(server, owner))
+    await first.close()
+
+
+async def test_a_server_that_is_not_there_is_an_error_without_its_password() -> None:
+    port = free_port()
+    with pytest.raises(AtollError) as caught:
+        await create_databases(f"postgresql://postgres:hush@127.0.0.1:{port}/postgres", [], Limits())
+    assert caught.value.problems[0].code == "ATL4009"
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+async def test_on_anothers_server_an_administrator_without_superuser_makes_the_databases(
+    home: Home, server: Server
+) -> None:
+    await run(superuser_dsn(home, server), "CREATE ROLE dba LOGIN CREATEDB CREATEROLE PASSWORD 'pw'")
+    dba = postgres.redirected(superuser_dsn(home, server), "postgres", Owner("dba", "pw"))
+    wanted = [Owner("users", "one"), Owner("cart", "two")]
+    adopted = await adopt_databases(dba, wanted, Limits())
+    assert await adopt_databases(dba, wanted, Limits()) == adopted
+    assert await value(adopted["users"], "SELECT current_user || '@' || current_database()") == "users@users"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await value(postgres.redirected(adopted["users"], "cart"), "SELECT 1")
+    # What was open on a server of others stays open.
+    assert await value(postgres.redirected(adopted["users"], "postgres"), "SELECT 1") == 1
+
+
+async def test_on_anothers_server_a_role_without_rights_uses_what_is_there(home: Home, server: Server) -> None:
+    admin = superuser_dsn(home, server)
+    await run(admin, "CREATE ROLE app LOGIN PASSWORD 'pw'", "CREATE DATABASE users OWNER app")
+    app = postgres.redirected(admin, "postgres", Owner("app", "pw"))
+    adopted = await adopt_databases(app, [Owner("users", "unused")], Limits())
+    assert await value(adopted["users"], "SELECT current_user || '@' || current_database()") == "app@users"
+    with pytest.raises(AtollError) as caught:
+        await adopt_databases(app, [Owner("users", "unused"), Owner("cart", "unused")], Limits())
+    assert 'CREATE DATABASE "cart";' in caught.value.problems[0].do
