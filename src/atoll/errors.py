@@ -88,6 +88,7 @@ EXTRA_MISSING = Kind(1005, "`atoll {command}` needs {package}, which is not inst
 BAD_ARGUMENT = Kind(1006, "{argument}: {reason}", "{do}")
 NOT_RUNNING = Kind(1007, "{system} is not running here.", "start it with `atoll run` in another terminal")
 FOLDER_EXISTS = Kind(1008, "{folder} exists and is not empty.", "choose another name, or empty the folder")
+NO_SUCH_PROCESS = Kind(1009, "Nothing that runs here is called {name!r}.", "name a service, or one of its processes")
 
 # 2xxx: the model
 CLASHING_ROUTES = Kind(
@@ -267,6 +268,11 @@ UNDECLARED_TOPIC = Kind(
 )
 BAD_EVENT = Kind(3302, "{topic!r}: {reason}.", "publish a value of the topic's type")
 BROKER_UNREACHABLE = Kind(3303, "NATS can't be reached: {reason}.", "see `atoll status`: is nats up?")
+EVENT_UNCONFIRMED = Kind(
+    3304,
+    "An event of {topic!r} was not confirmed: {reason}; it may or may not be stored.",
+    "publish it again with the same event_id; see `atoll status` for nats",
+)
 KEY_REUSED = Kind(3401, "This Idempotency-Key was used with a different request.", "use a new key for a new request")
 KEY_RUNNING = Kind(
     3402, "A request with this Idempotency-Key is still running.", "wait, then ask again with the same key"

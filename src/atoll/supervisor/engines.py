@@ -1,0 +1,88 @@
+"""Starts the engines of a plan, and keeps the gateway's files as the system is."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from atoll.engines import envoy, nats, postgres, versions
+from atoll.engines.engine import Engine, HttpGet, Readiness
+from atoll.supervisor.gateway import gateway_of
+from atoll.supervisor.http import ask
+from atoll.supervisor.initdb import prepare_postgres
+from atoll.supervisor.install import Home, find_program, write, write_files
+from atoll.supervisor.plan import Plan
+from atoll.supervisor.process import Process
+from atoll.supervisor.resolve import broker_of
+
+_PATIENCE = 2.0
+
+
+class Engines:
+    """PostgreSQL, NATS and Envoy of one system on this machine.
+
+    sockets: a folder whose path is short enough for a Unix socket.
+    """
+
+    def __init__(self, home: Home, sockets: Path) -> None:
+        self._home = home
+        self._admin = sockets / "envoy.sock"
+        self._places = envoy.Places(home.state / "envoy", self._admin, home.logs / "access.log")
+        self.server: postgres.Server | None = None
+
+    async def start(
+        self, name: str, plan: Plan, serving: Mapping[str, int], on_line: Callable[[str], None]
+    ) -> tuple[Process, Readiness]:
+        """Start an engine; the first time its data folder is made.
+
+        Raises ENGINE_MISSING and the other errors of engines; OSError.
+        """
+        engine = await self._engine(name, plan, serving)
+        write_files(engine)
+        process = await Process.start(name, engine.command, self._home.logs / f"{name}.log", on_line)
+        return process, engine.readiness
+
+    async def _engine(self, name: str, plan: Plan, serving: Mapping[str, int]) -> Engine:
+        match name:
+            case "postgres":
+                self.server = await prepare_postgres(self._home, plan.ports["postgres"])
+                return postgres.engine(self.server)
+            case "nats":
+                return nats.engine(find_program(versions.NATS), broker_of(plan), self._home.state / "nats")
+            case _:
+                self._admin.unlink(missing_ok=True)
+                return envoy.engine(find_program(versions.ENVOY), gateway_of(plan, serving), self._places)
+
+    def publish(self, plan: Plan, serving: Mapping[str, int]) -> bool:
+        """Write routes and endpoints as they are now; Envoy follows. Returns whether anything changed."""
+        if not plan.gateway_port:
+            return False
+        files = envoy.changing(gateway_of(plan, serving), self._places)
+        changed = [file for file in files if write(file)]
+        return bool(changed)
+
+    async def follows(self, plan: Plan, serving: Mapping[str, int]) -> bool:
+        """Whether Envoy already knows every endpoint of what serves."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                answer = (await ask(HttpGet("/clusters", socket=self._admin))).body
+        except (OSError, TimeoutError):
+            return False
+        # A line of it: catalog::127.0.0.1:20001::health_flags::healthy
+        return all(
+            f"{cluster.name}::{endpoint.host}:{endpoint.port}::health_flags::healthy" in answer
+            for cluster in gateway_of(plan, serving).clusters
+            for endpoint in cluster.endpoints
+        )
+
+    def permit(self, plan: Plan) -> bool:
+        """Write the broker's users as they are now; it reads them at SIGHUP. Returns whether anything changed."""
+        if "nats" not in plan.engines:
+            return False
+        return write(nats.configuration(broker_of(plan), self._home.state / "nats"))
+
+
+def missing_engines(plan: Plan) -> None:
+    """Raises ENGINE_MISSING if the program of any engine of the plan is not installed."""
+    wheels = {"postgres": versions.POSTGRES, "nats": versions.NATS, "envoy": versions.ENVOY}
+    for name in plan.engines:
+        find_program(wheels[name])

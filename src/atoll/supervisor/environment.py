@@ -1,0 +1,40 @@
+"""environments/local.toml: the secrets of this machine, and engines that somebody else runs."""
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from atoll.errors import BAD_ARGUMENT
+
+
+class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Addresses of engines that are not started here; "" starts one.
+
+    postgres: "postgresql://user:password@host:port/database". nats: "nats://user:password@host:port".
+    """
+
+    postgres: str = ""
+    nats: str = ""
+
+
+class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """secrets: by name; a secret with several keys has an entry "name.key" for each."""
+
+    secrets: dict[str, str] = {}
+    engines: Engines = Engines()
+
+
+def read_environment(folder: Path, name: str = "local") -> Environment:
+    """The file environments/NAME.toml beside the system file; empty if there is none.
+
+    Raises BAD_ARGUMENT at the file.
+    """
+    file = folder / "environments" / f"{name}.toml"
+    if not file.is_file():
+        return Environment()
+    try:
+        return msgspec.convert(tomllib.loads(file.read_text()), Environment)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError) as error:
+        do = 'it may have [secrets] name = "value" and [engines] postgres = "postgresql://…", nats = "nats://…"'
+        raise BAD_ARGUMENT.error(str(file), argument=str(file), reason=str(error), do=do) from error

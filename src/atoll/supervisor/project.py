@@ -1,0 +1,67 @@
+"""What was asked to run, from the declaration to a plan with everything the machine adds."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atoll.errors import AtollError
+from atoll.supervisor import children
+from atoll.supervisor.children import Python, problem_of
+from atoll.supervisor.engines import missing_engines
+from atoll.supervisor.environment import read_environment
+from atoll.supervisor.install import Home, make_folders
+from atoll.supervisor.plan import Options, Plan, plan, ports_needed, programs_needed, unknown_replicas
+from atoll.supervisor.ports import choose_ports
+from atoll.supervisor.resolve import write_secrets
+from atoll.wire.description import Description
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A system in a folder.
+
+    target: "package.module:name", "file.py" or "file.py:name". folder: where it is imported from.
+    """
+
+    target: str
+    folder: Path
+    python: Python
+    options: Options = field(default_factory=Options)
+
+    async def describe(self) -> Description:
+        """The declaration, read by a child. Raises AtollError with all that is wrong in it."""
+        description = await children.describe(self.python, self.target, self.folder)
+        wrong = [problem_of(each) for each in description.problems] or unknown_replicas(description, self.options)
+        if wrong:
+            raise AtollError(*wrong)
+        return description
+
+    def plan(self, description: Description, home: Home, running: Plan | None = None) -> Plan:
+        """What has to run. Makes the folders and writes the secrets.
+
+        running: keeps its ports where it uses them already.
+        Raises AtollError: NO_FREE_PORT, ENGINE_MISSING, SECRET_WITHOUT_SOURCE, BAD_ARGUMENT.
+        """
+        make_folders(home)
+        for name in ("spans", "launch"):
+            (home.state / name).mkdir(exist_ok=True)
+        environment = read_environment(Path(description.folder))
+        wishes = ports_needed(description, self.options, environment.engines)
+        ports = choose_ports(wishes, home.state, ours=running.ports if running else {})
+        path = self.python.variables.get("PATH")
+        programs = {
+            program: found
+            for program, member in programs_needed(description).items()
+            if (found := _find(program, Path(member.directory), path))
+        }
+        made = plan(description, home, self.options, environment.engines, ports, programs)
+        missing_engines(made)
+        write_secrets(made, environment, self.python.variables)
+        return made
+
+
+def _find(program: str, directory: Path, path: str | None) -> str | None:
+    """A program beside the member, when written with a slash, or on the PATH."""
+    if "/" in program:
+        return shutil.which(str(directory / program))
+    return shutil.which(program, path=path)

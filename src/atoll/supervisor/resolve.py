@@ -1,0 +1,88 @@
+"""References become what they stand for: passwords and DSNs in files that only their owner can read."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from atoll.engines import nats, postgres
+from atoll.engines.engine import File
+from atoll.errors import SECRET_WITHOUT_SOURCE, AtollError, Problem
+from atoll.model.check import variable_of
+from atoll.model.references import Source, resolve
+from atoll.model.resources import Secret
+from atoll.supervisor import databases
+from atoll.supervisor.environment import Environment
+from atoll.supervisor.initdb import owners, service_dsn, superuser_dsn
+from atoll.supervisor.install import secret, write
+from atoll.supervisor.plan import HOST, Plan, credentials, secret_name
+from atoll.wire.description import SecretData
+
+
+def write_secrets(plan: Plan, environment: Environment, variables: Mapping[str, str]) -> None:
+    """The users' own secrets, from environments/local.toml or the variables of the shell.
+
+    Raises SECRET_WITHOUT_SOURCE for each that has neither.
+    """
+    problems: list[Problem] = []
+    for file, name in plan.secrets.items():
+        value = _value(name, environment, variables)
+        if value is None:
+            variable = variable_of(Secret(name.name, name.key))
+            problems.append(
+                SECRET_WITHOUT_SOURCE.at(service=plan.description.name, secret=secret_name(name), variable=variable)
+            )
+        else:
+            write(File(file, value))
+    if problems:
+        raise AtollError(*problems)
+    if plan.addresses.nats:
+        write(File(plan.home.secrets / "nats-address", credentials(plan.addresses.nats)[1]))
+
+
+def _value(name: SecretData, environment: Environment, variables: Mapping[str, str]) -> str | None:
+    variable = variable_of(Secret(name.name, name.key))
+    return environment.secrets.get(secret_name(name), variables.get(variable))
+
+
+def broker_of(plan: Plan) -> nats.Broker:
+    """The broker with the passwords of everyone who may use it."""
+    home = plan.home
+    return nats.Broker(
+        port=plan.ports["nats"],
+        monitor_port=plan.ports["nats-monitor"],
+        admin_password=secret(home.secrets, f"nats-{nats.ADMIN}"),
+        accounts=tuple(replace(each, password=secret(home.secrets, f"nats-{each.user}")) for each in plan.accounts),
+    )
+
+
+async def create_databases(plan: Plan, server: postgres.Server | None) -> None:
+    """A database and a role for each service that has none yet, and its DSN in a file.
+
+    server: our own; None if the plan has the address of one. Raises ENGINE_UNUSABLE.
+    """
+    names = owners(plan.home, plan.databases.values())
+    if server is not None:
+        await databases.create_databases(superuser_dsn(plan.home, server), names, server.limits)
+        found = {each.name: service_dsn(server, each) for each in names}
+    else:
+        found = await databases.adopt_databases(plan.addresses.postgres, names, postgres.Limits())
+    for service, database in plan.databases.items():
+        write(File(plan.home.secrets / f"dsn-{service}", found[database]))
+
+
+def environment_of(added: Mapping[str, Source], variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a member's process: the shell's without secrets of other members, and what is added."""
+    inherited = {name: value for name, value in variables.items() if not name.startswith("ATOLL_SECRET_")}
+    # Output that is kept in a buffer says nothing about a crash.
+    inherited["PYTHONUNBUFFERED"] = "1"
+    return {**inherited, **{name: read(source, variables) for name, source in added.items()}}
+
+
+def read(source: Source, variables: Mapping[str, str]) -> str:
+    """The value behind a reference, on this machine."""
+    return resolve(source, lambda path: Path(path).read_text(), variables.__getitem__)
+
+
+def address_of(name: str, plan: Plan) -> str:
+    """Where an engine listens, as shown to people."""
+    return f"{HOST}:{plan.gateway_port if name == 'envoy' else plan.ports[name]}"

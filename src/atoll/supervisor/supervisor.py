@@ -1,0 +1,370 @@
+"""Runs a system on this machine: observes its processes, decides, and does what was decided."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import assert_never
+
+from atoll.engines.engine import Readiness
+from atoll.errors import NO_SUCH_PROCESS, AtollError, Problem
+from atoll.model.suggest import nearest
+from atoll.supervisor import control
+from atoll.supervisor.changes import affected, is_relevant, watched_folders
+from atoll.supervisor.children import data_of
+from atoll.supervisor.decide import Action, Decision, Prepare, Start, Stop, decide
+from atoll.supervisor.engines import Engines
+from atoll.supervisor.health import follow
+from atoll.supervisor.logs import Line, LogHub, last_words
+from atoll.supervisor.plan import Plan, home_of, planned
+from atoll.supervisor.preparation import prepare
+from atoll.supervisor.process import Exit, Process
+from atoll.supervisor.processes import identity
+from atoll.supervisor.project import Project
+from atoll.supervisor.record import Child, Run, RunRecord
+from atoll.supervisor.services import Services
+from atoll.supervisor.state import (
+    Changed,
+    Ended,
+    Known,
+    Observation,
+    PreparationBegan,
+    PreparationEnded,
+    StartBegan,
+    Started,
+    StopAsked,
+    SystemStops,
+    after,
+)
+from atoll.supervisor.status import Status, addresses, is_ready, news, rows
+from atoll.supervisor.watch import watch
+from atoll.wire.description import Description, ProblemData
+
+OURSELVES = "atoll"
+_FIRST_LOOK = 0.01
+_LAST_LOOK = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A process that runs. port: where its health is asked for."""
+
+    process: Process
+    port: int
+
+
+class Supervisor:
+    """One run of a system, from the first process to the last.
+
+    run: the right to run here; it is released at the end. began: when the command was given, in the loop's time.
+    """
+
+    def __init__(self, project: Project, plan: Plan, run: Run, began: float) -> None:
+        self._project = project
+        self._plan = plan
+        self._run = run
+        self._began = began
+        self._hub = LogHub()
+        self._sockets = control.sockets_folder(plan.home.state)
+        self._engines = Engines(plan.home, self._sockets)
+        self._services = Services(plan.home, project.python.variables, project.python.program)
+        self._known = after(Known(), planned(plan), began)
+        self._seen: asyncio.Queue[Observation] = asyncio.Queue()
+        self._running: dict[int, _Running] = {}
+        self._decision = Decision()
+        self._problems: tuple[ProblemData, ...] = ()
+        self._serving: dict[str, int] = {}
+        self._gateway_follows = not plan.gateway_port
+        self._asking = False
+        self._ready_after: float | None = None
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._pending: frozenset[str] = frozenset()
+
+    # --- what others ask
+
+    @property
+    def description(self) -> Description:
+        return self._plan.description
+
+    def status(self) -> Status:
+        plan = self._plan
+        admins = {each.process.name: each.port for each in self._running.values()}
+        return Status(
+            system=plan.description.name,
+            pid=self._run.record.pid,
+            folder=str(self._project.folder),
+            state=str(plan.home.state),
+            target=self._project.target,
+            url=plan.url,
+            ready=self._is_ready(),
+            seconds_to_ready=self._ready_after,
+            addresses=addresses(plan),
+            processes=rows(self._known, plan, self._decision, admins, self._now()),
+            problems=self._problems,
+        )
+
+    def follow(self) -> AsyncIterator[Line]:
+        """The lines of all processes from now on."""
+        return self._hub.follow()
+
+    async def changes(self) -> AsyncIterator[Status]:
+        """The status, at once and whenever it is another, until the run is over."""
+        while not self._decision.finished:
+            changed = self._changed
+            yield self.status()
+            await changed.wait()
+        yield self.status()
+
+    def restart(self, name: str) -> tuple[str, ...]:
+        """Replace the processes of a service, or the service of a process. Raises NO_SUCH_PROCESS."""
+        services = {each.service for each in self._known.processes.values() if name in (each.name, each.service)}
+        if not services:
+            has = nearest(name, {each.service for each in self._known.processes.values()})
+            raise NO_SUCH_PROCESS.error(has=has, name=name)
+        self._see(Changed(frozenset(services), "restarted by hand"))
+        return tuple(each.name for service in services for each in self._known.of(service))
+
+    def stop(self) -> None:
+        """Stop everything in order; called again, at once."""
+        if not self._known.stopping:
+            self._see(SystemStops())
+            return
+        for each in self._running.values():
+            each.process.signal("SIGKILL")
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Until the system was asked to stop, and nothing of it is left."""
+        try:
+            async with control.serve(self, self._sockets / "control.sock"), asyncio.TaskGroup() as self._group:
+                self._write_down()
+                self._spawn(self._watch(), "watch files")
+                try:
+                    await self._loop()
+                finally:
+                    for task in self._tasks:
+                        task.cancel()
+        finally:
+            # Nothing is left after an ordered stop; after any other end nothing may be.
+            await asyncio.gather(*(each.process.kill() for each in self._running.values()))
+            self._run.release()
+
+    async def _loop(self) -> None:
+        while True:
+            self._decision = decide(self._known, self._now())
+            for action in self._decision.actions:
+                self._know(self._do(action))
+            self._publish()
+            self._notify()
+            if self._decision.finished:
+                return
+            if not self._decision.actions:
+                await self._next(self._decision.look_again)
+
+    async def _next(self, look_again: float) -> None:
+        """Take in all that was observed; wait for it, or until it is time to look again."""
+        try:
+            async with asyncio.timeout_at(None if look_again == inf else look_again):
+                self._know(await self._seen.get())
+        except TimeoutError:
+            return
+        while not self._seen.empty():
+            self._know(self._seen.get_nowait())
+
+    def _do(self, action: Action) -> Observation:
+        """Begin it, and say what is known from now on."""
+        match action:
+            case Start(name, successor):
+                self._spawn(self._start(name, successor=successor), f"start {name}")
+                return StartBegan(name, successor)
+            case Stop(name, pid, reason, again):
+                self._spawn(self._stop(pid), f"stop {name}")
+                return StopAsked(name, pid, reason, again)
+            case Prepare(services):
+                self._spawn(self._prepare(services), "prepare")
+                return PreparationBegan(services)
+            case _:
+                assert_never(action)
+
+    def _know(self, seen: Observation) -> None:
+        before, self._known = self._known, after(self._known, seen, self._now())
+        for line in news(before, self._known):
+            self._hub.write(OURSELVES, line)
+
+    def _see(self, seen: Observation) -> None:
+        self._seen.put_nowait(seen)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _notify(self) -> None:
+        if self._ready_after is None and self._is_ready():
+            self._ready_after = self._now() - self._began
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
+        assert self._group is not None
+        task = self._group.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- processes
+
+    async def _start(self, name: str, *, successor: bool) -> None:
+        """Start a process and follow it to its end."""
+        try:
+            process, readiness, port = await self._begin(name)
+        except (AtollError, OSError) as error:
+            self._see(Ended(name, 0, self._told(name, error), successor))
+            return
+        self._running[process.pid] = _Running(process, port)
+        self._see(Started(name, process.pid, successor))
+        self._write_down()
+        try:
+            await follow(process, readiness, self._see)
+            ended = await process.wait()
+        finally:
+            if process.exit is None:
+                await process.kill()
+            del self._running[process.pid]
+        self._see(Ended(name, process.pid, _reason(ended, self._hub.last(name))))
+        self._write_down()
+
+    async def _begin(self, name: str) -> tuple[Process, Readiness, int]:
+        service = self._plan.process(name)
+        if service is None:
+            process, readiness = await self._engines.start(name, self._plan, self._serving, self._hub.writer(name))
+            return process, readiness, 0
+        taken = {each.port for each in self._running.values() if each.process.name == name}
+        port = next((port for port in service.admin if port not in taken), service.port)
+        process, readiness = await self._services.start(service, port, self._hub.writer(name))
+        return process, readiness, port
+
+    async def _stop(self, pid: int) -> None:
+        running = self._running.get(pid)
+        if running is not None:
+            await running.process.stop()
+
+    async def _prepare(self, services: tuple[str, ...]) -> None:
+        outcome = await prepare(self._plan, services, self._engines.server, self._project.python)
+        for service, wrong in outcome.items():
+            reason = "; ".join(each.sentence if isinstance(each, Problem) else each for each in wrong)
+            preparation = self._known.preparations.get(service)
+            if reason and preparation and reason != preparation.reason:
+                self._tell(service, "\n".join(map(str, wrong)))
+            self._see(PreparationEnded(service, reason))
+
+    def _told(self, name: str, error: AtollError | OSError) -> str:
+        """Why a process could not even be started; the whole of it goes to the log."""
+        self._tell(name, str(error))
+        return error.problems[0].sentence if isinstance(error, AtollError) else str(error)
+
+    def _tell(self, name: str, text: str) -> None:
+        for line in text.splitlines():
+            self._hub.write(name, line)
+
+    def _write_down(self) -> None:
+        children = [
+            Child(each.process.name, pid, each.process.started, each.process.command.stop_signal)
+            for pid, each in self._running.items()
+        ]
+        self._run.write(tuple(children), self._plan.url)
+
+    # --- the gateway
+
+    def _publish(self) -> None:
+        """Tell the gateway which processes serve."""
+        serving: dict[str, int] = {}
+        for each in self._known.processes.values():
+            pid = each.successor_pid if each.successor == "ready" else each.pid if each.serves else 0
+            if each.kind == "service" and pid in self._running:
+                serving[each.name] = self._running[pid].port
+        if serving != self._serving:
+            self._serving = serving
+            self._engines.publish(self._plan, serving)
+            self._gateway_follows = not self._plan.gateway_port
+        if not self._gateway_follows and not self._asking and is_ready(self._known):
+            self._asking = True
+            self._spawn(self._until_gateway_follows(), "ask the gateway")
+
+    async def _until_gateway_follows(self) -> None:
+        """Until Envoy has read what was published, which takes it a few milliseconds."""
+        pause = _FIRST_LOOK
+        while is_ready(self._known) and not self._known.stopping and not self._gateway_follows:
+            asked = self._serving
+            self._gateway_follows = await self._engines.follows(self._plan, asked) and asked == self._serving
+            await asyncio.sleep(0 if self._gateway_follows else pause)
+            pause = min(2 * pause, _LAST_LOOK)
+        self._asking = False
+        self._notify()
+
+    def _is_ready(self) -> bool:
+        return self._gateway_follows and is_ready(self._known)
+
+    # --- changes
+
+    async def _watch(self) -> None:
+        """Follow the files of the project, of which there may be others after each change."""
+        while folders := watched_folders(self._plan.description):
+            async for changed in watch(folders, lambda path: is_relevant(path, self._plan.description)):
+                await self._reload(changed)
+                if watched_folders(self._plan.description) != folders:
+                    break
+
+    async def _reload(self, changed: frozenset[str]) -> None:
+        """Read the declaration again, and replace what is different; while it can't be read, everything serves on."""
+        self._pending |= changed
+        try:
+            description = await self._project.describe()
+            new = self._project.plan(description, self._plan.home, running=self._plan)
+        except AtollError as error:
+            self._problems = tuple(data_of(problem) for problem in error.problems)
+            self._tell(OURSELVES, f"the changed code has problems; what ran before serves on\n{error}")
+            self._notify()
+            return
+        effect = affected(self._plan, new, self._pending)
+        self._plan, self._problems, self._pending = new, (), frozenset()
+        self._see(planned(new))
+        if self._engines.permit(new):
+            for each in self._running.values():
+                if each.process.name == "nats":
+                    each.process.signal("SIGHUP")
+        self._engines.publish(new, self._serving)
+        if effect.replace or effect.prepare:
+            names = ", ".join(sorted(Path(path).name for path in changed))
+            self._tell(OURSELVES, f"{names} changed: {', '.join(sorted(effect.replace | effect.prepare))}")
+            self._see(Changed(effect.replace, f"{names} changed", effect.prepare))
+
+
+def _reason(ended: Exit, last_lines: tuple[str, ...]) -> str:
+    """How a process ended, with its own last words if it ended by itself."""
+    words = last_words(last_lines) if ended.status else ""
+    return f"{ended}: {words}" if words else str(ended)
+
+
+async def open_run(project: Project) -> Supervisor:
+    """Read the declaration, take the folder, end what a killed run left there, and plan; nothing is started yet.
+
+    Raises AtollError with everything that is wrong: in the declaration, ALREADY_RUNNING, NO_FREE_PORT, ...
+    """
+    began = asyncio.get_running_loop().time()
+    description = await project.describe()
+    home = home_of(description)
+    me = os.getpid()
+    socket = control.sockets_folder(home.state) / "control.sock"
+    record = RunRecord(
+        description.name, me, identity(me) or "", project.target, str(project.folder.resolve()), str(socket)
+    )
+    run = Run.take(home, record)
+    try:
+        await run.end_leftovers()
+        return Supervisor(project, project.plan(description, home), run, began)
+    except BaseException:
+        run.release()
+        raise
