@@ -3,31 +3,12 @@
 import math
 import random
 import time
-from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from atoll.model.resources import Caller
+from atoll.runtime.idempotency import Idempotency
 
 NOBODY = Caller()
-
-
-@dataclass(slots=True)
-class Idempotency:
-    """The caller's key for an operation that keeps answers under keys.
-
-    operation: "checkout.place"; a key of one operation is another key for another.
-    fingerprint: of the request's target and body; the same key with another fingerprint is a mistake of the caller.
-    status, encode: how `tx.answer(value)` becomes what the server would answer.
-    answered: whether an answer was kept in the transaction.
-    """
-
-    operation: str
-    key: str
-    fingerprint: bytes
-    status: int
-    encode: Callable[[object], bytes]
-    answered: bool = False
 
 
 class Context:
