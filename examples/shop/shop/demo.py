@@ -1,0 +1,161 @@
+"""The demonstration: start the boutique, send customers, and check every order that they were promised.
+
+python -m shop.demo [--seconds 10] [--customers 8] [--port 8080]
+
+Exits with 0 if every order of a good card was confirmed, and every confirmed order was paid and mailed exactly once.
+On a terminal it then stays up until Ctrl-C; anywhere else it stops.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from msgspec import Struct, convert
+
+from atoll import AtollError
+from atoll.testing import Running, running
+
+from .customers import Confirmed, Summary, shop_for, told
+
+PROJECT = Path(__file__).parents[1]
+AT_ONCE = 50  # orders of one question to the office
+SETTLED_WITHIN = 20.0  # seconds that events may take to arrive, after the last customer has gone
+
+
+class Audit(Struct, frozen=True):
+    """What the office says of an order; amounts in cents."""
+
+    order_id: str
+    status: str
+    total: int
+    charged: int
+    charges: int
+    mails: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the orders that customers saw confirmed. wrong: a sentence for each that is not as promised."""
+
+    mails: int
+    seconds_to_settle: float
+    wrong: tuple[str, ...]
+
+
+def why_wrong(order: Confirmed, found: Audit) -> str:
+    """What is not as the customer was promised; "" if all is well."""
+    if found.status != "confirmed":
+        return f"order {order.order_id} is {found.status}, and its customer was told that it is confirmed"
+    if found.charges != 1:
+        return f"order {order.order_id} was paid {found.charges} times"
+    if not order.paid.minor == found.total == found.charged:
+        return f"order {order.order_id}: shown {order.paid.minor}, stored {found.total}, charged {found.charged} cents"
+    if found.mails != 1:
+        return f"order {order.order_id} was mailed {found.mails} times"
+    return ""
+
+
+async def settle(url: str, orders: Sequence[Confirmed]) -> Outcome:
+    """Ask the office about each order until all is as promised, or SETTLED_WITHIN is over."""
+    began = time.monotonic()
+    while True:
+        found = await asyncio.to_thread(audits, url, orders)
+        missing = [f"the office knows nothing of order {order.order_id}" for order in orders[len(found) :]]
+        wrong = [why for order, audit in zip(orders, found, strict=False) if (why := why_wrong(order, audit))]
+        seconds = time.monotonic() - began
+        if not (wrong or missing) or seconds > SETTLED_WITHIN:
+            return Outcome(sum(audit.mails for audit in found), seconds, (*wrong, *missing))
+        await asyncio.sleep(0.1)  # between two questions; events take a few milliseconds
+
+
+def audits(url: str, orders: Sequence[Confirmed]) -> list[Audit]:
+    """What the office says of the orders, in their order; of the first ones only, if it stops answering."""
+    found: list[Audit] = []
+    for first in range(0, len(orders), AT_ONCE):
+        query = urlencode({"order_id": [order.order_id for order in orders[first : first + AT_ONCE]]}, doseq=True)
+        try:
+            with urlopen(f"{url}/admin/audit?{query}", timeout=5.0) as answer:  # noqa: S310 - our own gateway
+                found += convert(json.load(answer), list[Audit])
+        except (URLError, TimeoutError):
+            break
+    return found
+
+
+def report(system: Running, summary: Summary, outcome: Outcome) -> str:
+    """What a person likes to read at the end."""
+    left_out = [f"{each.service}: {each.reason}" for each in system.status().processes if each.state == "left out"]
+    lines = [
+        "",
+        f"  Ready after {system.seconds_to_ready:.1f} s; {summary.customers} customers at a time for {summary.seconds:.0f} s.",
+        "",
+        *(f"  {line}" for line in told(summary).splitlines()),
+        f"  mails     {outcome.mails} written, the last within {outcome.seconds_to_settle:.1f} s",
+        "",
+    ]
+    if outcome.wrong:
+        lines += [f"  WRONG     {sentence}" for sentence in outcome.wrong]
+    elif summary.unfinished:
+        lines += [f"  WRONG     {summary.unfinished} orders were never confirmed"]
+    else:
+        lines += ["  Every confirmed order is paid once and mailed once."]
+    lines += [f"  left out  {each}" for each in left_out]
+    lines += [
+        "",
+        f"  the boutique   {system.url}/",
+        f"  its office     {system.url}/admin/",
+        f"  its catalog    {system.url}/products",
+        f"  its mails      {Path(__file__).parent / '.atoll' / 'mailbox'}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+async def demonstrate(options: argparse.Namespace, say: Callable[[str], None], *, stay: bool) -> int:
+    """Start, send customers, check, tell; 0 if all was as promised. stay: do not stop before being interrupted."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # we are in it
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)  # so that everything is stopped in order
+    say("Starting the boutique on PostgreSQL, NATS and Envoy (the first time takes a few seconds longer) …")
+    async with running("shop.system:shop", PROJECT, variables=os.environ, port=options.port) as system:
+        say(f"Ready: {system.url}/ — customers are coming in …")
+        summary = await shop_for(system.url, seconds=options.seconds, customers=options.customers)
+        outcome = await settle(system.url, summary.confirmed)
+        say(report(system, summary, outcome))
+        is_right = bool(summary.confirmed) and not summary.unfinished and not outcome.wrong
+        if stay:
+            enough = asyncio.Event()
+            loop.add_signal_handler(signal.SIGINT, enough.set)
+            say("It stays up until you press Ctrl-C.")
+            await enough.wait()
+            say("Stopping …")
+    return 0 if is_right else 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m shop.demo", description="Start the boutique and send customers.")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for which customers come (default: 10)")
+    parser.add_argument("--customers", type=int, default=8, help="how many at a time (default: 8)")
+    parser.add_argument("--port", type=int, default=8080, help="of the gateway; 0 takes any (default: 8080)")
+    options = parser.parse_args(arguments)
+    try:
+        return asyncio.run(demonstrate(options, lambda text: print(text, flush=True), stay=sys.stdout.isatty()))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("Stopped before the end.")
+        return 130
+    except AtollError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

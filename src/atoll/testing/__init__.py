@@ -1,0 +1,5 @@
+"""For tests of systems: the whole of one, on real engines, for the length of a block."""
+
+from atoll.testing.running import Running, running
+
+__all__ = ["Running", "running"]
