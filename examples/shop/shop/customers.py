@@ -240,9 +240,10 @@ def told(summary: Summary) -> str:
     rate = summary.requests / summary.seconds if summary.seconds else 0.0
     return "\n".join(
         [
+            f"customers {summary.customers} at a time, for {summary.seconds:.1f} s",
             f"orders    {orders} confirmed, {summary.declined} declined, {summary.unfinished} unfinished",
             f"revenue   {summary.revenue}",
-            f"requests  {summary.requests} in {summary.seconds:.1f} s ({rate:.0f}/s), {summary.errors} errors",
+            f"requests  {summary.requests} ({rate:.0f}/s), {summary.errors} errors",
             f"answered  half within {1000 * summary.p50:.1f} ms, 99 of 100 within {1000 * summary.p99:.1f} ms",
         ]
     )

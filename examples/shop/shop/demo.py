@@ -96,8 +96,7 @@ def report(system: Running, summary: Summary, outcome: Outcome) -> str:
     left_out = [f"{each.service}: {each.reason}" for each in system.status().processes if each.state == "left out"]
     lines = [
         "",
-        f"  Ready after {system.seconds_to_ready:.1f} s; {summary.customers} customers at a time for {summary.seconds:.0f} s.",
-        "",
+        f"  ready     after {system.seconds_to_ready:.1f} s",
         *(f"  {line}" for line in told(summary).splitlines()),
         f"  mails     {outcome.mails} written, the last within {outcome.seconds_to_settle:.1f} s",
         "",

@@ -1,0 +1,157 @@
+"""The flagship example, from the gateway to the mail, on real engines."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from shop.browser import Browser
+from shop.customers import Confirmed, shop_for
+from shop.demo import settle
+from shop.money import Money
+from shop.payment.contract import DECLINED_CARD, GOOD_CARD
+
+from atoll.testing import Running, running
+from tests.engines.running import until
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
+ADDRESS = {
+    "email": "ada@example.org",
+    "name": "Ada Lovelace",
+    "street": "Kade 7",
+    "city": "Hoorn",
+    "country": "Holland",
+}
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example, so that its state is this run's alone."""
+    folder = tmp_path_factory.mktemp("shop") / "shop"
+    return Path(shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".atoll", "__pycache__")))
+
+
+@pytest.fixture(scope="module")
+async def shop(project: Path) -> AsyncIterator[Running]:
+    """The boutique, on any free port; the tests of this module share it."""
+    async with running("shop.system:shop", project, variables=os.environ) as system:
+        yield system
+
+
+@pytest.fixture
+async def browser(shop: Running) -> AsyncIterator[Browser]:
+    async with Browser(shop.url, 10.0, lambda _: None) as opened:
+        yield opened
+
+
+async def fill_basket(browser: Browser) -> dict[str, str]:
+    """Put two mugs into a basket; returns the form of the till but for the card."""
+    page = await browser.post("/basket", {"product_id": "tidepool-mug", "quantity": "2"})
+    assert "Tidepool Mug" in page.text
+    till = await browser.get("/checkout")
+    basket = re.search(r'name="basket_id" value="(\w+)"', till.text)
+    assert basket is not None
+    return {"basket_id": basket[1], **ADDRESS}
+
+
+@pytest.mark.parametrize("path", ["/", "/shelf", "/shelf/garden", "/find?q=teapot", "/item/harbour-teapot", "/account"])
+async def test_every_page_is_there(browser: Browser, path: str) -> None:
+    page = await browser.get(path)
+    assert page.status == 200
+    assert "</html>" in page.text
+
+
+async def test_search_finds_a_thing_by_any_form_of_a_word(browser: Browser) -> None:
+    assert "Cedar Candle" in (await browser.get("/find?q=candles")).text
+
+
+async def test_a_page_recommends_what_another_language_thinks_goes_well(browser: Browser, shop: Running) -> None:
+    if "recommendation" not in shop.addresses:
+        pytest.skip("needs the program node")
+    assert "Goes well with it" in (await browser.get("/item/harbour-teapot")).text
+
+
+async def test_the_catalog_answers_by_itself_and_what_is_private_does_not(browser: Browser) -> None:
+    assert '"id":"harbour-teapot"' in (await browser.get("/products/harbour-teapot")).text.replace(" ", "")
+    unknown = await browser.get("/products/yacht")
+    assert (unknown.status, "yacht" in unknown.text) == (404, True)
+    for private in ("/orders", "/users", "/charges?order_ids=x", "/mails?order_ids=x"):
+        assert "</html>" in (await browser.get(private)).text  # the boutique's own "not here": no service behind it
+
+
+async def test_an_order_is_declined_then_paid_then_mailed_once(browser: Browser, shop: Running, project: Path) -> None:
+    # Given a basket whose first card is declined
+    form = await fill_basket(browser)
+    declined = await browser.post("/checkout", {**form, "card": DECLINED_CARD})
+    assert declined.status == 402
+    assert "Nothing was ordered or charged" in declined.text
+    # When another card pays, and the form is sent once more
+    first = await browser.post("/checkout", {**form, "card": GOOD_CARD})
+    again = await browser.post("/checkout", {**form, "card": GOOD_CARD})
+    # Then both answers are the same order, and it is mailed once
+    assert first.path == again.path == f"/thanks/{form['basket_id']}"
+    assert "Thank you, Ada!" in first.text
+    outcome = await settle(shop.url, [Confirmed(form["basket_id"], Money("EUR", 3600))])
+    assert outcome.wrong == ()
+    mail = project / "shop" / ".atoll" / "mailbox" / f"{form['basket_id']}.eml"
+    assert "2 x Tidepool Mug" in mail.read_text()
+
+
+async def test_a_basket_is_empty_after_its_order_and_the_next_one_is_new(browser: Browser) -> None:
+    form = await fill_basket(browser)
+    await browser.post("/checkout", {**form, "card": GOOD_CARD})
+    assert "light to carry" in (await browser.get("/basket")).text
+    assert (await fill_basket(browser))["basket_id"] != form["basket_id"]
+
+
+async def test_a_form_that_is_not_filled_in_says_what_is_missing(browser: Browser) -> None:
+    form = await fill_basket(browser)
+    page = await browser.post("/checkout", {**form, "city": "", "card": GOOD_CARD})
+    assert page.status == 422
+    assert "In which city?" in page.text
+
+
+async def test_who_registers_is_greeted_and_logs_in_again(browser: Browser, shop: Running) -> None:
+    account = {"email": "grace@example.org", "password": "correct horse"}
+    page = await browser.post("/account/register", {"name": "Grace Hopper", **account})
+    assert "Hello, Grace Hopper" in page.text
+    async with Browser(shop.url, 10.0, lambda _: None) as another:
+        assert (await another.post("/account/log-in", {**account, "password": "wrong horse"})).status == 401
+        assert "Hello, Grace Hopper" in (await another.post("/account/log-in", account)).text
+
+
+async def test_every_order_of_a_crowd_is_paid_once_and_mailed_once(shop: Running) -> None:
+    summary = await shop_for(shop.url, seconds=2.0, customers=4)
+    outcome = await settle(shop.url, summary.confirmed)
+    assert len(summary.confirmed) >= 3
+    assert (summary.unfinished, summary.errors, outcome.wrong) == (0, 0, ())
+
+
+def orders(shop: Running) -> bytes:
+    """The latest orders, as the office shows them."""
+    with urlopen(f"{shop.url}/admin/orders?limit=3", timeout=5) as answer:
+        return bytes(answer.read())
+
+
+@pytest.mark.parametrize("victim", ["checkout", "payment", "email"])
+async def test_no_order_is_lost_or_doubled_when_a_service_is_killed_under_customers(shop: Running, victim: str) -> None:
+    # Given customers
+    crowd = asyncio.create_task(shop_for(shop.url, seconds=4.0, customers=4, seed=1))
+    before = orders(shop)
+    await until(lambda: orders(shop) != before)
+    # When the service is killed under them
+    process = next(each for each in shop.status().processes if each.service == victim)
+    os.kill(process.pid, signal.SIGKILL)
+    summary = await crowd
+    # Then it is back, and every order that was confirmed is as promised
+    await shop.ready(within=10.0)
+    outcome = await settle(shop.url, summary.confirmed)
+    assert len(summary.confirmed) >= 3
+    assert outcome.wrong == ()
