@@ -135,7 +135,7 @@ def ignores_without_a_code(source: Source) -> Iterator[Finding]:
 
 
 def tests_that_cannot_fail(source: Source) -> Iterator[Finding]:
-    """A test fails by assert, by pytest.raises and its like, or through a function of this file that does."""
+    """A test fails by assert, by pytest.raises and its like, by a bounded wait, or through a function of its file."""
     tree = source.tree
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)}
     able: set[str] = set()
@@ -182,7 +182,9 @@ _MUTABLE = frozenset({
 _FIXED = re.compile(
     r"^(Final\[)?(collections\.abc\.|typing\.)?(Mapping|Sequence|Collection|Iterable|Set|tuple|frozenset)\b"
 )
-_ASSERTIONS = re.compile(r"^(assert_?|expect|fail$|raises$|warns$|deprecated_call$|check_|validate)")
+_ASSERTIONS = re.compile(
+    r"^(assert_?|expect|fail$|raises$|warns$|deprecated_call$|check_|validate|until|eventually$|timeout$|wait_for$)"
+)
 
 
 def _lines(node: ast.stmt) -> int:

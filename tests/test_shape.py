@@ -136,6 +136,7 @@ SAMPLES: list[tuple[Rule, str, str]] = [
         "def test_a():\n    with pytest.raises(E):\n        a()",
         "def test_a():\n    assert True",
     ),
+    (shape.tests_that_cannot_fail, "def test_a():\n    until(lambda: a)", "def test_a():\n    if a:\n        a()"),
     (
         shape.tests_that_cannot_fail,
         "def holds(a):\n    assert a\nasync def test_a():\n    holds(1)",
