@@ -1,11 +1,36 @@
 """What a change of files means for a system that runs."""
 
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from atoll.supervisor.plan import Plan, ServiceProcess
+from atoll.supervisor.plan import Plan
 from atoll.wire.description import Description, MemberData
+
+_CODE = {
+    ".c",
+    ".cs",
+    ".cjs",
+    ".cpp",
+    ".ex",
+    ".exs",
+    ".go",
+    ".h",
+    ".java",
+    ".js",
+    ".jsx",
+    ".kt",
+    ".lua",
+    ".mjs",
+    ".php",
+    ".pl",
+    ".py",
+    ".rb",
+    ".rs",
+    ".sh",
+    ".ts",
+    ".tsx",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +62,14 @@ def affected(old: Plan, new: Plan, changed: Set[str]) -> Effect:
     prepared: set[str] = set()
     for member in new.description.members:
         before = old.description.member(member.name)
-        if before is None:
+        if before is None or not _runs(new, member.name):
             continue
         files = {*member.files, *before.files}
         if files & changed or _is_any_of_process(changed, member) or _uses_changed_secret(new, member, changed):
             replaced.add(member.name)
     for process in new.processes:
         known = old.process(process.name)
-        if known is not None and _essence(known) != _essence(process):
+        if known is not None and process.left_out is None and known != process:
             replaced.add(process.service)
     for service, document in new.preparations.items():
         migrated = bool(document.migrations) and any(_is_below(path, document.migrations) for path in changed)
@@ -55,10 +80,8 @@ def affected(old: Plan, new: Plan, changed: Set[str]) -> Effect:
     return Effect(frozenset(replaced), frozenset(prepared))
 
 
-def _essence(process: ServiceProcess) -> ServiceProcess:
-    """What its running depends on; where it was declared is no part of it."""
-    left_out = process.left_out and replace(process.left_out, place="")
-    return replace(process, left_out=left_out)
+def _runs(plan: Plan, service: str) -> bool:
+    return any(each.service == service and each.left_out is None for each in plan.processes)
 
 
 def _uses_changed_secret(plan: Plan, member: MemberData, changed: Iterable[str]) -> bool:
@@ -72,8 +95,10 @@ def _is_any_of_process(changed: Iterable[str], member: MemberData) -> bool:
 
 
 def _is_of_process(path: str, member: MemberData) -> bool:
-    """Of a program nothing is known of its files, so each in its own folder counts."""
-    return member.kind == "process" and bool(member.directory) and _is_below(path, member.directory)
+    """Of a program nothing is known of its files, so all code in its folder counts; not the data it writes there."""
+    if member.kind != "process" or not _is_below(path, member.directory):
+        return False
+    return Path(path).suffix in _CODE or Path(path) in {Path(member.directory, word) for word in member.command}
 
 
 def _is_below(path: str, folder: str) -> bool:

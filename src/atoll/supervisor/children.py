@@ -33,10 +33,9 @@ class Output:
 
 
 class _Problems(msgspec.Struct, frozen=True):
-    """A line of what `prepare` prints. service: whose it is."""
+    """A line of what `prepare` prints."""
 
     problems: tuple[ProblemData, ...] = ()
-    service: str = ""
 
 
 async def describe(python: Python, target: str, folder: Path) -> Description:
@@ -50,23 +49,18 @@ async def describe(python: Python, target: str, folder: Path) -> Description:
     return Description(name="", folder=str(folder), import_path=(), target=target, problems=(data_of(problem),))
 
 
-async def prepare(
-    python: Python, documents: Sequence[Path], folder: Path
-) -> tuple[Mapping[str, Sequence[Problem]], str]:
+async def prepare(python: Python, documents: Sequence[Path], folder: Path) -> tuple[list[Problem], str]:
     """Run migrations and make tables, streams and consumers, of the services with these documents.
 
-    Returns the problems by service ("" for those of no service in particular), and what else the child said if it
-    failed without naming any problem.
+    Returns the problems, and what else the child said if it failed without naming any.
     """
     found = await _run(python, ["-m", "atoll.runtime", "prepare", *map(str, documents)], folder)
-    problems: dict[str, list[Problem]] = {}
+    problems: list[Problem] = []
     for line in found.output.splitlines():
         with suppress(msgspec.DecodeError):
-            said = msgspec.json.decode(line, type=_Problems)
-            problems.setdefault(said.service, []).extend(problem_of(each) for each in said.problems)
-    if found.status and not any(problems.values()):
-        return {}, found.errors.strip() or f"ended with {found.status}"
-    return problems, ""
+            problems += map(problem_of, msgspec.json.decode(line, type=_Problems).problems)
+    failed = bool(found.status) and not problems
+    return problems, (found.errors.strip() or f"ended with {found.status}") if failed else ""
 
 
 def problem_of(data: ProblemData) -> Problem:

@@ -30,10 +30,17 @@ async def prepare(
         return dict.fromkeys(services, error.problems)
     documents = [_write(plan, service) for service in services]
     problems, failure = await children.prepare(python, documents, Path(plan.description.folder))
-    everybodys: tuple[Problem | str, ...] = (*problems.get("", ()), *([failure] if failure else []))
-    outcome = {service: (*everybodys, *problems.get(service, ())) for service in services}
+    outcome: dict[str, tuple[Problem | str, ...]] = dict.fromkeys(services, (failure,) if failure else ())
+    for problem in problems:
+        for service in owners(problem, services):
+            outcome[service] = (*outcome[service], problem)
     _remember(plan, [service for service, wrong in outcome.items() if not wrong])
     return outcome
+
+
+def owners(problem: Problem, services: Sequence[str]) -> Sequence[str]:
+    """Whose problem it is: sentences about a service begin with its name; any other concerns all."""
+    return [each for each in services if problem.sentence.startswith((f"{each} ", f"{each}:"))] or services
 
 
 def _write(plan: Plan, service: str) -> Path:
