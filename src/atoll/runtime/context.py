@@ -3,15 +3,32 @@
 import math
 import random
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
+
+import msgspec
 
 from atoll.model.resources import Caller
 from atoll.runtime.idempotency import Idempotency
+from atoll.wire import headers as names
+from atoll.wire.headers import parse_deadline, parse_traceparent
 
 NOBODY = Caller()
 
+_TRACEPARENT, _TRACESTATE, _BAGGAGE = names.TRACEPARENT.encode(), names.TRACESTATE.encode(), names.BAGGAGE.encode()
+_DEADLINE, _SUBJECT = names.DEADLINE.encode(), names.CALLER_SUBJECT.encode()
+_SCOPES = names.CALLER_SCOPES.encode()
 
-class Context:
+
+def new_trace_id() -> int:
+    return random.getrandbits(128) or 1  # 0 means "no trace"
+
+
+def new_span_id() -> int:
+    return random.getrandbits(64) or 1
+
+
+class Context(msgspec.Struct, eq=False):
     """One per incoming request, event or scheduled run.
 
     trace_id: 128 bits; span_id: of the span that does the work; parent_id: of whoever asked for it, 0 if nobody did.
@@ -22,42 +39,17 @@ class Context:
     in_transaction: how many transactions are open in it.
     """
 
-    __slots__ = (
-        "baggage",
-        "caller",
-        "calls",
-        "deadline",
-        "idempotency",
-        "in_transaction",
-        "parent_id",
-        "sampled",
-        "span_id",
-        "trace_id",
-        "tracestate",
-    )
-
-    def __init__(
-        self,
-        trace_id: int,
-        parent_id: int = 0,
-        *,
-        sampled: bool = True,
-        deadline: float = math.inf,
-        caller: Caller = NOBODY,
-        tracestate: str = "",
-        baggage: str = "",
-    ) -> None:
-        self.trace_id = trace_id
-        self.span_id = new_span_id()
-        self.parent_id = parent_id
-        self.sampled = sampled
-        self.deadline = deadline
-        self.caller = caller
-        self.tracestate = tracestate
-        self.baggage = baggage
-        self.idempotency: Idempotency | None = None
-        self.calls = 0
-        self.in_transaction = 0
+    trace_id: int
+    parent_id: int = 0
+    sampled: bool = True
+    deadline: float = math.inf
+    caller: Caller = NOBODY
+    tracestate: str = ""
+    baggage: str = ""
+    span_id: int = msgspec.field(default_factory=new_span_id)
+    idempotency: Idempotency | None = None
+    calls: int = 0
+    in_transaction: int = 0
 
     def left(self) -> float:
         """Seconds until the deadline; inf without one, below 0 when it has passed."""
@@ -68,9 +60,26 @@ current: ContextVar[Context | None] = ContextVar("atoll_context", default=None)
 """The context of the work at hand; None outside of any."""
 
 
-def new_trace_id() -> int:
-    return random.getrandbits(128) or 1  # 0 means "no trace"
+def incoming(headers: Mapping[bytes, bytes], now: float, patience: float) -> Context:
+    """The context of a request.
 
-
-def new_span_id() -> int:
-    return random.getrandbits(64) or 1
+    headers: by lower-case name. now: when it came, seconds of time.monotonic().
+    patience: seconds it may take when the caller does not say.
+    """
+    left = headers.get(_DEADLINE)
+    seconds = parse_deadline(left) if left is not None else None
+    deadline = now + (patience if seconds is None else seconds)
+    parent = headers.get(_TRACEPARENT)
+    trace = parse_traceparent(parent) if parent is not None else None
+    if trace is None:
+        context = Context(new_trace_id(), 0, True, deadline)
+    else:
+        context = Context(trace[0], trace[1], trace[2], deadline)
+        # It belongs to the traceparent, and means nothing without.
+        context.tracestate = headers.get(_TRACESTATE, b"").decode("latin-1")
+    if _BAGGAGE in headers:
+        context.baggage = headers[_BAGGAGE].decode("latin-1")
+    if _SUBJECT in headers:
+        scopes = headers.get(_SCOPES, b"").decode("latin-1")
+        context.caller = Caller(headers[_SUBJECT].decode("latin-1"), frozenset(scopes.split()))
+    return context

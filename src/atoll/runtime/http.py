@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Protocol, cast
 
 import httptools
 import msgspec
 
+from atoll.runtime.connections import Connections
 from atoll.runtime.refusals import (
     BAD_FRAMING,
     BAD_HOST,
@@ -29,9 +29,6 @@ LARGEST_HEAD = 32_768
 MOST_QUEUED = 16
 """Pipelined requests that wait on one connection before it is no longer read."""
 
-MOST_CONNECTIONS = 10_000
-"""Of one listener; further ones are closed at once."""
-
 IDLE = 75.0
 """Seconds that a connection may stand open without a request."""
 
@@ -40,11 +37,6 @@ SLOWEST = 15.0
 
 LINGER = 2.0
 """Seconds that a refused client is still listened to; closing at once would take the answer back from its socket."""
-
-IDLE_WHILE_DRAINING = 0.5
-"""Seconds that an idle connection gets for one more request, whose answer then says that it is the last."""
-
-_TICK = 1.0
 
 WATCHED = frozenset(
     (
@@ -74,7 +66,8 @@ class Exchange(msgspec.Struct, eq=False):
     """One request and the answer owed for it.
 
     started: time.monotonic_ns() when it was complete. old: it came by HTTP/1.0.
-    refusal: what is wrong with it already.
+    refusal: what is wrong with it already. task: who works on it, cancelled if the peer goes first.
+    gone: the peer went; no answer is owed any more.
     """
 
     connection: "Connection"
@@ -86,93 +79,8 @@ class Exchange(msgspec.Struct, eq=False):
     started: int
     old: bool = False
     refusal: Refusal | None = None
-
-
-class Application(Protocol):
-    """What answers the requests of a listener."""
-
-    def serve(self, exchange: Exchange) -> None:
-        """Answer it, now or later, by one of the connection's methods. Must not raise."""
-        ...
-
-    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        """Answer at once with a problem document. Must not raise."""
-        ...
-
-    def disconnected(self, exchange: Exchange) -> None:
-        """The peer has gone; no answer is owed any more."""
-        ...
-
-
-class Connections:
-    """The connections of one listener, and what they share.
-
-    draining: each answer is its connection's last.
-    """
-
-    def __init__(self, application: Application, body_limit: int) -> None:
-        self.application = application
-        self.body_limit = body_limit
-        self.draining = False
-        self.now = 0.0
-        self.date = b""
-        self._all: set[Connection] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._empty = asyncio.Event()
-        self._empty.set()
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def __call__(self) -> "Connection":
-        return Connection(self)
-
-    def add(self, connection: "Connection") -> bool:
-        """False where it is one too many."""
-        if len(self._all) >= MOST_CONNECTIONS:
-            return False
-        self._all.add(connection)
-        self._empty.clear()
-        if self._timer is None:
-            self._tick()
-        return True
-
-    def remove(self, connection: "Connection") -> None:
-        self._all.discard(connection)
-        if not self._all:
-            self._empty.set()
-
-    def _tick(self) -> None:
-        """Once a second: a coarse clock, the Date header, and the end of those who keep us waiting."""
-        self.now = time.monotonic()
-        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
-        for connection in list(self._all):
-            connection.expire(self.now)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_TICK, self._tick) if self._all else None
-
-    async def drain(self) -> None:
-        """Answer what is there, and return when the last connection is closed. May be cancelled."""
-        self.draining = True
-        loop = asyncio.get_running_loop()
-        # A client may be writing to an idle connection at this very moment: closing it now would fail that request.
-        idle = loop.call_later(IDLE_WHILE_DRAINING, self._close_idle)
-        try:
-            await self._empty.wait()
-        finally:
-            idle.cancel()
-
-    def _close_idle(self) -> None:
-        for connection in list(self._all):
-            connection.close_if_idle()
-
-    def abort(self) -> None:
-        """Close every connection, whatever it is doing."""
-        for connection in list(self._all):
-            connection.abort()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    task: asyncio.Task[None] | None = None
+    gone: bool = False
 
 
 class Connection(asyncio.Protocol):
@@ -184,6 +92,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_advancing",
+        "_application",
         "_body",
         "_burst",
         "_continue",
@@ -209,7 +118,8 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, shared: Connections) -> None:
+    def __init__(self, application: "Application", shared: Connections) -> None:
+        self._application = application
         self._shared = shared
         self._parser = httptools.HttpRequestParser(self)
         self._feed: Callable[[bytes], None] = self._parser.feed_data
@@ -239,7 +149,9 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         exchange, self._current = self._current, None
         if exchange is not None:
-            self._shared.application.disconnected(exchange)
+            exchange.gone = True
+            if exchange.task is not None:
+                exchange.task.cancel()
         # The parser holds our callbacks and we hold the parser: without this both wait for the garbage collector.
         del self._parser
         self._feed = _forget
@@ -377,9 +289,9 @@ class Connection(asyncio.Protocol):
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
         if exchange.refusal is None:
-            self._shared.application.serve(exchange)
+            self._application.serve(exchange)
         else:
-            self._shared.application.refuse(exchange, exchange.refusal)
+            self._application.refuse(exchange, exchange.refusal)
 
     def _next(self) -> None:
         """After an answer: a few requests of the queue, or reading on."""
@@ -410,16 +322,16 @@ class Connection(asyncio.Protocol):
 
     # Answers. One for an exchange that is not the current one comes too late, and is nobody's.
 
-    def answer(self, exchange: Exchange, head: bytes, body: bytes, *, bodiless: bool = False) -> None:
+    def answer(self, exchange: Exchange, head: bytes, body: bytes, *, lengthless: bool = False) -> None:
         """Write the whole answer.
 
         head: status line and headers without date, length and persistence, each with its line end.
-        bodiless: the status has no body (204, 304), so there is no length either.
+        lengthless: the answer can have no body (204, 304), so it has no length either.
         """
         if exchange is not self._current:
             return
-        if bodiless:
-            data = b"%b%b\r\n" % (self._head(exchange, head), b"")
+        if lengthless:
+            data = self._head(exchange, head) + b"\r\n"
         else:
             sent = b"" if exchange.method == b"HEAD" else body
             data = b"%bcontent-length: %d\r\n\r\n%b" % (self._head(exchange, head), len(body), sent)
@@ -436,11 +348,14 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(self._head(exchange, head) + b"transfer-encoding: chunked\r\n\r\n")
 
+    def push(self, exchange: Exchange, data: bytes) -> None:
+        """Write a piece of the body, whether or not the peer can take it."""
+        if exchange is self._current:
+            self._transport.write(data if exchange.old else b"%x\r\n%b\r\n" % (len(data), data))
+
     async def write(self, exchange: Exchange, data: bytes) -> None:
         """Write a piece, and return when the peer can take more, or has gone."""
-        if exchange is not self._current:
-            return
-        self._transport.write(data if exchange.old else b"%x\r\n%b\r\n" % (len(data), data))
+        self.push(exchange, data)
         while self._paused and exchange is self._current:
             self._writable = asyncio.get_running_loop().create_future()
             await self._writable
@@ -502,7 +417,20 @@ class Connection(asyncio.Protocol):
             if waited > SLOWEST:
                 self._refuse(TOO_SLOW)
         elif waited > IDLE:
-            self._transport.close()
+            # A peer that leaves its answer unread would keep a mere close waiting.
+            self._transport.abort()
+
+
+class Application(Protocol):
+    """What answers the requests of a listener."""
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer it, now or later, by one of the connection's methods. Must not raise."""
+        ...
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        """Answer at once with a problem document. Must not raise."""
+        ...
 
 
 def _forget(data: bytes) -> None:

@@ -1,0 +1,64 @@
+"""What the admin port answers: whether the process lives, whether it is ready, and its metrics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from atoll.runtime.http import Exchange, status_line
+from atoll.runtime.refusals import METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
+from atoll.runtime.telemetry.metrics import Metrics
+from atoll.wire.faults import MEDIA_TYPE, problem
+
+Reason = Callable[[], str]
+"""Why the process is not ready; "" if it is."""
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether requests should be sent here.
+
+    phase: "starting", "ready" or "stopping". reasons: of the parts that can lose what they need, by their name;
+    a service's neighbours are never among them, for one that is down would take all others with it.
+    """
+
+    phase: str = "starting"
+    reasons: dict[str, Reason] = field(default_factory=dict)
+
+    def why_not(self) -> dict[str, str]:
+        """By part, why this process is not ready; empty if it is."""
+        found = {name: reason() for name, reason in self.reasons.items()}
+        found = {name: reason for name, reason in found.items() if reason}
+        return found if self.phase == "ready" else {"process": self.phase, **found}
+
+
+class Admin:
+    """Answers the requests of the admin port (http.Application); it sheds none."""
+
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
+
+    def serve(self, exchange: Exchange) -> None:
+        path = exchange.target.partition(b"?")[0]
+        if path not in (b"/health/live", b"/health/ready", b"/metrics"):
+            self.refuse(exchange, NOT_FOUND)
+        elif exchange.method not in (b"GET", b"HEAD"):
+            self.refuse(exchange, METHOD_NOT_ALLOWED)
+        elif path == b"/metrics":
+            self._answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render().encode())
+        elif path == b"/health/live":
+            self._answer(exchange, 200, "application/json", b'{"alive":true}')
+        else:
+            reasons = self._health.why_not()
+            body = msgspec.json.encode({"ready": not reasons, "reasons": reasons})
+            self._answer(exchange, 503 if reasons else 200, "application/json", body)
+
+    def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        body = problem(refusal.status, refusal.kind, refusal.title, refusal.detail)
+        self._answer(exchange, refusal.status, MEDIA_TYPE, body)
+
+    def _answer(self, exchange: Exchange, status: int, media_type: str, body: bytes) -> None:
+        allow = b"allow: GET, HEAD\r\n" if status == METHOD_NOT_ALLOWED.status else b""
+        head = status_line(status) + f"content-type: {media_type}\r\n".encode() + allow
+        exchange.connection.answer(exchange, head, body)
