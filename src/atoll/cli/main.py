@@ -1,0 +1,89 @@
+"""`atoll`: finds the command, and turns what goes wrong into words and an exit status."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from atoll.cli.exits import PROBLEMS, USAGE, status_of
+from atoll.cli.problems import show_problems
+from atoll.errors import AtollError
+
+# name: (module, what it does). Help is made from this table, for loading every command takes a quarter of a second.
+COMMANDS = {
+    "new": ("new", "Make a project that runs: one service, its database, a test."),
+    "run": ("run", "Run the system here, on real engines, until Ctrl-C."),
+    "check": ("check", "Find everything that is wrong with the system, without running it."),
+    "status": ("status", "Show what runs, what waits for what, and why."),
+    "logs": ("logs", "Show what the processes write."),
+    "traces": ("traces", "List recent traces, or show one as a tree."),
+    "call": ("call", "Call an operation of a service: atoll call catalog.product product_id=7"),
+    "psql": ("psql", "Open the database of a service."),
+    "graph": ("graph", "Show who calls whom, and which events go where."),
+    "events": ("events", "Follow events; look at dead letters, and send them again."),
+    "restart": ("restart", "Replace the processes of a service."),
+    "stop": ("stop", "Stop the system that runs here."),
+    "render": ("render", "Print documents made from the declaration: openapi."),
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"atoll.cli.{COMMANDS[cmd_name][0]}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done, 1 problems, 2 wrong usage, 3 nothing runs here.",
+)
+@click.version_option(package_name="atoll", message="atoll %(version)s")
+def atoll() -> None:
+    """Write, run and observe systems of services."""
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run a command, and return the exit status."""
+    as_json = "--json" in arguments
+    try:
+        returned = atoll.main(args=list(arguments), prog_name="atoll", standalone_mode=False)
+    except AtollError as error:
+        show_problems(error.problems, as_json=as_json)
+        return status_of(error)
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # `atoll logs | head`: nobody reads any more. What is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROBLEMS
+    return returned if isinstance(returned, int) else 0
+
+
+def main() -> NoReturn:
+    sys.exit(invoke(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def json_option(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(function)
+
+
+def target_option(function: F) -> F:
+    """For commands whose arguments are something else."""
+    text = "The system, where pyproject.toml does not say it: package.module:name, or a file."
+    return click.option("--system", "target", metavar="TARGET", help=text)(function)
+
+
+def target_argument(function: F) -> F:
+    return click.argument("target", required=False)(function)

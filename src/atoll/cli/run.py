@@ -1,0 +1,202 @@
+"""`atoll run`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import click
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from atoll.cli.lines import shown
+from atoll.cli.options import json_option, target_argument
+from atoll.cli.project import find_target
+from atoll.cli.table import headline, plain_row, status_table
+from atoll.errors import BAD_ARGUMENT
+from atoll.supervisor.logs import Line
+from atoll.supervisor.plan import Options
+from atoll.supervisor.project import Project
+from atoll.supervisor.status import Status
+from atoll.supervisor.supervisor import OURSELVES, Supervisor, open_run
+
+_COLOURS = (
+    "cyan",
+    "green",
+    "magenta",
+    "blue",
+    "yellow",
+    "bright_cyan",
+    "bright_green",
+    "bright_magenta",
+    "bright_blue",
+)
+
+
+@click.command("run")
+@target_argument
+@click.option("--replicas", multiple=True, metavar="SERVICE=N", help="How many of a service; one of each otherwise.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the gateway, instead of the declared one.")
+@click.option("--plain", is_flag=True, help="Plain lines, as when the output is no terminal.")
+@json_option
+def command(target: str | None, replicas: tuple[str, ...], port: int | None, plain: bool, as_json: bool) -> None:
+    """Run the system here, on real engines, until Ctrl-C.
+
+    TARGET is package.module:name or a file; by default what pyproject.toml names under [tool.atoll].
+    A change of code replaces the processes that import it. Ctrl-C stops everything in order; pressed again, at once.
+    """
+    project = find_target(target).project(Options(replicas=_counts(replicas), port=port))
+    display: Display
+    if as_json:
+        display = JsonLines()
+    elif plain or not sys.stdout.isatty():
+        display = PlainLines()
+    else:
+        display = Terminal(Console(highlight=False))
+    asyncio.run(run(project, display))
+
+
+def _counts(replicas: tuple[str, ...]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for each in replicas:
+        name, _, number = each.partition("=")
+        if not name or not number.isdigit():
+            raise BAD_ARGUMENT.error(
+                argument=f"--replicas {each}", reason="it is not NAME=NUMBER", do="--replicas users=3"
+            )
+        counts[name] = int(number)
+    return counts
+
+
+class Display(Protocol):
+    """Shows a run while it lasts."""
+
+    def status(self, status: Status) -> None: ...
+    def line(self, line: Line) -> None: ...
+    def close(self) -> None: ...
+
+
+async def run(project: Project, display: Display) -> None:
+    """Until it is stopped. Raises AtollError if it can't even begin."""
+    supervisor = await open_run(project)
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(each, supervisor.stop)
+    # Before the first line can be written.
+    lines = asyncio.create_task(_show_lines(supervisor.follow(), display))
+    changes = asyncio.create_task(_show_status(supervisor, display))
+    await asyncio.sleep(0)
+    try:
+        await supervisor.run()
+        await changes
+    finally:
+        lines.cancel()
+        changes.cancel()
+        display.close()
+
+
+async def _show_lines(lines: AsyncIterator[Line], display: Display) -> None:
+    async for line in lines:
+        display.line(line)
+
+
+async def _show_status(supervisor: Supervisor, display: Display) -> None:
+    async for status in supervisor.changes():
+        display.status(status)
+
+
+class Terminal:
+    """A live table until everything is ready, then the addresses, then the lines of the services in colours."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._engines: frozenset[str] = frozenset()
+        self._colours: dict[str, str] = {OURSELVES: "bold"}
+        self._was_ready = False
+
+    def status(self, status: Status) -> None:
+        self._engines = frozenset(each.name for each in status.processes if each.kind == "engine")
+        stopping = any(each.state == "stopping" for each in status.processes)
+        if not self._was_ready or stopping:
+            if self._live is None:
+                self._live = Live(console=self._console, refresh_per_second=10, transient=True)
+                self._live.start()
+            self._live.update(status_table(status))
+        if status.ready and not self._was_ready:
+            self._was_ready = True
+            self.close()
+            self._welcome(status)
+
+    def line(self, line: Line) -> None:
+        if line.process in self._engines:
+            return  # they are in the log files, and `atoll logs postgres` shows them
+        service = line.process.rpartition("-")[0] or line.process
+        colour = self._colours.setdefault(service, _COLOURS[len(self._colours) % len(_COLOURS)])
+        found = shown(line.text)
+        self._console.print(Text.assemble((f"{line.process:<16}", colour), " ", (found.text, found.style)))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _welcome(self, status: Status) -> None:
+        self._console.print(status_table(status))
+        self._console.print()
+        for name, text in facts(status):
+            self._console.print(Text.assemble((f"{name:<10}", "dim"), text))
+        self._console.print()
+
+
+class PlainLines:
+    """A line for each change of state, and for each line of a service."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self._engines: frozenset[str] = frozenset()
+        self._was_ready = False
+
+    def status(self, status: Status) -> None:
+        self._engines = frozenset(each.name for each in status.processes if each.kind == "engine")
+        for each in status.processes:
+            row = plain_row(each)
+            if each.state in ("ready", "left out", "backing off", "unhealthy") and self._states.get(each.name) != row:
+                click.echo(row)
+            self._states[each.name] = row
+        if status.ready and not self._was_ready:
+            self._was_ready = True
+            for name, text in facts(status):
+                click.echo(f"{name}: {text}")
+
+    def line(self, line: Line) -> None:
+        if line.process not in self._engines:
+            click.echo(f"{line.process} | {shown(line.text).text}")
+
+    def close(self) -> None:
+        sys.stdout.flush()
+
+
+class JsonLines:
+    """One object a line: {"status": …} whenever it is another, {"line": …} for each line of a process."""
+
+    def status(self, status: Status) -> None:
+        click.echo(msgspec.json.encode({"status": status}).decode())
+
+    def line(self, line: Line) -> None:
+        click.echo(msgspec.json.encode({"line": line}).decode())
+
+    def close(self) -> None:
+        sys.stdout.flush()
+
+
+def facts(status: Status) -> list[tuple[str, str]]:
+    """What is worth knowing when everything is ready."""
+    found = [("ready", f"{headline(status)} after {status.seconds_to_ready or 0.0:.1f} s")]
+    found += [("service", f"{name}  {', '.join(each)}") for name, each in status.addresses.items() if not status.url]
+    found.append(("logs", f"{status.state}/logs, or `atoll logs`"))
+    found.append(("stop", "Ctrl-C"))
+    return found

@@ -1,0 +1,31 @@
+"""`atoll status`."""
+
+import click
+import msgspec
+from rich.console import Console
+
+from atoll.cli.options import json_option, target_argument
+from atoll.cli.problems import styled
+from atoll.cli.project import control_of
+from atoll.cli.table import headline, status_table
+from atoll.supervisor.children import problem_of
+
+
+@click.command("status")
+@target_argument
+@json_option
+def command(target: str | None, as_json: bool) -> int:
+    """Show what runs, what waits for what, and why.
+
+    Exit status 0 if everything is ready, 1 if something is not, 3 if nothing runs here.
+    """
+    status = control_of(target).status()
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
+    else:
+        console = Console(highlight=False)
+        console.print(headline(status))
+        console.print(status_table(status))
+        for problem in status.problems:
+            click.echo(styled(problem_of(problem)))
+    return 0 if status.ready else 1
