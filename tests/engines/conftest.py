@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from atoll.supervisor.install import Home
+from atoll.supervisor.home import Home
 from tests.engines.running import open_home
 
 

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from atoll.engines.engine import Engine
-from atoll.supervisor.install import Home, make_folders, write_files
+from atoll.supervisor.home import Home
+from atoll.supervisor.install import make_folders, write_files
 from atoll.supervisor.probe import until_ready
 from atoll.supervisor.process import Process
 

@@ -15,7 +15,8 @@ from atoll.engines.edge import Limits
 from atoll.engines.envoy import Cluster, Endpoint, Gateway, Places
 from atoll.engines.routing import Route
 from atoll.errors import AtollError
-from atoll.supervisor.install import Home, check_envoy, find_program, write
+from atoll.supervisor.home import Home
+from atoll.supervisor.install import check_envoy, find_program, write
 from tests.engines.exchange import Backend, backends, connection, read_chunk, request
 from tests.engines.running import free_port, running, start, until
 
@@ -281,6 +282,7 @@ async def test_a_replica_that_is_not_ready_gets_no_requests_until_it_is(home: Ho
         await until_answers({"one", "two"})
         one.healthy = False
         await until_answers({"two"})
+        assert await answers(30) == {"two"}
         one.healthy = True
         await until_answers({"one", "two"})
 

@@ -14,8 +14,8 @@ from atoll.engines import postgres
 from atoll.engines.engine import Command, User
 from atoll.engines.postgres import Server
 from atoll.errors import AtollError
+from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import owners, prepare_postgres, reachable, service_dsn, superuser_dsn
-from atoll.supervisor.install import Home
 from atoll.supervisor.process import Exit, Process, find_setpriv
 from atoll.supervisor.processes import processes
 from tests.engines.running import free_port, running, until
@@ -184,7 +184,8 @@ from pathlib import Path
 import asyncpg
 from atoll.engines import postgres
 from atoll.supervisor.initdb import prepare_postgres, superuser_dsn
-from atoll.supervisor.install import Home, make_folders
+from atoll.supervisor.home import Home
+from atoll.supervisor.install import make_folders
 from tests.engines.running import free_port, running
 
 async def main():

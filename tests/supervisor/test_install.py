@@ -8,7 +8,8 @@ from atoll.engines import versions
 from atoll.engines.engine import File
 from atoll.engines.versions import Wheel
 from atoll.errors import AtollError
-from atoll.supervisor.install import Home, check_envoy, find_program, make_folders, secret, write
+from atoll.supervisor.home import Home
+from atoll.supervisor.install import check_envoy, find_program, make_folders, secret, write
 
 
 def mode(path: Path) -> int:

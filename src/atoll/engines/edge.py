@@ -1,5 +1,6 @@
 """What the gateway does with every request: what it refuses, adds, hides and writes down."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -12,7 +13,7 @@ _TRACE = "x-trace-id"
 
 # What Envoy answers by itself, as problem documents (RFC 9457). Its own reasons (%RESPONSE_CODE_DETAILS%) tell
 # internals, so they are in the access log only.
-_PROBLEMS = {
+_PROBLEMS: Mapping[int, tuple[str, str, str]] = {
     400: ("invalid-request", "Bad Request", "The request is not valid HTTP."),
     403: ("forbidden", "Forbidden", "This is not allowed."),
     404: ("not-found", "Not Found", "Nothing is served at this path."),

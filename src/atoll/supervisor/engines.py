@@ -7,9 +7,10 @@ from pathlib import Path
 from atoll.engines import envoy, nats, postgres, versions
 from atoll.engines.engine import Engine, HttpGet, Readiness
 from atoll.supervisor.gateway import gateway_of
+from atoll.supervisor.home import Home
 from atoll.supervisor.http import ask
 from atoll.supervisor.initdb import prepare_postgres
-from atoll.supervisor.install import Home, find_program, write, write_files
+from atoll.supervisor.install import find_program, write, write_files
 from atoll.supervisor.plan import Plan
 from atoll.supervisor.process import Process
 from atoll.supervisor.resolve import broker_of

@@ -6,37 +6,16 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from atoll.engines import versions
 from atoll.engines.engine import Command, Engine, File, User
 from atoll.engines.versions import Wheel
 from atoll.errors import ENGINE_FAILED, AtollError
+from atoll.supervisor.home import Home
 from atoll.supervisor.process import Process
 
 _LAST_LINES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where the state of one system is.
-
-    state: its folder, such as `.atoll/shop`.
-    system: for root alone: where data goes that an unprivileged user must reach, if `state` lies below a folder
-    that is closed to it, such as /root. No folder of anybody's is opened.
-    """
-
-    state: Path
-    system: Path = Path("/var/lib/atoll")
-
-    @property
-    def secrets(self) -> Path:
-        return self.state / "secrets"
-
-    @property
-    def logs(self) -> Path:
-        return self.state / "logs"
 
 
 def make_folders(home: Home) -> None:

@@ -12,7 +12,7 @@ from atoll.model.references import FromFile, Source
 from atoll.model.references import Literal as Constant
 from atoll.model.suggest import nearest
 from atoll.supervisor.environment import Engines
-from atoll.supervisor.install import Home
+from atoll.supervisor.home import Home
 from atoll.supervisor.state import Planned, Process
 from atoll.supervisor.state import Preparation as Prepared
 from atoll.wire import subjects

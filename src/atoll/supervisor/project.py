@@ -9,7 +9,8 @@ from atoll.supervisor import children
 from atoll.supervisor.children import Python, problem_of
 from atoll.supervisor.engines import missing_engines
 from atoll.supervisor.environment import read_environment
-from atoll.supervisor.install import Home, make_folders
+from atoll.supervisor.home import Home
+from atoll.supervisor.install import make_folders
 from atoll.supervisor.plan import Options, Plan, plan, ports_needed, programs_needed, unknown_replicas
 from atoll.supervisor.ports import choose_ports
 from atoll.supervisor.resolve import write_secrets

@@ -12,7 +12,8 @@ import msgspec
 from atoll.engines.engine import File
 from atoll.errors import ALREADY_RUNNING
 from atoll.supervisor import processes
-from atoll.supervisor.install import Home, write
+from atoll.supervisor.home import Home
+from atoll.supervisor.install import write
 from atoll.supervisor.processes import identity
 
 _GRACE = 5.0

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from atoll.engines.engine import Command, File, HttpGet, Readiness
-from atoll.supervisor.install import Home, write
+from atoll.supervisor.home import Home
+from atoll.supervisor.install import write
 from atoll.supervisor.plan import HOST, ServiceProcess
 from atoll.supervisor.process import Process
 from atoll.supervisor.resolve import environment_of
