@@ -1,6 +1,7 @@
 """One caller's Idempotency-Key: what it stands for, and the answer that is kept under it."""
 
 import hashlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,15 +42,17 @@ class Idempotency:
 
     scope: whose key it is, so that one caller never gets another's answer: the caller's subject, "" for nobody known.
     fingerprint: of the whole request, see `fingerprint`. encode: turns what the handler returns into the answer.
+    claim: tells this attempt from any other with the same key.
     kept: set where the key has an answer already: send it again with the header REPLAYED, and call no handler.
     """
 
-    __slots__ = ("_encode", "fingerprint", "kept", "key", "scope")
+    __slots__ = ("_encode", "claim", "fingerprint", "kept", "key", "scope")
 
     def __init__(self, key: str, fingerprint: bytes, encode: Callable[[object], Answer], scope: str = "") -> None:
         """Raises KeyRefused (400) for a key that is empty, too long, or holds what a header may not."""
         self.key = checked_key(key)
         self.scope = scope
+        self.claim = random.getrandbits(63)
         self.fingerprint = fingerprint
         self.kept: Answer | None = None
         self._encode = encode
