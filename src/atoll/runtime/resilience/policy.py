@@ -65,6 +65,10 @@ class Guard:
     def leave(self, permit: Permit, good: bool | None, now: float) -> None:
         """The call is over. good: what it says of the destination; None if nothing."""
         self.bulkhead.leave()
+        self.judge(permit, good, now)
+
+    def judge(self, permit: Permit, good: bool | None, now: float) -> None:
+        """Say early what `leave` would say at the end: a stream may last for hours, and a probe must not wait for it."""
         if good is None:
             self.breaker.abandoned(permit)
         elif good:

@@ -1,0 +1,264 @@
+"""Calls to other services."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from atoll.errors import CallFailed, ConnectionLost
+from atoll.model.contract import Contract, Fault
+from atoll.runtime.attempt import Attempts, Call, Failed, too_late
+from atoll.runtime.context import current, new_span_id, new_trace_id
+from atoll.runtime.deadlines import Deadlines
+from atoll.runtime.prepared import Prepared, Trace
+from atoll.runtime.propagation import carried, key_line
+from atoll.runtime.replicas import Replicas
+from atoll.runtime.resilience.breaker import State
+from atoll.runtime.resilience.policy import Guard, Policy
+from atoll.runtime.telemetry import Telemetry
+from atoll.runtime.telemetry.metrics import Histogram
+
+_WARN_EVERY = 60.0  # seconds between two warnings about one operation
+
+R = TypeVar("R")
+
+logger = logging.getLogger("atoll.client")
+
+
+class Destination:
+    """One service as seen from here: its replicas, what protects the calls to it, what is recorded of them.
+
+    What a caller may conclude
+    - a value or a declared fault: the callee answered, in the contract's words.
+    - Unreachable, CircuitOpen: no byte was sent. Refused: the callee, or the bulkhead here, declined to act.
+    - anything else: the call may have been carried out. A connection that ends before the first byte of an answer
+      proves nothing: the callee may have closed it unread, or have acted and died.
+    """
+
+    def __init__(
+        self, service: str, addresses: Sequence[str], telemetry: Telemetry, policy: Policy | None = None
+    ) -> None:
+        """addresses: "http://host:port", "https://host/base" or "unix:/path"; a host name stands for all its replicas.
+
+        Raises ValueError for what is no address.
+        """
+        self.service = service
+        self._policy = policy or Policy()
+        self._guard = Guard(service, self._policy)
+        self._replicas = Replicas(service, addresses, self._policy, random.random)
+        self._attempts = Attempts(service, self._replicas, Deadlines())
+        self._recorder = telemetry.recorder
+        self._metrics = telemetry.metrics
+        self._histograms: dict[tuple[Prepared, int, str], Histogram] = {}
+        self._warned: dict[str, float] = {}
+        self._state = State.CLOSED
+        labels = {"destination": service}
+        self._retries = self._metrics.counter("atoll.client.retries", "Attempts beyond the first of a call.", labels)
+        breaker = self._metrics.gauge("atoll.client.breaker", "0 is closed, 1 half-open, 2 open.", labels)
+        breaker.read = lambda: self._guard.breaker.state
+
+    async def open(self) -> None:
+        """Find out where the replicas are. Never fails: no service has to be up for another to start."""
+        await self._replicas.open()
+
+    async def close(self) -> None:
+        """Close the connections that are free; those in use end with their calls."""
+        await self._replicas.close()
+
+    async def call(self, operation: Prepared, args: tuple[object, ...]) -> object:
+        """Make the call. args: in the order of the operation's parameters, none missing.
+
+        Raises the operation's faults and CallFailed.
+        """
+        call = self._begin(operation, args)
+        try:
+            try:
+                value = await self._attempts.once(call)
+            except Failed as failed:
+                value = await self._again(call, failed, self._attempts.once)
+            call.good = True
+            return value
+        except asyncio.CancelledError:
+            call.error = "cancelled"
+            raise
+        finally:
+            now = time.monotonic_ns()
+            self._guard.leave(call.permit, call.good, now * 1e-9)
+            self._record(call, now)
+
+    async def stream(self, operation: Prepared, args: tuple[object, ...]) -> AsyncIterator[object]:
+        """Make a call that is answered by a stream; it begins when the first element is asked for.
+
+        The deadline holds up to the head of the answer, then only the time without a byte is limited.
+        Closing the iterator closes the connection. Raises the operation's faults and CallFailed.
+        """
+        call = self._begin(operation, args)
+        feed = None
+        try:
+            try:
+                feed = await self._attempts.open(call)
+                call.good = True
+            except Failed as failed:
+                feed = await self._again(call, failed, self._attempts.open)
+                call.good = True
+            finally:
+                self._guard.judge(call.permit, call.good, time.monotonic())
+            while not feed.ended:
+                for value in await feed.read(self._policy.idle):
+                    yield value
+        except (CallFailed, Fault) as error:
+            call.error = type(error).__name__
+            raise
+        except asyncio.CancelledError:
+            call.error = "cancelled"
+            raise
+        finally:
+            if feed is not None:
+                feed.close()
+            self._guard.bulkhead.leave()
+            self._record(call, time.monotonic_ns())
+
+    def _begin(self, operation: Prepared, args: tuple[object, ...]) -> Call:
+        """Everything before the first attempt. Raises Refused, CircuitOpen, DeadlineExceeded; nothing is sent then."""
+        start = time.monotonic_ns()
+        deadline = start + int(self._policy.deadline * 1e9)
+        context, headers = current.get(), b""
+        if context is None:
+            trace, parent_id = Trace(new_trace_id(), new_span_id(), True), 0
+        else:
+            trace, parent_id = Trace(context.trace_id, new_span_id(), context.sampled), context.span_id
+            if context.deadline * 1e9 < deadline:
+                deadline = int(context.deadline * 1e9)
+            headers = carried(context, outside=self._replicas.outside)
+            if context.in_transaction:
+                self._warn(operation, start * 1e-9)
+        target, body = operation.target(args), operation.body(args)
+        if operation.idempotency_key:
+            headers += key_line(context, self.service, operation.name)
+        if deadline <= start:
+            raise too_late(operation).error
+        permit = self._guard.enter(operation.name, start * 1e-9)
+        call = Call(operation, target, body, headers, trace, parent_id, start, deadline, permit)
+        if self._guard.breaker.state is not self._state:
+            self._announce()
+        return call
+
+    async def _again(self, call: Call, failed: Failed, attempt: Callable[[Call], Awaitable[R]]) -> R:
+        """Make further attempts after one that failed, if there may be any; raise the last one's error."""
+        while True:
+            room = call.deadline * 1e-9 - time.monotonic()
+            wait = failed.failure and self._guard.again(
+                failed.failure,
+                call.permit,
+                idempotent=call.operation.idempotent,
+                attempt=call.attempts,
+                room=room,
+                chance=random.random(),  # noqa: S311
+            )
+            if wait is None:
+                call.good = failed.good
+                error = self._final(call, failed)
+                call.error = type(error).__name__
+                raise error from failed.__cause__
+            self._retries.add()
+            if wait:
+                await asyncio.sleep(wait)
+            call.attempts += 1
+            try:
+                return await attempt(call)
+            except Failed as again:
+                failed = again
+
+    def _final(self, call: Call, failed: Failed) -> Fault | CallFailed:
+        """The error of the last attempt; but "nothing happened" must be true of the earlier ones too."""
+        error = failed.error
+        if call.uncertain and isinstance(error, CallFailed) and not error.may_have_happened:
+            reason = f"an attempt was cut off before its answer, then {error.reason}"
+            return ConnectionLost(error.service, error.operation, reason)
+        return error
+
+    def _record(self, call: Call, now: int) -> None:
+        """Span, duration, and a line in the log if the breaker changed its state."""
+        operation, status, trace = call.operation, call.status, call.trace
+        if trace.sampled:
+            attributes = (
+                operation.attributes if status == operation.status and call.attempts == 1 else _attributes(call)
+            )
+            name, (trace_id, span_id, _) = operation.title, trace
+            self._recorder.record(
+                "client", name, trace_id, span_id, call.parent_id, call.start, now, call.error, attributes
+            )
+        key = (operation, status, call.error)
+        histogram = self._histograms.get(key)
+        if histogram is None:
+            histogram = self._histograms[key] = self._histogram(*key)
+        histogram.observe((now - call.start) * 1e-9)
+        if self._guard.breaker.state is not self._state:
+            self._announce()
+
+    def _histogram(self, operation: Prepared, status: int, error: str) -> Histogram:
+        labels = {
+            "http.request.method": operation.method,
+            "server.address": self.service,
+            "url.template": operation.path,
+        }
+        if status:
+            labels["http.response.status_code"] = str(status)
+        if error:
+            labels["error.type"] = error
+        return self._metrics.histogram("http.client.request.duration", "How long calls take.", labels)
+
+    def _announce(self) -> None:
+        breaker, before = self._guard.breaker, self._state
+        self._state = state = breaker.state
+        fields = {"event": "breaker", "destination": self.service, "state": state.name.lower()}
+        wait = max(breaker.retry_at - time.monotonic(), 0.0)
+        if state is State.HALF_OPEN:
+            logger.info("the circuit breaker of %s is half-open: one call tries", self.service, extra=fields)
+        elif state is State.CLOSED:
+            logger.warning("the circuit breaker of %s is closed: it answers again", self.service, extra=fields)
+        elif before is State.HALF_OPEN:
+            sentence = "the circuit breaker of %s stays open: the call that tried failed; the next tries in %.1f s"
+            logger.warning(sentence, self.service, wait, extra=fields)
+        else:
+            calls, failures = breaker.counts
+            sentence = "the circuit breaker of %s is open: %d of its last %d calls failed; one call tries in %.1f s"
+            logger.warning(sentence, self.service, failures, calls, wait, extra=fields)
+
+    def _warn(self, operation: Prepared, now: float) -> None:
+        """A call inside a transaction makes the database's locks last as long as somebody else's answer."""
+        if now - self._warned.get(operation.title, float("-inf")) < _WARN_EVERY:
+            return
+        self._warned[operation.title] = now
+        sentence = "%s is called inside a transaction, whose locks wait for the answer; call it before or after"
+        logger.warning(sentence, operation.title, extra={"event": "call-in-transaction", "operation": operation.title})
+
+
+def client_of(contract: Contract, destination: Destination) -> object:
+    """An object with the contract's routed methods, each of which makes its call at the destination."""
+    methods = {each.name: _method(Prepared(destination.service, each), destination) for each in contract.operations}
+    shown = f"<client of {contract.name} at {destination.service}>"
+    return type(f"{contract.name}Client", (), {**methods, "__slots__": (), "__repr__": lambda _: shown})()
+
+
+def _method(operation: Prepared, destination: Destination) -> Callable[..., object]:
+    call = destination.stream if operation.streams else destination.call
+    count, bind = operation.count, operation.bind
+
+    def method(_: object, *args: object, **kwargs: object) -> object:
+        return call(operation, bind(args, kwargs) if kwargs or len(args) != count else args)
+
+    method.__name__, method.__qualname__ = operation.name, operation.title
+    return method
+
+
+def _attributes(call: Call) -> tuple[object, ...]:
+    """Of a call that did not go as most do."""
+    made: tuple[object, ...] = call.operation.common
+    if call.status:
+        made += ("http.response.status_code", call.status)
+    if call.attempts > 1:
+        made += ("http.request.resend_count", call.attempts - 1)
+    return made
