@@ -1,14 +1,23 @@
 """What tests of the runtime share: engines that live as long as the test run, and a fresh database for each test."""
 
+import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import asyncpg
 import pytest
+import uvloop
 
 from atoll.engines import postgres
 from tests.runtime.servers import NatsServer, PostgresServer, engine_folder
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that service processes have."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,8 @@ class Connections:
         self._all.add(connection)
         self._empty.clear()
         if self._timer is None:
-            self._tick()
+            self._look_at_clock()
+            self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
         return True
 
     def remove(self, connection: Open) -> None:
@@ -60,10 +61,13 @@ class Connections:
         if not self._all:
             self._empty.set()
 
-    def _tick(self) -> None:
-        """Once a second: a coarse clock, the Date header, and the end of those who keep us waiting."""
+    def _look_at_clock(self) -> None:
         self.now = time.monotonic()
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+
+    def _tick(self) -> None:
+        """Once a second: a coarse clock, the Date header, and the end of those who keep us waiting."""
+        self._look_at_clock()
         for connection in list(self._all):
             connection.expire(self.now)
         loop = asyncio.get_running_loop()

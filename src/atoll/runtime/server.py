@@ -32,7 +32,7 @@ from atoll.runtime.routing import Router
 from atoll.runtime.serving import DURATION, DURATION_HELP, Declined, ServedOperation, header
 from atoll.runtime.telemetry import Telemetry
 from atoll.wire.faults import MEDIA_TYPE, problem
-from atoll.wire.headers import IDEMPOTENCY_KEY, RETRY_AFTER
+from atoll.wire.headers import IDEMPOTENCY_KEY, RETRIED, RETRY_AFTER
 
 STREAM_PATIENCE = 30.0
 """Seconds between two elements of a stream; a longer silence ends it."""
@@ -333,7 +333,9 @@ class Server:
 
     def _cut(self, work: _Work, refusal: Refusal) -> None:
         """Answer at once: a handler that takes its time to clean up must not take the caller's."""
-        self._fail(work, Failure(refusal), refusal.kind)
+        # It was begun: a 503 that does not say so would promise that it may be made again.
+        headers = ((RETRIED, "1"),) if refusal is STOPPING else ()
+        self._fail(work, Failure(refusal, headers), refusal.kind)
         if work.exchange.task is not None:
             work.exchange.task.cancel()
 
