@@ -89,6 +89,14 @@ BAD_ARGUMENT = Kind(1006, "{argument}: {reason}", "{do}")
 NOT_RUNNING = Kind(1007, "{system} is not running here.", "start it with `atoll run` in another terminal")
 FOLDER_EXISTS = Kind(1008, "{folder} exists and is not empty.", "choose another name, or empty the folder")
 NO_SUCH_PROCESS = Kind(1009, "Nothing that runs here is called {name!r}.", "name a service, or one of its processes")
+NO_SUCH_TRACE = Kind(
+    1010,
+    "No single trace begins with {trace!r}.",
+    "see `atoll traces`; spans are written five times a second, and the oldest are dropped",
+)
+NO_SUCH_OPERATION = Kind(1011, "{system} has no operation {operation!r}.", "write service.method, such as {example}")
+NO_SUCH_LETTER = Kind(1012, "There is no dead letter with the number {numbers}.", "see `atoll events dead`")
+UNANSWERED = Kind(1013, "{address} gave no answer: {reason}.", "see `atoll status`, and `atoll logs`")
 
 # 2xxx: the model
 CLASHING_ROUTES = Kind(
@@ -318,6 +326,7 @@ ENGINE_STATE_FOREIGN = Kind(
 ENGINE_STATE_INCOMPLETE = Kind(
     4008, "{folder} lacks {what}.", "restore it, or remove {folder} to start with empty databases"
 )
+NOT_READY = Kind(4020, "{system} is not ready after {seconds:g} s.", "read the logs in {folder}")
 ENGINE_UNUSABLE = Kind(4009, "{engine} at {address} can't be used: {reason}.", "{do}")
 
 # fmt: on

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from atoll.cli.lines import shown
 from atoll.cli.options import json_option, target_argument
+from atoll.cli.printer import Printer
 from atoll.cli.project import find_target
 from atoll.cli.table import headline, plain_row, status_table
 from atoll.errors import BAD_ARGUMENT
@@ -21,19 +22,7 @@ from atoll.supervisor.logs import Line
 from atoll.supervisor.plan import Options
 from atoll.supervisor.project import Project
 from atoll.supervisor.status import Status
-from atoll.supervisor.supervisor import OURSELVES, Supervisor, open_run
-
-_COLOURS = (
-    "cyan",
-    "green",
-    "magenta",
-    "blue",
-    "yellow",
-    "bright_cyan",
-    "bright_green",
-    "bright_magenta",
-    "bright_blue",
-)
+from atoll.supervisor.supervisor import Supervisor, open_run
 
 
 @click.command("run")
@@ -115,7 +104,7 @@ class Terminal:
         self._console = console
         self._live: Live | None = None
         self._engines: frozenset[str] = frozenset()
-        self._colours: dict[str, str] = {OURSELVES: "bold"}
+        self._printer = Printer(console, as_json=False)
         self._was_ready = False
 
     def status(self, status: Status) -> None:
@@ -134,10 +123,7 @@ class Terminal:
     def line(self, line: Line) -> None:
         if line.process in self._engines:
             return  # they are in the log files, and `atoll logs postgres` shows them
-        service = line.process.rpartition("-")[0] or line.process
-        colour = self._colours.setdefault(service, _COLOURS[len(self._colours) % len(_COLOURS)])
-        found = shown(line.text)
-        self._console.print(Text.assemble((f"{line.process:<16}", colour), " ", (found.text, found.style)))
+        self._printer.show(line)
 
     def close(self) -> None:
         if self._live is not None:

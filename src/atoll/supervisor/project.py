@@ -22,12 +22,14 @@ class Project:
     """A system in a folder.
 
     target: "package.module:name", "file.py" or "file.py:name". folder: where it is imported from.
+    namespace: keeps its state apart from that of others, such as "test"; "" is the usual one.
     """
 
     target: str
     folder: Path
     python: Python
     options: Options = field(default_factory=Options)
+    namespace: str = ""
 
     async def describe(self) -> Description:
         """The declaration, read by a child. Raises AtollError with all that is wrong in it."""

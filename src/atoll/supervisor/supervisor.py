@@ -355,7 +355,7 @@ async def open_run(project: Project) -> Supervisor:
     """
     began = asyncio.get_running_loop().time()
     description = await project.describe()
-    home = home_of(description)
+    home = home_of(description, project.namespace)
     me = os.getpid()
     socket = control.sockets_folder(home.state) / "control.sock"
     record = RunRecord(

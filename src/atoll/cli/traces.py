@@ -1,0 +1,98 @@
+"""`atoll traces`."""
+
+from datetime import datetime
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from atoll.cli.options import json_option, target_option
+from atoll.cli.project import find_state
+from atoll.supervisor.traces import Span, Trace, find, recent
+
+_BAR = 30
+
+
+@click.command("traces")
+@click.argument("trace_id", required=False)
+@click.option("-n", "--limit", default=20, show_default=True, help="How many traces to list.")
+@target_option
+@json_option
+def command(trace_id: str | None, limit: int, target: str | None, as_json: bool) -> None:
+    """List recent traces; or show one, by the beginning of its id, as a tree with durations.
+
+    The gateway's hop comes from Envoy's access log, all others from the services themselves.
+    """
+    state = find_state(target, running=False)
+    traces = [find(state, trace_id)] if trace_id else recent(state, limit)
+    if as_json:
+        found = [_as_data(trace, whole=bool(trace_id)) for trace in traces]
+        click.echo(msgspec.json.encode(found[0] if trace_id else found).decode())
+        return
+    console = Console(highlight=False)
+    console.print(tree(traces[0]) if trace_id else listing(traces))
+
+
+def _as_data(trace: Trace, *, whole: bool) -> dict[str, object]:
+    summary: dict[str, object] = {
+        "trace": trace.id,
+        "name": trace.roots[0].span.name,
+        "start": trace.start,
+        "milliseconds": round(trace.milliseconds, 3),
+        "spans": len(trace.spans),
+        "services": trace.services,
+        "errors": trace.errors,
+    }
+    if whole:
+        rows = [(depth, span) for root in trace.roots for depth, span in root.walk()]
+        summary["tree"] = [{"depth": depth, **msgspec.to_builtins(span)} for depth, span in rows]
+    return summary
+
+
+def listing(traces: list[Trace]) -> Table:
+    """A row a trace, newest first."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("time", "trace", "began with", "ms", "spans", "services", "errors"):
+        table.add_column(name, justify="right" if name in ("ms", "spans", "errors") else "left", no_wrap=True)
+    for trace in traces:
+        table.add_row(
+            _clock(trace.start),
+            trace.id[:12],
+            trace.roots[0].span.name,
+            f"{trace.milliseconds:.1f}",
+            str(len(trace.spans)),
+            " ".join(trace.services),
+            Text(str(trace.errors or ""), "red"),
+        )
+    return table
+
+
+def tree(trace: Trace) -> Table:
+    """A row a span, below what caused it, with a bar for when it was."""
+    title = f"trace {trace.id}  {_clock(trace.start)}  {trace.milliseconds:.1f} ms  {len(trace.services)} services"
+    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left", title_style="bold")
+    for name in ("span", "service", "ms", ""):
+        table.add_column(name, justify="right" if name == "ms" else "left", no_wrap=name != "span")
+    for root in trace.roots:
+        for depth, span in root.walk():
+            what = Text(
+                "  " * depth + span.name + (f"  {span.error}" if span.error else ""), "red" if span.error else ""
+            )
+            kind = "" if span.kind == "internal" else f" {span.kind}"
+            service = Text.assemble(span.replica or span.service, (kind, "dim"))
+            table.add_row(what, service, f"{span.milliseconds:.2f}", Text(bar(trace, span), "cyan"))
+    return table
+
+
+def bar(trace: Trace, span: Span) -> str:
+    """Where in the trace's time the span lies."""
+    whole = max(trace.milliseconds * 1e6, 1.0)
+    before = int(_BAR * (span.start - trace.start) / whole)
+    length = max(1, round(_BAR * (span.end - span.start) / whole))
+    return " " * min(before, _BAR - 1) + "━" * min(length, _BAR - min(before, _BAR - 1))
+
+
+def _clock(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds / 1e9).astimezone().strftime("%H:%M:%S.%f")[:-3]
