@@ -7,9 +7,11 @@ from typing import Protocol
 
 import asyncpg
 
+from atoll.runtime.database.locks import lock_key
+
 logger = logging.getLogger("atoll.events")
 
-_LOCK = (0x61746F6C, 1)  # "atol", 1: advisory locks are the database's own, so every service has this one
+_LOCK = lock_key("leader")  # advisory locks are the database's own, so every service has this one
 _CHANNEL = "atoll_outbox"
 _LOOK_EVERY = 1.0  # seconds between attempts of a replica that stands by
 _RETRY_FIRST, _RETRY_MOST = 0.1, 5.0  # seconds between attempts to connect
@@ -103,7 +105,7 @@ class Leader:
         Telling it after the commit and from here, not by NOTIFY in each transaction: that would make PostgreSQL
         commit one after the other. If we die in between, the leader looks by itself a moment later.
         """
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *_LOCK):
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_EVERY):
                     await self._woken.wait()

@@ -1,0 +1,109 @@
+"""The streams and consumers of a system, made as they are declared."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from atoll.model.launch import ConsumerOf
+from atoll.runtime.events.broker import Connection, Refused
+from atoll.wire import subjects
+
+KEPT = 7 * 86_400.0
+"""Seconds that a stream keeps an event; the inbox remembers longer."""
+DEAD_KEPT = 30 * 86_400.0
+DEAD_BYTES = 64 * 2**20
+DUPLICATES = 120.0
+"""Seconds in which a stream recognises an id; longer than the outbox keeps rows for publishing again."""
+
+_MOST_IN_HAND = 8_192  # messages of one consumer without an answer, all replicas together
+_NANOSECONDS = 1_000_000_000
+_NO_STREAM, _NO_CONSUMER = 10059, 10014
+
+Change = Literal["CREATE", "UPDATE"]
+Settings = Mapping[str, object]
+
+
+def stream_settings(system: str, topic: str, most_bytes: int) -> Settings:
+    """The stream of a topic. The oldest events go first, when they are too old or too many."""
+    return {
+        "name": subjects.stream(system, topic),
+        "subjects": list(subjects.stream_subjects(system, topic)),
+        **_bounds(KEPT, most_bytes),
+    }
+
+
+def dead_settings(system: str) -> Settings:
+    """The stream of the dead letters of all topics."""
+    name = subjects.dead_stream(system)
+    return {"name": name, "subjects": [f"dead.{system}.>"], **_bounds(DEAD_KEPT, DEAD_BYTES)}
+
+
+def _bounds(age: float, most_bytes: int) -> Settings:
+    return {
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_age": int(age * _NANOSECONDS),
+        "max_bytes": most_bytes,
+        "duplicate_window": int(DUPLICATES * _NANOSECONDS),
+    }
+
+
+def consumer_settings(system: str, consumer: ConsumerOf) -> Settings:
+    """The durable consumer of a handler. A new one begins with the events published from now on.
+
+    Neither backoff nor a bound of deliveries: both are the process's own business, who knows why a try failed.
+    """
+    return {
+        "durable_name": consumer.durable,
+        "name": consumer.durable,
+        "filter_subjects": [
+            subjects.subject(system, consumer.topic),
+            subjects.redrive_subject(system, consumer.topic, consumer.durable),
+        ],
+        "deliver_policy": "new",
+        "ack_policy": "explicit",
+        "replay_policy": "instant",
+        "ack_wait": int(consumer.ack_wait * _NANOSECONDS),
+        "max_deliver": -1,
+        "max_ack_pending": _MOST_IN_HAND,
+    }
+
+
+async def ensure_stream(connection: Connection, settings: Settings) -> None:
+    """Make the stream, or bring it to these settings; its messages stay. Raises Refused, Lost, TimeoutError."""
+    name = settings["name"]
+    try:
+        present = await connection.request(f"$JS.API.STREAM.INFO.{name}")
+    except Refused as error:
+        if error.code != _NO_STREAM:
+            raise
+        await connection.request(f"$JS.API.STREAM.CREATE.{name}", msgspec.json.encode(settings))
+        return
+    if _differs(present, settings):
+        await connection.request(f"$JS.API.STREAM.UPDATE.{name}", msgspec.json.encode(settings))
+
+
+async def ensure_consumer(connection: Connection, stream: str, settings: Settings) -> None:
+    """Make the consumer, or bring it to these settings; its position stays. Raises Refused, Lost, TimeoutError."""
+    name = settings["durable_name"]
+    try:
+        present = await connection.request(f"$JS.API.CONSUMER.INFO.{stream}.{name}")
+    except Refused as error:
+        if error.code != _NO_CONSUMER:
+            raise
+    else:
+        if not _differs(present, settings):
+            return
+    request = {"stream_name": stream, "config": settings}
+    await connection.request(f"$JS.API.CONSUMER.CREATE.{stream}.{name}", msgspec.json.encode(request))
+
+
+class _Present(msgspec.Struct):
+    config: dict[str, object]
+
+
+def _differs(present: bytes, settings: Settings) -> bool:
+    config = msgspec.json.decode(present, type=_Present).config
+    return any(config.get(name) != value for name, value in settings.items())
