@@ -125,6 +125,13 @@ class Backend:
         for writer in self._writers:
             writer.transport.abort()
 
+    async def killed(self) -> None:
+        """Kill it, until its connections are gone: what is sent to them before may have been read."""
+        self.kill()
+        for writer in list(self._writers):
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):

@@ -15,8 +15,9 @@ from atoll.engines.edge import Limits
 from atoll.engines.envoy import Cluster, Endpoint, Gateway, Places
 from atoll.engines.routing import Route
 from atoll.errors import AtollError
+from atoll.supervisor.envoy_admin import change
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import check_envoy, find_program, write
+from atoll.supervisor.install import check_envoy, find_program
 from tests.engines.exchange import Backend, backends, connection, read_chunk, request
 from tests.engines.running import free_port, running, start, until
 
@@ -34,9 +35,8 @@ class Running:
     def port(self) -> int:
         return self.gateway.port
 
-    def change(self, gateway: Gateway) -> None:
-        for file in envoy.changing(gateway, self.places):
-            write(file)
+    async def change(self, before: Gateway, after: Gateway) -> None:
+        await change(after, self.places, before)
 
     async def log(self, lines: int) -> list[dict[str, object]]:
         """The access log, once it has so many lines."""
@@ -239,7 +239,7 @@ async def test_a_killed_replica_costs_no_request(home: Home) -> None:
         answered: Counter[object] = Counter()
         for number in range(120):
             if number == 40:
-                replicas[0].kill()
+                await replicas[0].killed()
             answer = await client.request("PUT", "/products/7", body=b"not idempotent for all we know")
             assert answer.status == 200, answer
             answered[answer.json["backend"]] += 1
@@ -301,20 +301,20 @@ async def test_routes_clusters_and_replicas_change_without_dropping_a_connection
                     if (answer.json.get("backend") or answer.status) == wanted:
                         return
                     # Before: the old replica, or no route yet. Never an error of the connection or of a service.
-                    assert answer.status in {200, 404}
+                    assert answer.status in {200, 404}, (path, (await gateway.log(1))[-1])
 
         await until_answer("/products/7", "old")
         # Another replica
         moved = replace(gateway.gateway, clusters=(cluster("catalog", new),))
-        gateway.change(moved)
+        await gateway.change(gateway.gateway, moved)
         await until_answer("/products/7", "new")
         # Another service with its routes
         route = Route("/carts/{user}", "cart", ("GET",))
         grown = replace(moved, routes=(*CATALOG, route), clusters=(*moved.clusters, cluster("cart", other)))
-        gateway.change(grown)
+        await gateway.change(moved, grown)
         await until_answer("/carts/7", "other")
         # And gone again
-        gateway.change(moved)
+        await gateway.change(grown, moved)
         await until_answer("/carts/7", 404)
         await until_answer("/products/7", "new")
 

@@ -22,6 +22,8 @@ async def until_refused(port: int) -> None:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:  # it waited to be accepted when the door was closed
+                continue
             writer.close()
 
 

@@ -109,16 +109,25 @@ def bootstrap(gateway: Gateway, places: Places) -> File:
     return File(places.bootstrap, text(config))
 
 
-def changing(gateway: Gateway, places: Places) -> tuple[File, ...]:
+def changing(gateway: Gateway, places: Places, before: Gateway | None = None) -> tuple[File, ...]:
     """What Envoy follows while it runs, without dropping a connection: replace these by renaming, never in place.
 
     In the order to write them: endpoints before the clusters that need them, clusters before the routes to them.
+    before: what it was; its clusters stay this once, for until Envoy reads the new routes the old ones lead there.
     """
+    wanted = {each.name for each in gateway.clusters}
+    retired = [each for each in (before.clusters if before else ()) if each.name not in wanted]
     return (
-        *(resources(places.endpoints(each.name), [_assignment(each)]) for each in _sorted(gateway.clusters)),
-        resources(places.clusters, [_cluster(each, gateway, places) for each in _sorted(gateway.clusters)]),
+        *(_resources_of(each, places) for each in _sorted(gateway.clusters)),
+        resources(
+            places.clusters, [_cluster(each, gateway, places) for each in _sorted([*gateway.clusters, *retired])]
+        ),
         resources(places.routes, [route_table(gateway.routes)]),
     )
+
+
+def _resources_of(cluster: Cluster, places: Places) -> File:
+    return resources(places.endpoints(cluster.name), [_assignment(cluster)])
 
 
 def merged(gateway: Gateway, places: Places) -> str:

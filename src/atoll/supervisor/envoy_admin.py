@@ -1,16 +1,34 @@
-"""What a running Envoy is told by its admin socket: to finish what it serves, and to begin a new access log."""
+"""What a running Envoy is told and asked: to follow a change, to finish what it serves, to begin a new access log."""
 
 import asyncio
 from contextlib import suppress
 from pathlib import Path
 
+from atoll.engines import envoy
 from atoll.engines.engine import HttpGet
-from atoll.engines.envoy import Places
+from atoll.engines.envoy import Gateway, Places
 from atoll.supervisor.http import ask
+from atoll.supervisor.install import write
 
 _ACCESS_LOG_LIMIT = 64 * 2**20
 _IN_FLIGHT = "http.gateway.downstream_rq_active"
 _LOOK_AGAIN = 0.02
+
+
+async def change(gateway: Gateway, places: Places, before: Gateway, *, within: float = 2.0) -> None:
+    """Let a running Envoy become another gateway on the same port, without an error on what is in both.
+
+    Routes are written when Envoy knows where they lead, or after `within` seconds: a new cluster is used only once its
+    replicas were looked at.
+    """
+    *first, routes = envoy.changing(gateway, places, before)
+    for file in first:
+        write(file)
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(within):
+            while not await _knows(gateway, places):  # noqa: ASYNC110  Envoy tells only who asks
+                await asyncio.sleep(_LOOK_AGAIN)
+    write(routes)
 
 
 async def drain(places: Places, *, within: float = 5.0) -> bool:
@@ -41,6 +59,12 @@ async def bound_access_log(places: Places, *, limit: int = _ACCESS_LOG_LIMIT) ->
             await _tell(places, "/reopen_logs")
             return True
     return False
+
+
+async def _knows(gateway: Gateway, places: Places) -> bool:
+    # A line of it: catalog::127.0.0.1:20001::health_flags::healthy
+    active = {line.partition("::")[0] for line in (await ask(_admin(places, "/clusters"))).body.splitlines()}
+    return active.issuperset(each.name for each in gateway.clusters)
 
 
 async def _is_idle(places: Places) -> bool:

@@ -1,6 +1,7 @@
 """One small HTTP request to an engine of ours, over TCP or a Unix socket."""
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from atoll.engines.engine import HttpGet
@@ -8,7 +9,7 @@ from atoll.engines.engine import HttpGet
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """status: 0 if what answered does not speak HTTP. body: as it was sent, sizes of chunks included."""
+    """status: 0 if what answered does not speak HTTP."""
 
     status: int
     body: str
@@ -22,9 +23,20 @@ async def ask(where: HttpGet, *, method: str = "GET") -> Reply:
         reader, writer = await asyncio.open_unix_connection(str(where.socket))
     try:
         writer.write(f"{method} {where.path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await reader.read(-1)).decode(errors="replace").partition("\r\n\r\n")
+        head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
     finally:
         writer.close()
+    if b"\r\ntransfer-encoding: chunked" in head.lower():
+        body = b"".join(_chunks(body))
     # Such as: HTTP/1.1 503 Service Unavailable
-    first = head.split("\r\n", 1)[0].split()
-    return Reply(int(first[1]) if len(first) > 1 and first[1].isdigit() else 0, body)
+    first = head.split(b"\r\n", 1)[0].split()
+    status = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
+    return Reply(status, body.decode(errors="replace"))
+
+
+def _chunks(body: bytes) -> Iterator[bytes]:
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size, 16)
+        yield body[:length]
+        body = body[length + 2 :]
