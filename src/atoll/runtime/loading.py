@@ -33,6 +33,12 @@ def load(target: str) -> object:
 
 def import_failed(module_name: str, error: Exception) -> Exception:
     """IMPORT_FAILED at the user's line, with the traceback of their frames alone."""
+    place, detail = user_frames(error)
+    return IMPORT_FAILED.error(place, detail=detail, module=module_name, reason=f"{type(error).__name__}: {error}")
+
+
+def user_frames(error: Exception) -> tuple[str, str]:
+    """The user's line where it happened, "" if none is to blame; and the traceback without frames of ours."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -41,9 +47,7 @@ def import_failed(module_name: str, error: Exception) -> Exception:
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}:{error.lineno}"
-    shown = traceback.format_list(frames) + traceback.format_exception_only(error)
-    reason = f"{type(error).__name__}: {error}"
-    return IMPORT_FAILED.error(place, detail="".join(shown), module=module_name, reason=reason)
+    return place, "".join(traceback.format_list(frames) + traceback.format_exception_only(error))
 
 
 def imported_files(module_name: str, folder: Path) -> tuple[str, ...]:
