@@ -50,7 +50,12 @@ class RunningEngine:
         return self._process.pid
 
     def start(self) -> None:
-        """Write its files, run it, wait until it is ready."""
+        """Run it, and wait until it is ready."""
+        self.begin()
+        self.wait_until_ready()
+
+    def begin(self) -> None:
+        """Run it. From the main thread only: Linux ends it with the thread that started it."""
         for file in self._engine.files:
             path = Path(file.path)
             path.write_text(file.content)
@@ -59,6 +64,9 @@ class RunningEngine:
                 os.chown(path, self._engine.command.user.uid, self._engine.command.user.gid)
         with self._log.open("ab") as log:
             self._process = _popen(self._engine.command, log.fileno())
+
+    def wait_until_ready(self) -> None:
+        assert self._process is not None
         end = time.monotonic() + READY_WITHIN
         while not _is_ready(self._engine.readiness):
             if self._process.poll() is not None or time.monotonic() > end:

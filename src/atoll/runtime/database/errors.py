@@ -65,7 +65,7 @@ def translation(error: BaseException, service: str, *, connecting: bool = False)
         case TimeoutError() if not connecting:
             return QueryTimeout(QUERY_TIMEOUT.at(place_outside(), reason="the deadline of the call has passed"))
         case asyncpg.QueryCanceledError():
-            reason = f"PostgreSQL says: {error}"
+            reason = f"PostgreSQL says: {told(error)}"
             return QueryTimeout(QUERY_TIMEOUT.at(place_outside(), reason=reason), sqlstate="57014")
         case asyncpg.IntegrityConstraintViolationError():
             return _violated(error)
@@ -74,7 +74,9 @@ def translation(error: BaseException, service: str, *, connecting: bool = False)
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return _interface(error, service)
         case TimeoutError() | OSError() | asyncpg.PostgresError():
-            reason = str(error) or "it did not answer in time"
+            # An OSError's text is in its str alone.
+            reason = told(error) if isinstance(error, asyncpg.PostgresError) else str(error)
+            reason = reason or "it did not answer in time"
             return DatabaseUnreachable(
                 DATABASE_UNREACHABLE.at(service=service, reason=reason), sqlstate=_sqlstate(error)
             )
@@ -88,10 +90,11 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, *passing))
 
 
-def told(error: asyncpg.PostgresError) -> str:
+def told(error: BaseException) -> str:
     """PostgreSQL's or asyncpg's words, without what they say of values: an error's text ends up in logs."""
-    text = _BAD_ARGUMENT.sub(r"\1: \2", str(error))
-    return " ".join(filter(None, (text, getattr(error, "hint", None))))
+    # str(error) would add the detail, such as "Key (email)=(ada@example.org) already exists."
+    text = str(error.args[0]) if error.args else ""
+    return "; ".join(filter(None, (_BAD_ARGUMENT.sub(r"\1: \2", text), getattr(error, "hint", None)))).rstrip(".")
 
 
 def place_outside() -> str:

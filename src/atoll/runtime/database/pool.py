@@ -53,7 +53,8 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        return len(self._idle)
+        """How many wait for a call; those that the server has closed are not counted."""
+        return sum(not connection.is_closed() for connection in self._idle)
 
     @property
     def waiting(self) -> int:

@@ -22,7 +22,7 @@ _EDGE = re.compile(r"/\*|\*/")
 
 _OPERATIONS = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"))
 _BEFORE_A_TABLE = frozenset(("FROM", "JOIN", "INTO", "UPDATE", "TABLE"))
-_NO_TABLE = frozenset(("ONLY", "SET", "LATERAL", "SELECT", "IF", "NOT", "EXISTS", "SKIP", "NOWAIT", "OF"))
+_NO_TABLE = frozenset(("SET", "LATERAL", "SELECT", "IF", "NOT", "EXISTS", "SKIP", "NOWAIT", "OF"))
 _LONGEST_SUMMARY = 100
 
 _ENDS_A_TRANSACTION = frozenset(("BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK"))
@@ -161,7 +161,8 @@ class _Nesting:
 
 def summarize(sql: str) -> Summary:
     """A short name without any value in it. Source: OpenTelemetry semantic conventions, db.query.summary."""
-    words = [token.text for token in tokens(sql) if token.kind == "word" or token.text.startswith('"')]
+    names = (token.text for token in tokens(sql) if token.kind == "word" or token.text.startswith('"'))
+    words = [name for name in names if name.upper() != "ONLY"]
     upper = [word.upper() for word in words]
     first = upper[0] if upper else ""
     operation = first

@@ -102,7 +102,7 @@ class PostgresTransaction:
         connection = pool.take_idle() or await self._parts.statements.take(pool, self._until, self._context)
         self._connection = connection
         try:
-            await self._run(connection.execute, "BEGIN", ())
+            await self._send(connection.execute, "BEGIN", ())
         except BaseException:
             self._connection = None
             pool.give_doubtful(connection)
@@ -132,13 +132,17 @@ class PostgresTransaction:
             (self._parts.pool.give if settled else self._parts.pool.give_doubtful)(connection)
 
     async def _run(self, call: Call[T], sql: str, arguments: tuple[object, ...]) -> T:
+        """A statement of the user's."""
         try:
-            return await self._parts.statements.run(call, sql, arguments, self._until, self._context)
+            return await self._send(call, sql, arguments)
         except DatabaseError as error:
             self._failure = self._failure or error
             raise
         finally:
             self._leaves_state |= self._parts.statements.known(sql).leaves_state
+
+    async def _send(self, call: Call[T], sql: str, arguments: tuple[object, ...]) -> T:
+        return await self._parts.statements.run(call, sql, arguments, self._until, self._context)
 
     async def _commit(self, connection: Connection) -> None:
         outbox = self._parts.outbox
@@ -146,7 +150,7 @@ class PostgresTransaction:
             await self._store_events(connection, outbox)
         if self._answer is not None:
             await self._keep_answer(connection, self._answer)
-        done = await self._run(connection.execute, "COMMIT", ())
+        done = await self._send(connection.execute, "COMMIT", ())
         if done != "COMMIT":
             # An error that the block swallowed: PostgreSQL has undone everything, and says so only here.
             reason = "an earlier statement of the transaction had failed, so it was rolled back at its end"
@@ -164,7 +168,7 @@ class PostgresTransaction:
     async def _keep_answer(self, connection: Connection, answer: Answer) -> None:
         idempotency = self._context.idempotency if self._context is not None else None
         assert idempotency is not None
-        kept = await self._run(
+        kept = await self._send(
             connection.execute,
             KEEP_ANSWER,
             (
