@@ -17,6 +17,7 @@ from tests.engines.running import free_port
             200,
             "a\r\n0123456789",
         ),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n cut", 200, "ok"),
         (b"220 mail ESMTP\r\n", 0, ""),
         (b"", 0, ""),
     ],

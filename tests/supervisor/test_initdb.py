@@ -182,10 +182,10 @@ ORDINARY = """
 import asyncio, sys
 from pathlib import Path
 import asyncpg
-from atoll.engines import postgres
-from atoll.supervisor.initdb import prepare_postgres, superuser_dsn
+from atoll.engines import envoy, nats, postgres, versions
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import make_folders
+from atoll.supervisor.initdb import prepare_postgres, superuser_dsn
+from atoll.supervisor.install import find_program, make_folders
 from tests.engines.running import free_port, running
 
 async def main():
@@ -193,7 +193,15 @@ async def main():
     make_folders(home)
     for _ in range(2):
         server = await prepare_postgres(home, free_port())
-        async with running(postgres.engine(server), home.logs / "postgres.log"):
+        folder = home.state / "envoy"
+        places = envoy.Places(folder, folder / "admin.sock", home.logs / "access.jsonl")
+        broker = nats.Broker(free_port(), free_port(), "password")
+        gateway = envoy.Gateway(free_port(), (), ())
+        async with (
+            running(postgres.engine(server), home.logs / "postgres.log"),
+            running(nats.engine(find_program(versions.NATS), broker, home.state / "nats"), home.logs / "nats.log"),
+            running(envoy.engine(find_program(versions.ENVOY), gateway, places), home.logs / "envoy.log"),
+        ):
             connection = await asyncpg.connect(superuser_dsn(home, server))
             print("user", server.user, await connection.fetchval("SELECT current_user"))
             await connection.close()
@@ -219,7 +227,7 @@ async def python_as(user: User, script: str, folder: Path) -> tuple[Exit, list[s
 
 @as_root
 @pytest.mark.skipif(not find_setpriv(), reason="needs a way to become another user")
-async def test_an_ordinary_user_needs_no_root(home: Home) -> None:
+async def test_an_ordinary_user_runs_all_engines_without_root(home: Home) -> None:
     nobody = pwd.getpwnam("nobody")
     folder = home.state.parent / "nobody"
     folder.mkdir()
@@ -229,7 +237,7 @@ async def test_an_ordinary_user_needs_no_root(home: Home) -> None:
     if trial.status != 0:
         pytest.skip("the interpreter lies below a folder that is closed to other users")
     ended, said = await python_as(user, ORDINARY, folder)
-    assert ended.status == 0, said
+    assert ended.status == 0, "\n".join(said)
     assert said == ["user None postgres"] * 2
 
 

@@ -1,10 +1,13 @@
 """One small HTTP request to an engine of ours, over TCP or a Unix socket."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from atoll.engines.engine import HttpGet
+
+_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ async def ask(where: HttpGet, *, method: str = "GET") -> Reply:
 def _chunks(body: bytes) -> Iterator[bytes]:
     while body:
         size, _, body = body.partition(b"\r\n")
+        if not _HEXADECIMAL.fullmatch(size):
+            return
         length = int(size, 16)
         yield body[:length]
         body = body[length + 2 :]
