@@ -13,7 +13,7 @@ from atoll.supervisor.home import Home
 from atoll.supervisor.install import make_folders
 from atoll.supervisor.plan import Options, Plan, plan, ports_needed, programs_needed, unknown_replicas
 from atoll.supervisor.ports import choose_ports
-from atoll.supervisor.resolve import write_secrets
+from atoll.supervisor.resolve import with_own_databases, write_secrets
 from atoll.wire.description import Description
 
 
@@ -49,6 +49,7 @@ class Project:
         for name in ("spans", "launch"):
             (home.state / name).mkdir(exist_ok=True)
         environment = read_environment(Path(description.folder))
+        description = with_own_databases(description, environment, self.python.variables)
         wishes = ports_needed(description, self.options, environment.engines)
         ports = choose_ports(wishes, home.state, ours=running.ports if running else {})
         path = self.python.variables.get("PATH")

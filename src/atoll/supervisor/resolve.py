@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from atoll.engines import nats, postgres
 from atoll.engines.engine import File
 from atoll.errors import SECRET_WITHOUT_SOURCE, AtollError, Problem
@@ -15,7 +17,7 @@ from atoll.supervisor.environment import Environment
 from atoll.supervisor.initdb import owners, service_dsn, superuser_dsn
 from atoll.supervisor.install import secret, write
 from atoll.supervisor.plan import HOST, Plan, credentials, secret_name
-from atoll.wire.description import SecretData
+from atoll.wire.description import Description, MemberData, SecretData
 
 
 def write_secrets(plan: Plan, environment: Environment, variables: Mapping[str, str]) -> None:
@@ -37,6 +39,21 @@ def write_secrets(plan: Plan, environment: Environment, variables: Mapping[str, 
         raise AtollError(*problems)
     if plan.addresses.nats:
         write(File(plan.home.secrets / "nats-address", credentials(plan.addresses.nats)[1]))
+
+
+def with_own_databases(description: Description, environment: Environment, variables: Mapping[str, str]) -> Description:
+    """The description with a database of atoll's making wherever the secret of one has no value here.
+
+    Such a secret names what the cluster has; a laptop need not have it too.
+    """
+
+    def own(member: MemberData) -> MemberData:
+        database = member.database
+        if database is None or _value(SecretData(database.secret, database.key), environment, variables) is not None:
+            return member
+        return msgspec.structs.replace(member, database=msgspec.structs.replace(database, secret="", key=""))
+
+    return msgspec.structs.replace(description, members=tuple(own(member) for member in description.members))
 
 
 def _value(name: SecretData, environment: Environment, variables: Mapping[str, str]) -> str | None:
