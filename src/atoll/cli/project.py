@@ -24,17 +24,12 @@ class Target:
         return Project(self.name, self.folder, this_python(), options or Options())
 
     def system_folder(self) -> Path:
-        """The folder of the system file; the project's own if that can't be told from the name."""
+        """The folder of the system file."""
         module = self.name.partition(":")[0]
         if module.endswith(".py"):
             return (self.folder / module).resolve().parent
-        relative = Path(*module.split("."))
-        for root in (self.folder, self.folder / "src"):
-            if (root / relative).with_suffix(".py").is_file():
-                return (root / relative).parent
-            if (root / relative / "__init__.py").is_file():
-                return root / relative
-        return self.folder
+        file = (_root_of(self.name, self.folder) or self.folder).joinpath(*module.split("."))
+        return file if (file / "__init__.py").is_file() else file.parent
 
 
 def this_python() -> Python:
@@ -48,16 +43,27 @@ def find_target(argument: str | None) -> Target:
         if not (here / argument.partition(":")[0]).is_file():
             raise BAD_ARGUMENT.error(argument=argument, reason="there is no such file", do="name a file that exists")
         return Target(argument, here)
+    if argument and _root_of(argument, here) is not None:
+        return Target(argument, here)
     for folder in (here, *here.parents):
         file = folder / "pyproject.toml"
-        declared = _declared(file) if file.is_file() else ""
-        if argument and file.is_file():
-            return Target(argument, folder)
+        if not file.is_file():
+            continue
+        declared = argument or _declared(file)
         if declared:
             return Target(declared, folder)
     if argument:
         return Target(argument, here)
     raise NO_SYSTEM.error(folder=here)
+
+
+def _root_of(name: str, folder: Path) -> Path | None:
+    """The folder in which the module's first package or file is; None if it is not here."""
+    first = name.partition(":")[0].partition(".")[0]
+    for root in (folder, folder / "src"):
+        if (root / first).is_dir() or (root / f"{first}.py").is_file():
+            return root
+    return None
 
 
 def _declared(file: Path) -> str:

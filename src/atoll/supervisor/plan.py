@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Literal
+from urllib.parse import unquote
 
 from atoll.engines import nats
 from atoll.errors import BAD_ARGUMENT, PROGRAM_MISSING, Problem
@@ -425,7 +426,7 @@ class _Planning:
 def credentials(url: str) -> tuple[str, str]:
     """User and password of "nats://user:password@host:port"; "" where it has none."""
     user, _, password = _authority(url).rpartition("@")[0].partition(":")
-    return user, password
+    return unquote(user), unquote(password)
 
 
 def without_credentials(url: str) -> str:

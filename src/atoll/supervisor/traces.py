@@ -130,18 +130,20 @@ def join(spans: Iterable[Span]) -> list[Trace]:
 
 
 def _trees(spans: Sequence[Span]) -> tuple[Hop, ...]:
+    ordered = sorted(spans, key=lambda each: (each.start, -each.end))
     known = {span.span for span in spans}
     children: dict[str, list[Span]] = {}
-    for span in sorted(spans, key=lambda each: (each.start, -each.end)):
-        # A parent of its own would never be reached from a root.
-        is_root = span.parent not in known or span.parent == span.span
-        children.setdefault("" if is_root else span.parent, []).append(span)
+    for span in ordered:
+        children.setdefault(span.parent, []).append(span)
+    shown: set[str] = set()
 
-    def hop(span: Span, above: frozenset[str]) -> Hop:
-        below = [each for each in children.get(span.span, ()) if each.span not in above]
-        return Hop(span, tuple(hop(each, above | {each.span}) for each in below))
+    def hop(span: Span) -> Hop:
+        shown.add(span.span)
+        return Hop(span, tuple(hop(each) for each in children.get(span.span, ()) if each.span not in shown))
 
-    return tuple(hop(span, frozenset({span.span})) for span in children.get("", ()))
+    roots = [hop(span) for span in ordered if span.parent not in known]
+    # Spans that claim to be each other's parents have no root: the first of them is taken for one.
+    return (*roots, *(hop(span) for span in ordered if span.span not in shown))
 
 
 def read_spans(state: Path) -> list[Span]:

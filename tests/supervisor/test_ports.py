@@ -1,0 +1,55 @@
+"""Ports, chosen on the real machine."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from atoll.errors import AtollError
+from atoll.supervisor.plan import PortWish
+from atoll.supervisor.ports import FIRST, LAST, choose_ports, is_free
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    yield listener.getsockname()[1]
+    listener.close()
+
+
+def test_chosen_ports_are_free_different_and_below_those_of_clients(tmp_path: Path) -> None:
+    ports = choose_ports([PortWish(f"users-{n}") for n in range(20)], tmp_path, {})
+    assert len(set(ports.values())) == 20
+    assert all(FIRST <= port < LAST and is_free(port) for port in ports.values())
+
+
+def test_the_same_ports_are_chosen_again(tmp_path: Path) -> None:
+    wishes = [PortWish("users-1"), PortWish("cart-1")]
+    first = choose_ports(wishes, tmp_path, {})
+    assert choose_ports(list(reversed(wishes)), tmp_path, {}) == first
+
+
+def test_a_kept_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path) -> None:
+    first = choose_ports([PortWish("users-1")], tmp_path, {})
+    with socket.create_server(("127.0.0.1", first["users-1"])):
+        second = choose_ports([PortWish("users-1")], tmp_path, {})
+    assert second != first
+
+
+def test_a_port_that_this_run_listens_on_already_is_kept(tmp_path: Path) -> None:
+    first = choose_ports([PortWish("users-1")], tmp_path, {})
+    with socket.create_server(("127.0.0.1", first["users-1"])):
+        assert choose_ports([PortWish("users-1")], tmp_path, first) == first
+
+
+def test_every_declared_port_that_is_taken_is_reported_with_what_to_do(tmp_path: Path, taken: int) -> None:
+    with pytest.raises(AtollError) as caught:
+        choose_ports([PortWish("gateway", taken, "--port"), PortWish("users-1", taken, "port=")], tmp_path, {})
+    assert [problem.code for problem in caught.value.problems] == ["ATL4004", "ATL4004"]
+    assert "--port" in caught.value.problems[0].do
+
+
+def test_a_broken_file_of_kept_ports_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text('{"users-1": ')
+    assert set(choose_ports([PortWish("users-1")], tmp_path, {})) == {"users-1"}

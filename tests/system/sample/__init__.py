@@ -1,0 +1,1 @@
+"""A small system for tests of what runs systems."""

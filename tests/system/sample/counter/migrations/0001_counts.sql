@@ -1,0 +1,1 @@
+CREATE TABLE counts (name text PRIMARY KEY, value bigint NOT NULL);
