@@ -29,10 +29,12 @@ class Options:
     """What the command line says.
 
     replicas: by service; one of each unless told otherwise. port: of the gateway; None is the declared one.
+    any_ports: whatever ports services declare, so that a test runs beside another run of the same system.
     """
 
     replicas: Mapping[str, int] = field(default_factory=dict)
     port: int | None = None
+    any_ports: bool = False
     logs: Literal["json", "human"] = "json"
 
 
@@ -158,7 +160,8 @@ def ports_needed(description: Description, options: Options, addresses: Engines)
     for member in description.members:
         for number in range(1, _replicas(member, options) + 1):
             name = f"{member.name}-{number}"
-            wishes.append(PortWish(name, member.port if number == 1 else 0, f"port= of {member.name}"))
+            declared = member.port if number == 1 and not options.any_ports else 0
+            wishes.append(PortWish(name, declared, f"port= of {member.name}"))
             if member.kind != "process":
                 wishes += [PortWish(f"{name}/admin"), PortWish(f"{name}/admin-next")]
     return wishes
