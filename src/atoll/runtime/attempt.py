@@ -12,7 +12,7 @@ from atoll.runtime.prepared import Prepared, Rejection, Trace
 from atoll.runtime.replicas import Replica, Replicas
 from atoll.runtime.resilience.breaker import Permit
 from atoll.runtime.resilience.retry import Failure
-from atoll.wire.sse import Reader, TooLarge
+from atoll.wire.sse import Reader, ServerEvent, TooLarge
 
 Silence = (OSError, BrokenAnswer, DeadlinePassed)
 """What waiting for an answer raises when there is none."""
@@ -209,11 +209,12 @@ class Feed:
         self._connection = connection
         self._deadlines = deadlines
         self._reader = Reader()
+        self._trouble: Rejection | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the callee said that nothing follows, and all was read."""
-        return self._connection.ended and not self._connection.parts
+        return self._connection.ended and not self._connection.parts and self._trouble is None
 
     async def read(self, idle: float) -> list[object]:
         """The elements that came meanwhile, perhaps none. idle: seconds without a byte that are borne.
@@ -224,9 +225,9 @@ class Feed:
         future = connection.more()
         slot = self._deadlines.watch(future, time.monotonic_ns() + int(idle * 1e9))
         try:
-            await future
-            events = self._reader.feed(connection.take_body())
-            return [operation.element(event.kind, event.data) for event in events]
+            if self._trouble is None:
+                await future
+            return self._values(self._reader.feed(connection.take_body()))
         except Rejection as rejection:
             raise rejection.error from rejection.__cause__
         except DeadlinePassed:
@@ -238,6 +239,21 @@ class Feed:
             raise ConnectionLost(operation.service, operation.name, reason) from error
         finally:
             self._deadlines.forget(future, slot)
+
+    def _values(self, events: list[ServerEvent]) -> list[object]:
+        """What the events hold; trouble among them is raised when everything before it was taken."""
+        values: list[object] = []
+        if self._trouble is not None:
+            raise self._trouble
+        for event in events:
+            try:
+                values.append(self._call.operation.element(event.kind, event.data))
+            except Rejection as trouble:
+                if not values:
+                    raise
+                self._trouble = trouble
+                break
+        return values
 
     def close(self) -> None:
         self._connection.abort()

@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         """
         future: asyncio.Future[None] = self._loop.create_future()
         self._future = future
-        self.received = 0
+        self.received = self.status = 0
         if self.parts:
             self.parts.clear()
         self.headers = []
@@ -144,8 +144,8 @@ class Connection(asyncio.Protocol):
 
     def begin(self) -> None:
         if self._future is None:
-            # More than the one answer that was owed: nothing after it can be trusted.
-            self.abort()
+            # The parser stops here, so that nothing of it mixes with the answer before.
+            raise BrokenAnswer("more than the one answer that was owed")
         self.status = 0
 
     def header(self, name: bytes, value: bytes) -> None:
@@ -202,10 +202,10 @@ class StreamConnection(Connection):
     def more(self) -> asyncio.Future[None]:
         """Done when `parts` holds something, or the stream `ended`; raises ConnectionError, BrokenAnswer."""
         future: asyncio.Future[None] = self._loop.create_future()
-        if self._error is not None:
-            future.set_exception(self._error)
-        elif self.parts or self.ended:
+        if self.parts or self.ended:
             future.set_result(None)
+        elif self._error is not None:
+            future.set_exception(self._error)
         else:
             self._future = future
             if self._paused:
