@@ -21,6 +21,7 @@ class Note(msgspec.Struct):
 class Echo:
     def __init__(self) -> None:
         self.order: list[str] = []
+        self.made = 0
 
     @post("/echo")
     async def echo(self, note: Note) -> str:
@@ -39,6 +40,7 @@ class Echo:
 
     @get("/large/{size}")
     async def large(self, size: int) -> str:
+        self.made += 1
         return "x" * size
 
 
@@ -91,19 +93,19 @@ async def test_a_thousand_pipelined_requests_do_not_keep_others_waiting() -> Non
     assert statuses == [404] * 500 + [200] * 500
 
 
-async def test_a_reader_that_does_not_read_does_not_fill_the_memory() -> None:
-    async with served(Echo()) as service, await service.peer() as peer:
+async def test_a_peer_that_does_not_read_its_answers_gets_no_more_of_them_made() -> None:
+    echo = Echo()
+    async with served(echo) as service, await service.peer() as peer:
         sending = asyncio.create_task(peer.send(request("GET", "/large/1000000") * 200))
-        try:
-            for _ in range(50):
-                answer = await peer.answer()
-                assert len(answer.body) == 1_000_002
-            waiting = sum(len(connection._queue) for connection in service.listener.connections._all)  # type: ignore[attr-defined]
-            assert waiting <= 200
-        finally:
-            sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sending
+        made = -1
+        while echo.made != made:  # until it stands still
+            made = echo.made
+            await asyncio.sleep(0.2)
+        assert 0 < made < 100
+        for _ in range(200):
+            assert len((await peer.answer()).body) == 1_000_002
+        await sending
+    assert echo.made == 200
 
 
 async def test_connection_close_is_honoured_and_said_back() -> None:
@@ -288,7 +290,7 @@ async def _answers(address: str, pieces: list[bytes]) -> list[tuple[int, bytes]]
 
 
 @given(cuts=st.lists(st.integers(0, sum(map(len, MIXED))), max_size=12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_however_a_request_is_cut_into_pieces_the_answers_are_the_same(cuts: list[int]) -> None:
     data = b"".join(MIXED)
     ends = sorted({*cuts, len(data)})

@@ -11,15 +11,21 @@ from typing import cast
 
 import uvicorn
 
-from atoll.errors import PORT_TAKEN, START_FAILED
-from atoll.model.launch import Launch
+from atoll.errors import PORT_TAKEN, START_FAILED, AtollError
+from atoll.runtime.connections import IDLE_WHILE_DRAINING
 from atoll.runtime.context import Context, current, incoming
-from atoll.runtime.listener import BACKLOG, split
+from atoll.runtime.host import Made
+from atoll.runtime.http import IDLE
+from atoll.runtime.listener import remove_stale, split
+from atoll.runtime.refusals import INTERNAL, STOPPING, Refusal
 from atoll.runtime.serving import DURATION, DURATION_HELP
 from atoll.runtime.telemetry import Telemetry
+from atoll.wire.faults import MEDIA_TYPE, problem
+from atoll.wire.headers import RETRIED
 
 Message = MutableMapping[str, object]
 Scope = MutableMapping[str, object]
+Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -32,7 +38,8 @@ class Instrumented:
 
     prefix: where the gateway serves it. The application sees its paths with the prefix, and the prefix as `root_path`.
     Without a caller's deadline there is none, for an application may have downloads and live pages that last;
-    and once it streams or speaks WebSocket a deadline of the request has been kept.
+    and once it sends events or speaks WebSocket, the deadline of the request has been kept.
+    draining: each answer is its connection's last. failure: what its lifespan says of its own failing.
     """
 
     def __init__(self, application: Application, prefix: str, telemetry: Telemetry) -> None:
@@ -40,54 +47,73 @@ class Instrumented:
         self._prefix = prefix.rstrip("/")
         self._telemetry = telemetry
         self._active = 0
+        self.draining = False
+        self.failure = ""
         gauge = telemetry.metrics.gauge("http.server.active_requests", "Requests that handlers have now.", {})
         gauge.read = lambda: float(self._active)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._application(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._application(scope, receive, self._listening(send))
             return
         if self._prefix:
             scope["root_path"] = self._prefix
-        headers = dict(cast(list[tuple[bytes, bytes]], scope["headers"]))
-        context = incoming(headers, time.monotonic(), math.inf)
-        seen = _Seen(scope, context, send)
+        context = incoming(dict(cast(Headers, scope["headers"])), time.monotonic(), math.inf)
+        request = _Request(scope, context, send, lambda: self.draining)
         token = current.set(context)
         self._active += 1
         start, error = time.monotonic_ns(), ""
         try:
-            await self._application(scope, receive, seen.send)
-        except BaseException as raised:
+            await self._application(scope, receive, request.send)
+        except asyncio.CancelledError:
+            error = STOPPING.kind
+            if not await request.apologise(STOPPING):
+                raise
+        except Exception as raised:
             error = type(raised).__name__
-            raise
+            logger.exception("%s failed: %s", request.title(self._prefix), error)
+            if not await request.apologise(INTERNAL):
+                raise
         finally:
             self._active -= 1
+            self._record(request, start, error)
             current.reset(token)
-            self._record(seen, start, error)
 
-    def _record(self, seen: "_Seen", start: int, error: str) -> None:
+    def _listening(self, send: Send) -> Send:
+        async def heard(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.failure = str(message.get("message", ""))
+            await send(message)
+
+        return heard
+
+    def _record(self, request: "_Request", start: int, error: str) -> None:
         end = time.monotonic_ns()
-        status = seen.status or (500 if error else 0)
-        labels = {"http.request.method": seen.method, "http.response.status_code": str(status)}
-        route = seen.route(self._prefix)
+        labels = {
+            "http.request.method": request.method,
+            "http.response.status_code": str(request.status or INTERNAL.status),
+        }
+        route = request.route(self._prefix)
         if route:
             labels["http.route"] = route
         self._telemetry.metrics.histogram(DURATION, DURATION_HELP, labels).observe((end - start) / 1e9)
-        context = seen.context
+        context = request.context
         if context.sampled:
-            name = f"{seen.method} {route}" if route else seen.method
+            name = request.title(self._prefix)
             flat = [part for pair in labels.items() for part in pair]
             self._telemetry.recorder.record(
                 "server", name, context.trace_id, context.span_id, context.parent_id, start, end, error, flat
             )
 
 
-class _Seen:
-    """What a request turned out to be."""
+class _Request:
+    """One request or WebSocket, and how far its answer has come."""
 
-    def __init__(self, scope: Scope, context: Context, send: Send) -> None:
+    def __init__(self, scope: Scope, context: Context, send: Send, is_last: Callable[[], bool]) -> None:
         self._scope = scope
         self._send = send
+        self._is_last = is_last
+        self._whole = False
         self.context = context
         self.method = str(scope.get("method", "GET"))
         self.status = 0
@@ -97,49 +123,75 @@ class _Seen:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = cast(int, message["status"])
-            kinds = [
-                value
-                for name, value in cast(list[tuple[bytes, bytes]], message.get("headers", ()))
-                if name.lower() == b"content-type"
-            ]
-            if any(kind.startswith(b"text/event-stream") for kind in kinds):
+            headers = list(cast(Headers, message.get("headers", ())))
+            if any(name.lower() == b"content-type" and value.startswith(b"text/event-") for name, value in headers):
                 self.context.deadline = math.inf
+            if self._is_last():
+                message["headers"] = [*headers, (b"connection", b"close")]
+        elif message["type"] == "http.response.body":
+            self._whole = not message.get("more_body", False)
         elif message["type"] == "websocket.accept":
             self.status = 101
         await self._send(message)
 
+    async def apologise(self, refusal: Refusal) -> bool:
+        """Answer for an application that raised. False where that would be a second answer, and half of one is out."""
+        if self._whole:
+            return True
+        if self.status or self._scope["type"] != "http":
+            return False
+        body = problem(
+            refusal.status,
+            refusal.kind,
+            refusal.title,
+            refusal.detail,
+            instance=str(self._scope["path"]),
+            trace_id=self.context.trace_id,
+        )
+        headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+        if refusal is STOPPING:
+            # It was begun: a 503 that does not say so would promise that it may be made again.
+            headers.append((RETRIED.encode(), b"1"))
+        await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+        return True
+
     def route(self, prefix: str) -> str:
         """The pattern that matched, where the framework tells: Starlette and FastAPI leave it in the scope."""
         path = getattr(self._scope.get("route"), "path", "")
-        return f"{prefix}{path}" if isinstance(path, str) and path else ""
+        if not isinstance(path, str) or not path:
+            return ""
+        return path if path.startswith(f"{prefix}/") else prefix + path
+
+    def title(self, prefix: str) -> str:
+        """ "GET /products/{product_id}"; "GET" where no route is known."""
+        return f"{self.method} {self.route(prefix)}".rstrip()
 
 
-class UvicornFront:
-    """host.Front for an ASGI application."""
+class UvicornListener:
+    """What lets requests in to an application; see host.Listening. address: with its port once it is open."""
 
-    def __init__(self, application: object, launch: Launch, telemetry: Telemetry) -> None:
-        instrumented = Instrumented(cast(Application, application), launch.path, telemetry)
-        config = uvicorn.Config(
-            cast(Callable[..., object], instrumented),
+    def __init__(self, made: Made) -> None:
+        launch = made.launch
+        self.address = launch.listen
+        self._service = launch.service
+        self._instrumented = Instrumented(cast(Application, made.instance), launch.path, made.telemetry)
+        self._config = uvicorn.Config(
+            cast(Callable[..., object], self._instrumented),
             loop="uvloop",
             http="httptools",
             log_config=None,
             access_log=False,
-            lifespan="auto",
-            backlog=BACKLOG,
-            limit_concurrency=launch.concurrency,
-            proxy_headers=True,
-            forwarded_allow_ips="127.0.0.1",
             server_header=False,
+            limit_concurrency=launch.concurrency,
+            timeout_keep_alive=int(IDLE),
+            timeout_graceful_shutdown=max(1, int(made.drain_within)),
         )
-        self._launch = launch
-        self._config = config
-        self._server = _Server(config)
+        self._server = _Server(self._config)
         self._serving: asyncio.Task[None] | None = None
-        self.address = launch.listen
 
     async def open(self) -> None:
-        """Raises AtollError: PORT_TAKEN, or START_FAILED where the application's lifespan did not start."""
+        """Start the application, then accept. Raises AtollError: PORT_TAKEN, or START_FAILED for its lifespan."""
         bound = self._bind()
         self._serving = asyncio.create_task(self._server.serve(sockets=[bound]), name="uvicorn")
         started = asyncio.create_task(self._server.has_started.wait())
@@ -147,44 +199,58 @@ class UvicornFront:
         started.cancel()
         if not self._server.started:
             bound.close()
-            reason = "its lifespan failed, see above"
-            if self._serving.done() and not self._serving.cancelled() and self._serving.exception() is not None:
-                reason = str(self._serving.exception())
-            raise START_FAILED.error(service=self._launch.service, reason=reason)
+            raise self._failed(self._serving.exception())
+
+    def _failed(self, error: BaseException | None) -> AtollError:
+        detail = self._instrumented.failure
+        reason = detail.strip().rpartition("\n")[2] or str(error or "its lifespan failed")
+        return START_FAILED.error(service=self._service, reason=reason, detail=detail)
 
     def _bind(self) -> socket.socket:
-        listen = self._launch.listen
-        if listen.startswith("unix:"):
+        if self.address.startswith("unix:"):
+            path = self.address.removeprefix("unix:")
+            remove_stale(path)
             bound = socket.socket(socket.AF_UNIX)
-            bound.bind(listen.removeprefix("unix:"))
+            bound.bind(path)
             return bound
-        host, port = split(listen)
+        host, port = split(self.address)
         bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
         except OSError as error:
             bound.close()
-            raise PORT_TAKEN.error(port=listen) from error
+            raise PORT_TAKEN.error(port=self.address) from error
         number = bound.getsockname()[1]
         self.address = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
         return bound
 
-    async def drain(self, within: float) -> None:
+    async def drain(self, timeout: float) -> bool:
+        """Take no more requests, answer those at work. False if time ran out. timeout: seconds."""
         if self._serving is None:
-            return
-        self._config.timeout_graceful_shutdown = max(int(within), 1)
+            return True
+        until = time.monotonic() + timeout
+        self._server.refuse_connections()
+        self._instrumented.draining = True
+        # uvicorn closes idle connections at once, also those on which a request is on its way: they get a last one.
+        await asyncio.sleep(min(IDLE_WHILE_DRAINING, timeout))
         self._server.should_exit = True
-        done, _ = await asyncio.wait([self._serving], timeout=within)
-        if not done:
-            self._server.force_exit = True
-            self._serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._serving
+        done, _ = await asyncio.wait([self._serving], timeout=until - time.monotonic())
+        return bool(done)
+
+    async def stop(self, timeout: float) -> None:
+        """Cut the requests that the drain left. timeout: seconds for their cleaning up."""
+        if self._serving is None or self._serving.done():
+            return
+        for task in self._server.server_state.tasks:
+            task.cancel()
+        await asyncio.wait([self._serving], timeout=timeout)
+        self._server.force_exit = True
+        self._serving.cancel()
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the process has its own."""
+    """uvicorn inside a process that has its own signal handlers, and its own way to say that it can't start."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -195,6 +261,20 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit as error:  # it would end the loop, and with it everything that has to be closed in order
+            raise RuntimeError("its lifespan failed") from error
         if self.started:
             self.has_started.set()
+
+    def refuse_connections(self) -> None:
+        for server in self.servers:
+            server.close()
+
+
+def listener_of(made: Made) -> UvicornListener:
+    """What lets requests in to the application."""
+    # It says in three lines what is said already, at the same level as what matters.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    return UvicornListener(made)

@@ -30,7 +30,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         if self.address.startswith("unix:"):
             path = Path(self.address.removeprefix("unix:"))
-            _remove_stale(path)
+            remove_stale(path)
             self._server = await loop.create_unix_server(self._connect, str(path), backlog=BACKLOG)
             path.chmod(0o600)
             return
@@ -73,8 +73,8 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _remove_stale(path: Path) -> None:
+def remove_stale(path: Path | str) -> None:
     """The socket of a process that was killed stays behind."""
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.stat().st_mode):
-            path.unlink()
+        if stat.S_ISSOCK(Path(path).stat().st_mode):
+            Path(path).unlink()
