@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import pytest_asyncio
 from shop.browser import Browser
 from shop.customers import Confirmed, shop_for
 from shop.demo import settle
@@ -38,14 +39,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".atoll", "__pycache__")))
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shop(project: Path) -> AsyncIterator[Running]:
     """The boutique, on any free port; the tests of this module share it."""
     async with running("shop.system:shop", project, variables=os.environ) as system:
         yield system
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def browser(shop: Running) -> AsyncIterator[Browser]:
     async with Browser(shop.url, 10.0, lambda _: None) as opened:
         yield opened
