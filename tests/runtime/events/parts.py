@@ -37,7 +37,7 @@ class Placed(msgspec.Struct, frozen=True):
     number: int
 
 
-placed = Topic("placed", Placed, key="order")
+placed = Topic("order-placed", Placed, key="order")
 
 TABLE = "CREATE TABLE IF NOT EXISTS handled (at bigserial, consumer text, id text, orders text, number int)"
 

@@ -78,6 +78,7 @@ async def test_the_trace_goes_on_from_who_publishes_to_who_handles(running: Runn
     orders = Orders(database)
     await running.consumer(orders, source, database=database, broker=broker)
     await publish(database, Placed("a", 1))
+    await eventually(lambda: bool(orders.seen))
     await until_true(lambda: is_idle(running))
     spans = {span.kind: span for span in running.telemetry.recorder.take() if span.kind in ("producer", "consumer")}
     producer, consumer = spans["producer"], spans["consumer"]
@@ -91,8 +92,8 @@ class Knowing(Orders):
     """Asks what is known of an event."""
 
     async def note(self, event: Placed, tx: Transaction, about: Event | None = None) -> None:
-        await super().note(event, tx)
         self.about = about
+        await super().note(event, tx)
 
 
 async def test_a_handler_may_ask_what_is_known_of_the_event(running: Running) -> None:

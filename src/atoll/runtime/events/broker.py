@@ -246,6 +246,7 @@ class Broker:
         self._connected: asyncio.Future[Connection] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._reason = "it was not tried yet"
+        self._closing = False
 
     def start(self) -> None:
         """Begin to connect; it need not succeed, now or ever, for the rest of the process to work."""
@@ -254,11 +255,13 @@ class Broker:
 
     async def close(self) -> None:
         """End the connection, after what was sent."""
+        self._closing = True
         if self._keeper is not None:
+            # The client swallows a cancellation now and then; it has the flag for that.
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        if self._connected is not None and self._connected.done() and not self._connected.cancelled():
+        if self._connected is not None and self._connected.done():
             await self._connected.result().close()
 
     @property
@@ -280,7 +283,7 @@ class Broker:
 
     async def _keep(self) -> None:
         wait = _RETRY_FIRST
-        while True:
+        while not self._closing:
             connection = Connection(subjects.inbox(self._user))
             try:
                 await connection.open(self._url, self._user, self._password, self._name)
@@ -299,7 +302,7 @@ class Broker:
         logger.info("connected to NATS at %s", self._url)
         self._reason = ""
         self._connected.set_result(connection)
-        while connection.is_open:
+        while connection.is_open and not self._closing:
             # Not every way in which the client ends tells of it.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):

@@ -78,7 +78,7 @@ class Consumer:
         await self._work.stop(within)
         with contextlib.suppress(Lost):
             if self._connection is not None:
-                await _give_back(self._connection, self._held.values())
+                await self._give_back(self._connection, self._held.values())
                 await self._connection.flush()
         if self._task is not None:
             self._task.cancel()
@@ -115,7 +115,7 @@ class Consumer:
             connection = await self._broker.connection()
             with contextlib.suppress(Lost):
                 # The broker would keep them for the rest of `ack_wait`, while newer ones overtake them.
-                await _give_back(connection, returned)
+                await self._give_back(connection, returned)
                 await self._consume(connection)
             # Never acknowledged by another connection: should the broker have lost its newest messages, the same
             # numbers may mean other messages now. To give back the wrong one does no harm.
@@ -142,7 +142,8 @@ class Consumer:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # Bounded: the client swallows a cancellation now and then.
+            await asyncio.wait(tasks, timeout=1.0)
 
     def _arrived(self, message: Msg) -> None:
         assert self._connection is not None
@@ -169,18 +170,28 @@ class Consumer:
                     await connection.send(message.reply, _IN_PROGRESS)
 
     async def _watch_lag(self, connection: Connection) -> None:
-        subject = f"$JS.API.CONSUMER.INFO.{self._source.stream}.{self._source.durable}"
         while True:
-            try:
-                state = msgspec.json.decode(await connection.request(subject), type=_State)
-            except (Denied, NoStream, Refused, TimeoutError) as error:
-                logger.warning("the broker does not tell of consumer %s: %s", self._source.durable, error)
-            else:
+            state = await self._ask_state(connection)
+            if state is not None:
                 self._lag.set(state.num_pending + state.num_ack_pending)
             await asyncio.sleep(_LAG_EVERY)
 
+    async def _ask_state(self, connection: Connection) -> _State | None:
+        """What the broker knows of this consumer; None where it does not say. Raises Lost."""
+        subject = f"$JS.API.CONSUMER.INFO.{self._source.stream}.{self._source.durable}"
+        try:
+            return msgspec.json.decode(await connection.request(subject), type=_State)
+        except (Denied, NoStream, Refused, TimeoutError) as error:
+            logger.warning("the broker does not tell of consumer %s: %s", self._source.durable, error)
+            return None
 
-async def _give_back(connection: Connection, messages: Iterable[Incoming]) -> None:
-    """Ask the broker to deliver them again, in their order."""
-    for message in sorted(messages, key=lambda each: each.sequence):
-        await connection.send(message.reply, _NAK)
+    async def _give_back(self, connection: Connection, messages: Iterable[Incoming]) -> None:
+        """Ask the broker to deliver them again, in their order. Raises Lost."""
+        waiting = sorted(messages, key=lambda each: each.sequence)
+        if not waiting:
+            return
+        # An old request of ours may still stand in the queue of those who want messages. The broker would take the
+        # first of these for it, find nobody there, and put it behind the others. Being asked, it clears the queue.
+        await self._ask_state(connection)
+        for message in waiting:
+            await connection.send(message.reply, _NAK)

@@ -56,16 +56,16 @@ class Pull:
             self._changed.set()
 
     async def run(self) -> None:
-        """Keep asking, until it is stopped or cancelled. Raises Lost."""
+        """Keep asking, until it is cancelled. Raises Lost."""
         self._subscription = await self._connection.subscribe(f"{self._inbox}.*", self._on_message)
-        while not self._stopped:
+        while not self._connection.lost.is_set():
             self._changed.clear()
             if self._refusal:
                 logger.warning("consumer %s gets no messages: %s", self._durable, self._refusal)
                 self._refusal = ""
                 await asyncio.sleep(_PAUSE)
             room = self._window - self._in_hand
-            if self._wanted == 0 and room * 4 >= self._window:
+            if self._wanted == 0 and room * 4 >= self._window and not self._stopped:
                 await self._ask(room)
             signs = self._signs
             with contextlib.suppress(TimeoutError):
