@@ -141,18 +141,21 @@ def orders(shop: Running) -> bytes:
         return bytes(answer.read())
 
 
-@pytest.mark.parametrize("victim", ["checkout", "payment", "email"])
+VICTIMS = ["checkout", "payment", "email", "cart", "catalog", "frontend", "recommendation", "postgres", "nats", "envoy"]
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
 async def test_no_order_is_lost_or_doubled_when_a_service_is_killed_under_customers(shop: Running, victim: str) -> None:
     # Given customers
-    crowd = asyncio.create_task(shop_for(shop.url, seconds=4.0, customers=4, seed=1))
+    crowd = asyncio.create_task(shop_for(shop.url, seconds=3.0, customers=4, seed=1))
     before = orders(shop)
     await until(lambda: orders(shop) != before)
     # When the service is killed under them
     process = next(each for each in shop.status().processes if each.service == victim)
     os.kill(process.pid, signal.SIGKILL)
     summary = await crowd
-    # Then it is back, and every order that was confirmed is as promised
+    # Then it is back, everybody who wanted to pay could in the end, and each order is as promised
     await shop.ready(within=10.0)
     outcome = await settle(shop.url, summary.confirmed)
-    assert len(summary.confirmed) >= 3
-    assert outcome.wrong == ()
+    assert summary.confirmed
+    assert (summary.unfinished, outcome.wrong) == (0, ())

@@ -33,7 +33,8 @@ PLACES = (
 NAMES = ("Ada", "Grace", "Edsger", "Barbara", "Alan", "Radia", "Tony", "Frances", "Leslie", "Hedy")
 
 PATIENCE = 10.0  # seconds for one page
-TRIES = 5  # times that "Pay" is pressed before a customer gives up
+TRIES = 6  # times that "Pay" is pressed before a customer gives up
+FIRST_WAIT = 0.25  # seconds before it is pressed again, twice as long each time: 8 seconds in all
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,13 @@ class Customer:
             self._diary.declined += page.status == 402
             if self._chance.random() < 0.5:
                 return  # goes home without it
-        for _ in range(TRIES):
+        for tried in range(TRIES):
+            if tried:
+                await asyncio.sleep(FIRST_WAIT * 2 ** (tried - 1))
             confirmed = await self._press_pay(form)
             if confirmed:
                 self._diary.confirmed.append(confirmed)
                 return
-            await self.pause()
         self._diary.unfinished += 1
 
     async def _press_pay(self, form: dict[str, str]) -> Confirmed | None:

@@ -54,7 +54,7 @@ class Running:
             pass
         status = self.status()
         has = [
-            f"{each.name} {each.state}: {each.waits_for or each.reason}".rstrip(": ")
+            f"{each.name} {each.state}: {', '.join(filter(None, (each.waits_for, each.reason)))}"
             for each in status.processes
             if each.state not in ("ready", "left out")
         ]
