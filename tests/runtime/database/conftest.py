@@ -1,7 +1,7 @@
 """A service's database as a running service has it, and what it recorded."""
 
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 
 import asyncpg
 import pytest
@@ -12,6 +12,7 @@ from atoll.runtime.database.tables import make_tables
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
+from tests.runtime.database.parts import Begin
 
 
 @pytest.fixture
@@ -30,10 +31,17 @@ async def database(dsn: str, telemetry: Telemetry) -> AsyncIterator[PostgresData
     await database.close(grace=0.5)
 
 
-@contextmanager
-def call(context: Context | None = None) -> Iterator[Context]:
-    """As if a request were served."""
-    context = context or Context(new_trace_id())
-    token = current.set(context)
-    yield context
-    current.reset(token)
+@pytest.fixture
+def call() -> Iterator[Begin]:
+    """`call(deadline=0.1)`: from here on the test is a request."""
+    before = current.get()
+
+    def begin(deadline: float | None = None, *, sampled: bool = True) -> Context:
+        context = Context(new_trace_id(), sampled=sampled)
+        if deadline is not None:
+            context.deadline = time.monotonic() + deadline
+        current.set(context)
+        return context
+
+    yield begin
+    current.set(before)

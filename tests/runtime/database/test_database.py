@@ -6,79 +6,22 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
 from atoll.errors import ConstraintViolated, DatabaseError, DatabaseUnreachable, QueryFailed, QueryTimeout
-from atoll.runtime.context import Context, current, new_trace_id
 from atoll.runtime.database import database as module
 from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.database.pool import MOST_WAITING
 from atoll.runtime.telemetry import Telemetry
+from tests.runtime.database.parts import Admin, Begin, idle_connections, opened, running, until
 from tests.runtime.servers import PostgresServer
-
-Admin = "asyncpg.Connection[asyncpg.Record]"
-
-RUNNING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE $1 AND state = 'active'"
-)
-
-
-async def until(what: Callable[[], Awaitable[bool]], within: float = 5.0) -> None:
-    """Wait for a condition of the real server."""
-    async with asyncio.timeout(within):
-        while not await what():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
-def running(admin: Admin, comment: str, count: int) -> Callable[[], Awaitable[bool]]:
-    """Whether so many statements with this comment run on the server just now."""
-
-    async def look() -> bool:
-        pattern = f"/* {comment} */%"
-        return bool(await admin.fetchval(RUNNING, pattern) == count)
-
-    return look
-
-
-def idle_connections(telemetry: Telemetry, count: int) -> bool:
-    """Whether the metrics page tells of so many."""
-    return f'db_client_connection_count{{db_client_connection_state="idle"}} {count}' in telemetry.metrics.render()
-
-
-@asynccontextmanager
-async def opened(dsn: str, telemetry: Telemetry, connections: int) -> AsyncIterator[PostgresDatabase]:
-    database = await PostgresDatabase.open(dsn, connections, "users", telemetry, None)
-    try:
-        yield database
-    finally:
-        await database.close(grace=0.1)
-
-
-@pytest.fixture
-def call() -> AsyncIterator[Callable[..., Context]]:
-    """Makes the test a request with a trace and, if it says so, a deadline in so many seconds."""
-    tokens = []
-
-    def begin(deadline: float | None = None, *, sampled: bool = True) -> Context:
-        context = Context(new_trace_id(), sampled=sampled)
-        if deadline is not None:
-            context.deadline = time.monotonic() + deadline
-        tokens.append(current.set(context))
-        return context
-
-    yield begin
-    for token in reversed(tokens):
-        with contextlib.suppress(ValueError):
-            current.reset(token)
 
 
 class TestDeadline:
     async def test_a_statement_past_the_callers_deadline_is_cancelled_on_the_server(
-        self, database: PostgresDatabase, admin: Admin, call: Callable[..., Context]
+        self, database: PostgresDatabase, admin: Admin, call: Begin
     ) -> None:
         call(deadline=0.15)
         started = time.monotonic()
@@ -88,9 +31,7 @@ class TestDeadline:
         assert failed.value.problems[0].place.startswith(__file__)
         await until(running(admin, "slow", 0))
 
-    async def test_a_deadline_that_has_passed_sends_nothing(
-        self, database: PostgresDatabase, call: Callable[..., Context]
-    ) -> None:
+    async def test_a_deadline_that_has_passed_sends_nothing(self, database: PostgresDatabase, call: Begin) -> None:
         await database.execute("CREATE SEQUENCE sent")
         call(deadline=-0.001)
         with pytest.raises(QueryTimeout):
@@ -109,7 +50,7 @@ class TestDeadline:
         await until(running(admin, "cancelled", 0))
 
     async def test_the_only_connection_serves_again_after_a_timeout_and_after_a_cancelled_call(
-        self, dsn: str, telemetry: Telemetry, call: Callable[..., Context]
+        self, dsn: str, telemetry: Telemetry, call: Begin
     ) -> None:
         async with opened(dsn, telemetry, connections=1) as database:
             pid = await database.value(int, "SELECT pg_backend_pid()")
@@ -152,7 +93,7 @@ class TestPool:
             assert idle_connections(telemetry, 3)
 
     async def test_waiting_for_a_connection_ends_with_the_deadline(
-        self, dsn: str, telemetry: Telemetry, call: Callable[..., Context]
+        self, dsn: str, telemetry: Telemetry, call: Begin
     ) -> None:
         async with opened(dsn, telemetry, connections=1) as database, database.transaction():
             call(deadline=0.1)
@@ -246,7 +187,7 @@ class TestLostConnections:
             assert await asyncio.gather(*(database.value(int, "SELECT 1") for _ in range(9))) == [1] * 9
 
     async def test_while_the_server_is_away_calls_fail_fast_and_after_its_restart_they_work(
-        self, dsn: str, telemetry: Telemetry, postgres_server: PostgresServer, call: Callable[..., Context]
+        self, dsn: str, telemetry: Telemetry, postgres_server: PostgresServer, call: Begin
     ) -> None:
         async with opened(dsn, telemetry, connections=2) as database:
             postgres_server.stop()
@@ -334,7 +275,7 @@ class TestErrors:
 
 class TestTelemetry:
     async def test_each_statement_is_a_span_below_the_span_that_made_it(
-        self, database: PostgresDatabase, telemetry: Telemetry, call: Callable[..., Context]
+        self, database: PostgresDatabase, telemetry: Telemetry, call: Begin
     ) -> None:
         context = call()
         telemetry.recorder.take()
@@ -354,7 +295,7 @@ class TestTelemetry:
         assert bad.error == "QueryFailed"
 
     async def test_an_unsampled_call_has_no_span_but_is_measured(
-        self, database: PostgresDatabase, telemetry: Telemetry, call: Callable[..., Context]
+        self, database: PostgresDatabase, telemetry: Telemetry, call: Begin
     ) -> None:
         call(sampled=False)
         telemetry.recorder.take()

@@ -123,12 +123,12 @@ async def test_what_json_columns_take_they_give_back(table: PostgresDatabase) ->
     for number, about in enumerate([Line("a", 1), Pair(1), Model(id=1, name="Ada"), {"a": [1, None]}, "text", 5, None]):
         await table.execute("INSERT INTO people (id, about, old) VALUES ($1, $2, $3)", number, about, about)
     # Then jsonb and json give plain values back, and None is NULL
-    about = await table.all(dict[str, object], "SELECT about, old FROM people ORDER BY id")
-    assert [row["about"] for row in about] == [
+    rows = await table.all(dict[str, object], "SELECT about, old FROM people ORDER BY id")
+    assert [row["about"] for row in rows] == [
         *({"sku": "a", "quantity": 1}, {"id": 1, "name": "nobody"}, {"id": 1, "name": "Ada"}),
         *({"a": [1, None]}, "text", 5, None),
     ]
-    assert all(row["about"] == row["old"] for row in about)
+    assert all(row["about"] == row["old"] for row in rows)
 
 
 async def test_execute_says_how_many_rows_it_touched(table: PostgresDatabase) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import NamedTuple
 
 import asyncpg
 
-from atoll.errors import KEY_REUSED, KEY_RUNNING, TOO_MANY_KEYS, DatabaseError
+from atoll.errors import KEY_REUSED, KEY_RUNNING, QUERY_TIMEOUT, TOO_MANY_KEYS, DatabaseError, QueryTimeout
 from atoll.runtime.context import current
 from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.database.errors import translated
@@ -25,10 +27,17 @@ PURGE_PERIOD = 600.0
 """Seconds between two looks for answers that are older than RETENTION."""
 PURGE_BATCH = 1_000
 """Rows that one statement deletes, so that no statement takes long."""
-UNLOCK_TIME = 5.0
-"""Seconds for giving locks back; then the connection is cut, which gives them back too."""
+LOCK_TIME = 5.0
+"""Seconds for a statement about locks; then their connection is cut, which gives all of them back."""
 
 logger = logging.getLogger("atoll.idempotency")
+
+
+class _Found(NamedTuple):
+    """locked: whether the lock was free. row: of the answer that is kept, None for none."""
+
+    locked: bool
+    row: asyncpg.Record | None
 
 
 class Claims:
@@ -39,12 +48,13 @@ class Claims:
     That it runs once does not depend on the lock but on the primary key of the answer. Source: decision 0005.
     """
 
-    def __init__(self, database: PostgresDatabase) -> None:
+    def __init__(self, database: PostgresDatabase, most: int = MOST_RUNNING) -> None:
         self._database = database
+        self._most = most
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._running: set[tuple[str, str]] = set()
-        self._held: set[int] = set()
+        self._held: Counter[int] = Counter()
         self._unlocking: set[asyncio.Task[None]] = set()
         self._purging: asyncio.Task[None] | None = None
 
@@ -53,26 +63,29 @@ class Claims:
         """The block is the only one under this key; if `idempotency.kept` is set the key has its answer already.
 
         Raises KeyRefused: 409 while another request runs under the key, 422 if its answer belongs to another request,
-        503 at MOST_RUNNING. Raises DatabaseError if the database does not answer.
+        503 at `most` keys. Raises DatabaseError if the database does not answer.
         """
         self._start_purging()
         name = (idempotency.scope, idempotency.key)
         if name in self._running:
             raise KeyRefused(KEY_RUNNING.at(), 409)
-        if len(self._running) >= MOST_RUNNING:
-            raise KeyRefused(TOO_MANY_KEYS.at(limit=MOST_RUNNING), 503)
+        if len(self._running) >= self._most:
+            raise KeyRefused(TOO_MANY_KEYS.at(limit=self._most), 503)
         lock = lock_key("idempotency", *name)
+        # A task of its own: a caller that is cancelled shall not leave a lock of which nobody knows whether it is held.
+        locking = asyncio.get_running_loop().create_task(self._lock(idempotency, lock), name="lock idempotency key")
         self._running.add(name)
-        self._held.add(lock)
         try:
-            locked = await self._lock(idempotency, lock)
-            if idempotency.kept is None and not locked:
+            found = await self._found(locking)
+            if found.row is not None:
+                idempotency.kept = _kept(found.row, idempotency.fingerprint)
+            elif not found.locked:
                 raise KeyRefused(KEY_RUNNING.at(), 409)
             yield
         finally:
             self._running.discard(name)
-            self._held.discard(lock)
-            self._unlock_later(lock)
+            # Not awaited, for the caller may be cancelled; and whoever finds the lock still taken finds the answer too.
+            self._in_background(self._unlock(locking, lock))
 
     async def close(self) -> None:
         """Give everything back."""
@@ -92,52 +105,61 @@ class Claims:
             if deleted < PURGE_BATCH:
                 return total
 
-    async def _lock(self, idempotency: Idempotency, lock: int) -> bool:
-        """Try to take the lock, then look for an answer: in this order, or one kept in between would be missed."""
-        until = deadline(current.get())
-        async with self._turn:
-            connection = await self._connected(until)
-            with translated(self._database.service):
-                locked: bool = await connection.fetchval(
-                    "SELECT pg_try_advisory_lock($1)", lock, timeout=until - time.monotonic()
-                )
-                row = await connection.fetchrow(
-                    FIND_ANSWER, idempotency.scope, idempotency.key, timeout=until - time.monotonic()
-                )
-        if row is None:
-            return locked
-        if row["fingerprint"] != idempotency.fingerprint:
-            raise KeyRefused(KEY_REUSED.at(), 422)
-        headers = tuple((name, value) for name, value in row["headers"])
-        idempotency.kept = Answer(row["status"], headers, row["body"])
-        return locked
+    async def _found(self, locking: "asyncio.Task[_Found]") -> _Found:
+        """What the task found, if it does so within the caller's deadline."""
+        done, _ = await asyncio.wait({locking}, timeout=deadline(current.get()) - time.monotonic())
+        if not done:
+            raise QueryTimeout(
+                QUERY_TIMEOUT.at(reason="the Idempotency-Key could not be looked up before the deadline")
+            )
+        return locking.result()
 
-    async def _connected(self, until: float) -> Connection:
+    async def _lock(self, idempotency: Idempotency, lock: int) -> _Found:
+        """Try to take the lock, then look for an answer: in this order, or one kept in between would be missed."""
+        async with self._turn:
+            connection = await self._connected()
+            with self._certain(connection):
+                locked: bool = await connection.fetchval("SELECT pg_try_advisory_lock($1)", lock, timeout=LOCK_TIME)
+                row = await connection.fetchrow(FIND_ANSWER, idempotency.scope, idempotency.key, timeout=LOCK_TIME)
+            if locked:
+                self._held[lock] += 1
+        return _Found(locked, row)
+
+    async def _unlock(self, locking: "asyncio.Task[_Found]", lock: int) -> None:
+        await asyncio.wait({locking})
+        if locking.cancelled() or locking.exception() is not None or not locking.result().locked:
+            return
+        async with self._turn:
+            self._held -= Counter((lock,))
+            connection = self._connection
+            if connection is not None and not connection.is_closed():
+                with suppress(DatabaseError), self._certain(connection):
+                    await connection.execute("SELECT pg_advisory_unlock($1)", lock, timeout=LOCK_TIME)
+
+    async def _connected(self) -> Connection:
         """The connection of the locks; a new one takes the locks of the old again, as far as nobody else has."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = None
-            connection = await self._database.connect(until)
-            with translated(self._database.service):
-                await connection.fetch("SELECT pg_try_advisory_lock(key) FROM unnest($1::bigint[]) AS key", self._held)
-            self._connection = connection
+            self._connection = await self._database.connect(time.monotonic() + LOCK_TIME)
+            with self._certain(self._connection):
+                again = "SELECT pg_try_advisory_lock(key) FROM unnest($1::bigint[]) AS key"
+                await self._connection.fetch(again, list(self._held.elements()), timeout=LOCK_TIME)
         return self._connection
 
-    def _unlock_later(self, lock: int) -> None:
-        # Not awaited: the caller may be cancelled, and whoever finds the lock still taken finds the answer too.
-        task = asyncio.get_running_loop().create_task(self._unlock(lock), name="unlock idempotency key")
+    @contextmanager
+    def _certain(self, connection: Connection) -> Iterator[None]:
+        """If anything fails inside, no lock of the connection is held any more: it is cut."""
+        try:
+            with translated(self._database.service):
+                yield
+        except BaseException as error:
+            logger.warning("the connection of the idempotency keys is opened anew: %s", error)
+            connection.terminate()
+            raise
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="unlock idempotency key")
         self._unlocking.add(task)
         task.add_done_callback(self._unlocking.discard)
-
-    async def _unlock(self, lock: int) -> None:
-        async with self._turn:
-            connection = self._connection
-            if connection is None or connection.is_closed():
-                return
-            try:
-                await connection.execute("SELECT pg_advisory_unlock($1)", lock, timeout=UNLOCK_TIME)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                logger.warning("the locks of idempotency keys are given back by cutting their connection: %s", error)
-                connection.terminate()
 
     def _start_purging(self) -> None:
         if self._purging is None:
@@ -150,3 +172,9 @@ class Claims:
             with suppress(DatabaseError):
                 deleted = await self.purge()
                 logger.debug("purged %d answers", deleted)
+
+
+def _kept(row: asyncpg.Record, fingerprint: bytes) -> Answer:
+    if row["fingerprint"] != fingerprint:
+        raise KeyRefused(KEY_REUSED.at(), 422)
+    return Answer(row["status"], tuple((name, value) for name, value in row["headers"]), row["body"])
