@@ -9,7 +9,7 @@ import msgspec
 
 from atoll.wire.description import Description
 
-FOLDER = Path(__file__).parent.parent / "system"
+FOLDER = Path(__file__).parent.parent / "system" / "sample"
 
 
 @cache

@@ -12,9 +12,10 @@ import click
 import msgspec
 import nats.errors
 from nats.aio.msg import Msg
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from atoll.cli.console import console
 from atoll.cli.options import json_option, target_option
 from atoll.cli.project import control_of, find_state
 from atoll.errors import BROKER_UNREACHABLE, NO_SUCH_LETTER
@@ -61,7 +62,7 @@ def dead_command(topic: str, consumer: str, limit: int, target: str | None, as_j
     elif not letters:
         click.echo("no dead letters")
     else:
-        Console(highlight=False).print(_table(letters))
+        console().print(_table(letters))
 
 
 @command.command("redrive")
@@ -123,7 +124,7 @@ def _administrator(state: Path) -> tuple[str, str, str]:
 
 
 async def _tail(connection: Connection, system: str, topics: Sequence[str], *, as_json: bool) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    output = console()
 
     async def show(message: Msg) -> None:
         known = read(message.headers or {}, fallback_id="", stored=datetime.now(UTC))
@@ -134,7 +135,8 @@ async def _tail(connection: Connection, system: str, topics: Sequence[str], *, a
             click.echo(json.dumps({**shown, "trace": known.traceparent[3:35], "event": json.loads(payload)}))
             return
         clock = known.time.astimezone().strftime("%H:%M:%S.%f")[:-3]
-        console.print(f"{clock} [cyan]{topic}[/] [dim]{known.key or known.id}[/]", payload, markup=True)
+        line = Text.assemble(clock, " ", (topic, "cyan"), " ", (known.key or known.id, "dim"), " ", payload)
+        output.print(line, soft_wrap=True)
 
     for topic in topics:
         await connection.subscribe(subjects.subject(system, topic), show)

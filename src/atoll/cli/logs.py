@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from atoll.cli.console import console
 from atoll.cli.lines import time_of
 from atoll.cli.options import json_option, target_option
 from atoll.cli.printer import Printer
@@ -30,7 +30,7 @@ def command(services: tuple[str, ...], follow: bool, lines: int, target: str | N
     """
     state = find_state(target, running=follow)
     names = _chosen(state, services)
-    printer = Printer(Console(highlight=False, soft_wrap=True), as_json=as_json)
+    printer = Printer(console(), as_json=as_json)
     for line in merged(_tail(state / "logs" / f"{name}.log", name, lines) for name in names):
         printer.show(line)
     if follow:

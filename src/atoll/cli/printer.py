@@ -38,7 +38,9 @@ class Printer:
         service = line.process.rpartition("-")[0] or line.process
         colour = self._colours.setdefault(service, _COLOURS[len(self._colours) % len(_COLOURS)])
         found = shown(line.text)
-        self._console.print(Text.assemble((f"{line.process:<16}", colour), " ", (found.text, found.style)))
+        self._console.print(
+            Text.assemble((f"{line.process:<16}", colour), " ", (found.text, found.style)), soft_wrap=True
+        )
 
 
 def _parsed(text: str) -> object:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from atoll.cli.console import console
 from atoll.cli.lines import shown
 from atoll.cli.options import json_option, target_argument
 from atoll.cli.printer import Printer
@@ -28,7 +29,9 @@ from atoll.supervisor.supervisor import Supervisor, open_run
 @click.command("run")
 @target_argument
 @click.option("--replicas", multiple=True, metavar="SERVICE=N", help="How many of a service; one of each otherwise.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Of the gateway, instead of the declared one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Of the gateway, instead of the declared one; 0 is any that is free."
+)
 @click.option("--plain", is_flag=True, help="Plain lines, as when the output is no terminal.")
 @json_option
 def command(target: str | None, replicas: tuple[str, ...], port: int | None, plain: bool, as_json: bool) -> None:
@@ -44,7 +47,7 @@ def command(target: str | None, replicas: tuple[str, ...], port: int | None, pla
     elif plain or not sys.stdout.isatty():
         display = PlainLines()
     else:
-        display = Terminal(Console(highlight=False))
+        display = Terminal(console())
     asyncio.run(run(project, display))
 
 

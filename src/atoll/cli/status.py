@@ -2,8 +2,8 @@
 
 import click
 import msgspec
-from rich.console import Console
 
+from atoll.cli.console import console
 from atoll.cli.options import json_option, target_argument
 from atoll.cli.problems import styled
 from atoll.cli.project import control_of
@@ -23,9 +23,9 @@ def command(target: str | None, as_json: bool) -> int:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:
-        console = Console(highlight=False)
-        console.print(headline(status))
-        console.print(status_table(status))
+        output = console()
+        output.print(headline(status))
+        output.print(status_table(status))
         for problem in status.problems:
             click.echo(styled(problem_of(problem)))
     return 0 if status.ready else 1

@@ -4,10 +4,10 @@ from datetime import datetime
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atoll.cli.console import console
 from atoll.cli.options import json_option, target_option
 from atoll.cli.project import find_state
 from atoll.supervisor.traces import Span, Trace, find, recent
@@ -31,8 +31,7 @@ def command(trace_id: str | None, limit: int, target: str | None, as_json: bool)
         found = [_as_data(trace, whole=bool(trace_id)) for trace in traces]
         click.echo(msgspec.json.encode(found[0] if trace_id else found).decode())
         return
-    console = Console(highlight=False)
-    console.print(tree(traces[0]) if trace_id else listing(traces))
+    console().print(tree(traces[0]) if trace_id else listing(traces))
 
 
 def _as_data(trace: Trace, *, whole: bool) -> dict[str, object]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from atoll.engines import envoy, nats, postgres, versions
 from atoll.engines.engine import Engine, HttpGet, Readiness
+from atoll.supervisor.envoy_admin import bound_access_log
 from atoll.supervisor.gateway import gateway_of
 from atoll.supervisor.home import Home
 from atoll.supervisor.http import ask
@@ -16,6 +17,7 @@ from atoll.supervisor.process import Process
 from atoll.supervisor.resolve import broker_of
 
 _PATIENCE = 2.0
+_KEEP_EVERY = 30.0
 
 
 class Engines:
@@ -74,6 +76,16 @@ class Engines:
             for cluster in gateway_of(plan, serving).clusters
             for endpoint in cluster.endpoints
         )
+
+    async def keep(self) -> None:
+        """Bound Envoy's access log, until cancelled."""
+        while True:
+            await asyncio.sleep(_KEEP_EVERY)
+            await bound_access_log(self._places)
+
+    def close(self) -> None:
+        """When none of them runs any more."""
+        self._admin.unlink(missing_ok=True)
 
     def permit(self, plan: Plan) -> bool:
         """Write the broker's users as they are now; it reads them at SIGHUP. Returns whether anything changed."""

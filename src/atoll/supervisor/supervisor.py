@@ -144,6 +144,7 @@ class Supervisor:
             async with control.serve(self, self._sockets / "control.sock"), asyncio.TaskGroup() as self._group:
                 self._write_down()
                 self._spawn(self._watch(), "watch files")
+                self._spawn(self._engines.keep(), "keep engines")
                 try:
                     await self._loop()
                 finally:
@@ -152,6 +153,7 @@ class Supervisor:
         finally:
             # Nothing is left after an ordered stop; after any other end nothing may be.
             await asyncio.gather(*(each.process.kill() for each in self._running.values()))
+            self._engines.close()
             self._run.release()
 
     async def _loop(self) -> None:

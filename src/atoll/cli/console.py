@@ -1,0 +1,12 @@
+"""Where text goes."""
+
+import sys
+
+from rich.console import Console
+
+_WIDE = 240
+
+
+def console() -> Console:
+    """As wide as the terminal; wide enough for any table where the output is none, for programs and pagers."""
+    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _WIDE)
