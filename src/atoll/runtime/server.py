@@ -234,8 +234,8 @@ class Server:
     def _end(self, work: _Work, error: str) -> None:
         if not work.answered:
             work.answered = True
-            work.exchange.connection.end(work.exchange)
             self._record(work.exchange, work.served, work.context, work.served.status, error)
+            work.exchange.connection.end(work.exchange)
 
     def _cancelled(self, work: _Work) -> None:
         """By us after an answer, by the peer's leaving, or by the handler's own doing."""
@@ -299,8 +299,9 @@ class Server:
         work.answered = True
         exchange, served = work.exchange, work.served
         without = served.lengthless if lengthless is None else lengthless
-        exchange.connection.answer(exchange, head, body, lengthless=without)
+        # First: whoever has the answer finds it in the metrics, and its span has ended before the caller's.
         self._record(exchange, served, work.context, status, error)
+        exchange.connection.answer(exchange, head, body, lengthless=without)
 
     def _record(
         self, exchange: Exchange, served: ServedOperation | None, context: Context, status: int, error: str

@@ -42,6 +42,18 @@ def line(span: Span, service: str, replica: str, offset: int) -> bytes:
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
+def offset_to_epoch() -> int:
+    """Nanoseconds from the monotonic clock to the epoch.
+
+    Of several looks the one that nothing came between: spans of two processes are put in one order by it.
+    """
+    looks: list[tuple[int, int]] = []
+    for _ in range(5):
+        before, epoch, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        looks.append((after - before, epoch - (before + after) // 2))
+    return min(looks)[1]
+
+
 class SpanFile:
     """Appends the spans of a process to its file, five times a second and at the end."""
 
@@ -76,7 +88,7 @@ class SpanFile:
             logger.warning("%d spans could not be written: %s", len(spans), error)
 
     def _append(self, spans: Sequence[Span]) -> None:
-        offset = time.time_ns() - time.monotonic_ns()
+        offset = offset_to_epoch()
         lines = b"\n".join(line(span, self._service, self._replica, offset) for span in spans) + b"\n"
         with self._path.open("ab") as file:
             file.write(lines)
