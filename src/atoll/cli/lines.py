@@ -1,11 +1,18 @@
 """A line of a log as a person reads it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
 
 _SHOWN = ("time", "level", "logger", "message", "service", "replica", "trace", "span", "error")
-_LEVELS = {"debug": "dim", "warning": "yellow", "warn": "yellow", "error": "red", "critical": "bold red"}
+_LEVELS: Mapping[str, str] = {
+    "debug": "dim",
+    "warning": "yellow",
+    "warn": "yellow",
+    "error": "red",
+    "critical": "bold red",
+}
 
 
 class Shown(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import click
@@ -13,7 +13,7 @@ from atoll.cli.problems import show_problems
 from atoll.errors import AtollError
 
 # name: (module, what it does). Help is made from this table, for loading every command takes a quarter of a second.
-COMMANDS = {
+COMMANDS: Mapping[str, tuple[str, str]] = {
     "new": ("new", "Make a project that runs: one service, its database, a test."),
     "run": ("run", "Run the system here, on real engines, until Ctrl-C."),
     "check": ("check", "Find everything that is wrong with the system, without running it."),

@@ -1,11 +1,13 @@
 """The table of processes."""
 
+from collections.abc import Mapping
+
 from rich.table import Table
 from rich.text import Text
 
 from atoll.supervisor.status import ProcessStatus, Status
 
-_STYLES = {
+_STYLES: Mapping[str, str] = {
     "ready": "green",
     "left out": "yellow",
     "unhealthy": "red",

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from atoll.runtime.telemetry.traces import Recorder
 Reveal = Callable[[Source], str]
 """The value behind a reference."""
 
-ENTRANCES = {"service": "atoll.runtime.operations", "asgi": "atoll.runtime.asgi"}
+ENTRANCES: Mapping[str, str] = {"service": "atoll.runtime.operations", "asgi": "atoll.runtime.asgi"}
 """The module whose `listener_of` lets calls in, by kind; only one of them is imported."""
 
 _STORES = "atoll.runtime.stores"
@@ -113,7 +113,8 @@ class Host:
             if stores is not None:
                 stores.start(made.instance)
             self._health.phase = "ready"
-            logger.info("%s serves at %s", launch.replica, listening.address)
+            places = {"address": listening.address, "admin": admin.address}
+            logger.info("%s serves at %s", launch.replica, listening.address, extra=places)
             await stop.wait()
             await self._stop(listening, stores)
 

@@ -7,30 +7,32 @@ from pathlib import Path
 from atoll.supervisor.plan import Plan
 from atoll.wire.description import Description, MemberData
 
-_CODE = {
-    ".c",
-    ".cs",
-    ".cjs",
-    ".cpp",
-    ".ex",
-    ".exs",
-    ".go",
-    ".h",
-    ".java",
-    ".js",
-    ".jsx",
-    ".kt",
-    ".lua",
-    ".mjs",
-    ".php",
-    ".pl",
-    ".py",
-    ".rb",
-    ".rs",
-    ".sh",
-    ".ts",
-    ".tsx",
-}
+_CODE: frozenset[str] = frozenset(
+    {
+        ".c",
+        ".cs",
+        ".cjs",
+        ".cpp",
+        ".ex",
+        ".exs",
+        ".go",
+        ".h",
+        ".java",
+        ".js",
+        ".jsx",
+        ".kt",
+        ".lua",
+        ".mjs",
+        ".php",
+        ".pl",
+        ".py",
+        ".rb",
+        ".rs",
+        ".sh",
+        ".ts",
+        ".tsx",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """A system's HTTP interface as an OpenAPI 3.1 document."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from atoll.wire.description import ContractData, Description, FaultData, MemberData, OperationData, ParameterData
 from atoll.wire.schema import Schema
 
-PROBLEM: Schema = {
+PROBLEM: Mapping[str, object] = {
     "title": "Problem",
     "description": "What went wrong (RFC 9457).",
     "type": "object",
@@ -81,7 +83,7 @@ def _operation(member: MemberData, operation: OperationData) -> Schema:
     )
 
 
-IDEMPOTENCY_KEY: Schema = {
+IDEMPOTENCY_KEY: Mapping[str, object] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import Protocol
 
 import asyncpg
@@ -17,7 +18,7 @@ _LOOK_EVERY = 1.0  # seconds between attempts of a replica that stands by
 _RETRY_FIRST, _RETRY_MOST = 0.1, 5.0  # seconds between attempts to connect
 _WITHIN = 10.0  # seconds for a statement
 # PostgreSQL ends the session, and with it the lock, of a machine that is gone: after 5 s of silence and 3 probes.
-_SESSION = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
+_SESSION: Mapping[str, str] = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
 
 
 class Duty(Protocol):
