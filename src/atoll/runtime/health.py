@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from atoll.runtime.http import Exchange, status_line
+from atoll.runtime.exchanges import Exchange, status_line
 from atoll.runtime.refusals import METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.wire.faults import MEDIA_TYPE, problem

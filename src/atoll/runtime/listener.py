@@ -7,7 +7,8 @@ from pathlib import Path
 
 from atoll.errors import PORT_TAKEN
 from atoll.runtime.connections import Connections
-from atoll.runtime.http import Application, Connection
+from atoll.runtime.exchanges import Application
+from atoll.runtime.http import Connection
 
 BACKLOG = 1_024
 """Connections that the kernel keeps until they are accepted."""

@@ -13,8 +13,8 @@ import msgspec
 
 from atoll.model.contract import Contract, Fault
 from atoll.runtime.context import Context, current, incoming
+from atoll.runtime.exchanges import Exchange, status_line
 from atoll.runtime.failures import Failure, failure_of
-from atoll.runtime.http import Exchange, status_line
 from atoll.runtime.idempotency import REPLAYED, Answer, Idempotency, fingerprint
 from atoll.runtime.refusals import (
     BAD_TARGET,

@@ -6,7 +6,7 @@ from typing import cast
 from urllib.parse import parse_qsl
 
 from atoll.model.contract import Fault, Operation, Parameter, Response
-from atoll.runtime.http import Exchange, status_line
+from atoll.runtime.exchanges import Exchange, status_line
 from atoll.runtime.idempotency import Answer
 from atoll.runtime.refusals import (
     BAD_TARGET,
