@@ -17,6 +17,7 @@ from shop.demo import settle
 from shop.money import Money
 from shop.payment.contract import DECLINED_CARD, GOOD_CARD
 
+from atoll.supervisor.traces import Trace, recent
 from atoll.testing import Running, running
 from tests.engines.running import until
 
@@ -128,6 +129,42 @@ async def test_who_registers_is_greeted_and_logs_in_again(browser: Browser, shop
         assert "Hello, Grace Hopper" in (await another.post("/account/log-in", account)).text
 
 
+async def test_one_order_is_one_trace_from_the_gateway_to_the_mail(browser: Browser, shop: Running) -> None:
+    # Given an order
+    form = await fill_basket(browser)
+    await browser.post("/checkout", {**form, "card": GOOD_CARD})
+    # When its events have been handled and the spans are written
+    state = Path(shop.status().state)
+
+    def traced() -> Trace | None:
+        """The newest order that everybody has told of: spans are written a little later than they end."""
+        everybody = {"gateway", "frontend", "checkout", "cart", "catalog", "payment", "email"}
+        traces = (trace for trace in recent(state, 20) if everybody <= set(trace.services))
+        return next((trace for trace in traces if len(trace.roots) == 1), None)
+
+    await until(traced)
+    trace = traced()
+    assert trace is not None
+    # Then everything hangs below the gateway's span, and the mail below what caused it, over HTTP and NATS
+    spans = {span.span: span for span in trace.spans}
+    hop = next(span for span in trace.spans if span.service == "email" and span.kind == "consumer")
+    path = [f"{hop.service} {hop.kind}"]
+    while hop.parent in spans:
+        hop = spans[hop.parent]
+        path.append(f"{hop.service} {hop.kind}")
+    assert path == [
+        "email consumer",
+        "checkout producer",
+        "checkout server",
+        "frontend client",
+        "frontend server",
+        "gateway server",
+    ]
+    assert {"payment server", "cart server", "catalog server"} <= {
+        f"{each.service} {each.kind}" for each in trace.spans
+    }
+
+
 async def test_every_order_of_a_crowd_is_paid_once_and_mailed_once(shop: Running) -> None:
     summary = await shop_for(shop.url, seconds=2.0, customers=4)
     outcome = await settle(shop.url, summary.confirmed)
@@ -159,3 +196,18 @@ async def test_no_order_is_lost_or_doubled_when_a_service_is_killed_under_custom
     outcome = await settle(shop.url, summary.confirmed)
     assert summary.confirmed
     assert (summary.unfinished, outcome.wrong) == (0, ())
+
+
+async def test_without_node_the_boutique_is_open_and_says_what_it_goes_without(tmp_path: Path) -> None:
+    # Given a machine on which Node.js is not to be found
+    folder = shutil.copytree(EXAMPLE, tmp_path / "shop", ignore=shutil.ignore_patterns(".atoll", "__pycache__"))
+    variables = {**os.environ, "PATH": str(tmp_path)}
+    async with running("shop.system:shop", folder, variables=variables) as system:
+        # When somebody looks at a product
+        async with Browser(system.url, 10.0, lambda _: None) as browser:
+            page = await browser.get("/item/harbour-teapot")
+        # Then the page is there without recommendations, and the status says why
+        assert (page.status, "Goes well with it" in page.text) == (200, False)
+        left_out = [each for each in system.status().processes if each.state == "left out"]
+        assert [each.service for each in left_out] == ["recommendation"]
+        assert "node" in left_out[0].reason

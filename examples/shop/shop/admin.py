@@ -55,8 +55,8 @@ def office() -> str:
         f"<td class={order['status']}>{order['status']}"
         for order in orders
     )
-    newest = f", the newest since {users[0]['joined_at'][:10]}" if users else ""
-    return PAGE.format(rows=rows, orders=len(orders), users=f"{len(users)}{'+' if len(users) == 100 else ''}{newest}")
+    count = f"{len(users)} users" if len(users) < 100 else "100 users or more"
+    return PAGE.format(rows=rows, orders=len(orders), users=count)
 
 
 @app.get("/orders")
@@ -104,6 +104,6 @@ PAGE = """<!doctype html>
   .confirmed {{ color: #2a9d6f; }} .declined {{ color: #d0553a; }} .pending {{ color: #b8860b; }}
 </style>
 <h1>The office</h1>
-<p>{users} users. The last {orders} orders:</p>
+<p>{users}, and the last {orders} orders:</p>
 <table><tr><th>Placed<th>Order<th>To<th class=n>Things<th class=n>Total<th>Status</tr>{rows}</table>
 """
