@@ -21,9 +21,6 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("number_of_parameters", "src/atoll/runtime/telemetry/traces.py:record"): (
         "it is called for every span: making a value of its nine facts would cost more than recording them"
     ),
-    ("size_of_classes", "src/atoll/runtime/http.py:Connection"): (
-        "the parser calls back into one object, and half of the lines say what each refusal means"
-    ),
 }
 
 # Where each rule holds.
