@@ -121,6 +121,10 @@ def _violated(error: asyncpg.IntegrityConstraintViolationError) -> ConstraintVio
 def _interface(error: Exception, service: str) -> DatabaseError:
     """What asyncpg itself objects to: a use of the connection, or that it is gone."""
     text = str(error)
+    if isinstance(error, asyncpg.InternalClientError):
+        # "cannot switch to state 15; another operation (2) is in progress": the server ended in mid-sentence, and the
+        # connection has not heard of it yet.
+        return DatabaseUnreachable(DATABASE_UNREACHABLE.at(service=service, reason=text))
     if "connection is closed" in text or "connection was closed" in text or "pool is clos" in text:
         return DatabaseUnreachable(DATABASE_UNREACHABLE.at(service=service, reason=text))
     if "another operation is in progress" in text:
