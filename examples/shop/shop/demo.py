@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -27,7 +28,9 @@ from atoll.testing import Running, running
 
 from .customers import Confirmed, Summary, shop_for, told
 
+SYSTEM = "shop.system:shop"
 PROJECT = Path(__file__).parents[1]
+PORT_TAKEN = "ATL4004"
 AT_ONCE = 50  # orders of one question to the office
 SETTLED_WITHIN = 20.0  # seconds that events may take to arrive, after the last customer has gone
 
@@ -119,13 +122,28 @@ def report(system: Running, summary: Summary, outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
+async def start(stack: AsyncExitStack, port: int, say: Callable[[str], None]) -> Running:
+    """The boutique, on the declared ports; on others where another program has one of those."""
+    for gateway, any_ports in ((port, False), (port, True)):
+        try:
+            system = running(SYSTEM, PROJECT, variables=os.environ, port=gateway, any_ports=any_ports)
+            return await stack.enter_async_context(system)
+        except AtollError as error:
+            if {problem.code for problem in error.problems} != {PORT_TAKEN}:
+                raise
+            for problem in error.problems:
+                say(f"{problem.sentence} Another will do.")
+    return await stack.enter_async_context(running(SYSTEM, PROJECT, variables=os.environ))
+
+
 async def demonstrate(options: argparse.Namespace, say: Callable[[str], None], *, stay: bool) -> int:
     """Start, send customers, check, tell; 0 if all was as promised. stay: do not stop before being interrupted."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # we are in it
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # so that everything is stopped in order
     say("Starting the boutique on PostgreSQL, NATS and Envoy (the first time takes a few seconds longer) …")
-    async with running("shop.system:shop", PROJECT, variables=os.environ, port=options.port) as system:
+    async with AsyncExitStack() as stack:
+        system = await start(stack, options.port, say)
         say(f"Ready: {system.url}/ — customers are coming in …")
         summary = await shop_for(system.url, seconds=options.seconds, customers=options.customers)
         outcome = await settle(system.url, summary.confirmed)

@@ -69,6 +69,7 @@ async def running(
     variables: Mapping[str, str],
     replicas: Mapping[str, int] | None = None,
     port: int = 0,
+    any_ports: bool = True,
     namespace: str = "",
     watch: Callable[[Status], None] = lambda _: None,
 ) -> AsyncIterator[Running]:
@@ -76,12 +77,12 @@ async def running(
 
     target: "package.module:name", imported from `folder`. variables: of the shell; usually os.environ.
     replicas: by service, where it shall be more than one.
-    port: of the gateway; 0 is any that is free, for the services too, whatever they declare.
+    port: of the gateway; 0 is any that is free. any_ports: the services take free ports too, whatever they declare.
     namespace: keeps data and ports apart from those of `atoll run` in the same folder, so that both can run.
     watch: is told the status whenever it changes, until the system is ready.
     Raises AtollError with everything that is wrong; NOT_READY if it isn't ready within PATIENCE.
     """
-    options = Options(replicas=replicas or {}, port=port, any_ports=port == 0)
+    options = Options(replicas=replicas or {}, port=port, any_ports=any_ports)
     supervisor = await open_run(Project(target, folder, Python(variables), options, namespace))
     run = asyncio.create_task(supervisor.run(), name=f"run {target}")
     watching = asyncio.create_task(_tell(supervisor, watch), name=f"watch {target}")
