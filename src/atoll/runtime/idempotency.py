@@ -42,11 +42,11 @@ class Idempotency:
 
     scope: whose key it is, so that one caller never gets another's answer: the caller's subject, "" for nobody known.
     fingerprint: of the whole request, see `fingerprint`. encode: turns what the handler returns into the answer.
-    claim: tells this attempt from any other with the same key.
+    answered: whether the handler has given an answer. claim: tells this attempt from any other with the same key.
     kept: set where the key has an answer already: send it again with the header REPLAYED, and call no handler.
     """
 
-    __slots__ = ("_encode", "claim", "fingerprint", "kept", "key", "scope")
+    __slots__ = ("_encode", "answered", "claim", "fingerprint", "kept", "key", "scope")
 
     def __init__(self, key: str, fingerprint: bytes, encode: Callable[[object], Answer], scope: str = "") -> None:
         """Raises KeyRefused (400) for a key that is empty, too long, or holds what a header may not."""
@@ -54,6 +54,7 @@ class Idempotency:
         self.scope = scope
         self.claim = random.getrandbits(63)
         self.fingerprint = fingerprint
+        self.answered = False
         self.kept: Answer | None = None
         self._encode = encode
 
@@ -62,6 +63,7 @@ class Idempotency:
         answer = self._encode(value)
         if len(answer.body) > ANSWER_LIMIT:
             raise ANSWER_TOO_LARGE.error(size=len(answer.body), limit=ANSWER_LIMIT)
+        self.answered = True
         return answer
 
 

@@ -15,7 +15,6 @@ from atoll.runtime.idempotency import RETENTION, Answer, Idempotency, KeyRefused
 from atoll.runtime.telemetry import Telemetry
 from tests.runtime.database.parts import Admin, Begin, opened, until
 
-
 ADVISORY = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
@@ -145,6 +144,15 @@ class TestAnswers:
                 async with replica.database.transaction() as tx:
                     tx.answer(answer)
         assert await replica.place(request()) == b'replayed "second"'
+
+    async def test_a_handler_that_keeps_no_answer_is_told_so_once(
+        self, replica: Replica, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            async with replica.claims.claim(request()):
+                pass
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "tx.answer" in caplog.text
 
     async def test_without_a_key_an_answer_is_just_returned(self, replica: Replica, call: Begin) -> None:
         call()

@@ -14,6 +14,7 @@ from atoll.errors import ConstraintViolated, DatabaseError, DatabaseUnreachable,
 from atoll.runtime.database import database as module
 from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.database.pool import MOST_WAITING
+from atoll.runtime.database.statements import DEFAULT_TIME, deadline
 from atoll.runtime.telemetry import Telemetry
 from tests.runtime.database.parts import Admin, Begin, idle_connections, opened, running, until
 from tests.runtime.servers import PostgresServer
@@ -38,6 +39,10 @@ class TestDeadline:
             await database.value(int, "SELECT nextval('sent')")
         call()
         assert await database.value(bool, "SELECT is_called FROM sent") is False
+
+    async def test_without_a_deadline_a_statement_has_half_a_minute(self, call: Begin) -> None:
+        for context in (None, call()):
+            assert 29 < deadline(context) - time.monotonic() <= DEFAULT_TIME
 
     async def test_a_call_that_is_cancelled_cancels_its_statement_on_the_server(
         self, database: PostgresDatabase, admin: Admin

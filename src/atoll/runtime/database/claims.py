@@ -57,6 +57,7 @@ class Claims:
         self._held: Counter[int] = Counter()
         self._unlocking: set[asyncio.Task[None]] = set()
         self._purging: asyncio.Task[None] | None = None
+        self._warned = False
 
     @asynccontextmanager
     async def claim(self, idempotency: Idempotency) -> AsyncIterator[None]:
@@ -82,6 +83,7 @@ class Claims:
             elif not found.locked:
                 raise KeyRefused(KEY_RUNNING.at(), 409)
             yield
+            self._warn_of_no_answer(idempotency)
         finally:
             self._running.discard(name)
             # Not awaited, for the caller may be cancelled; and whoever finds the lock still taken finds the answer too.
@@ -155,6 +157,14 @@ class Claims:
             logger.warning("the connection of the idempotency keys is opened anew: %s", error)
             connection.terminate()
             raise
+
+    def _warn_of_no_answer(self, idempotency: Idempotency) -> None:
+        if idempotency.kept is None and not idempotency.answered and not self._warned:
+            self._warned = True
+            logger.warning(
+                "a handler kept no answer under its Idempotency-Key, so the same request would be carried out again: "
+                "return tx.answer(...) from inside its transaction"
+            )
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name="unlock idempotency key")

@@ -62,9 +62,7 @@ class PostgresTransaction:
     @property
     def connection(self) -> Connection:
         """The connection it is on, for what asyncpg can and `Transaction` can't. Raises TRANSACTION_CLOSED."""
-        if self._connection is None:
-            raise AtollError(TRANSACTION_CLOSED.at(place_outside()))
-        return self._connection
+        return self._check_open()
 
     async def one(self, into: type[T], sql: str, *arguments: object) -> T | None:
         row = await self._run(self.connection.fetchrow, sql, arguments)
@@ -90,7 +88,7 @@ class PostgresTransaction:
             await self._store_events(connection, outbox)
 
     def answer(self, value: T) -> T:
-        assert self.connection is not None
+        self._check_open()
         if self._context is not None and self._context.idempotency is not None:
             self._answer = self._context.idempotency.answer(value)
         return value
@@ -130,6 +128,11 @@ class PostgresTransaction:
             self._connection = None
             # Whatever was cut short is ended in the background: nobody may wait for that while being cancelled.
             (self._parts.pool.give if settled else self._parts.pool.give_doubtful)(connection)
+
+    def _check_open(self) -> Connection:
+        if self._connection is None:
+            raise AtollError(TRANSACTION_CLOSED.at(place_outside()))
+        return self._connection
 
     async def _run(self, call: Call[T], sql: str, arguments: tuple[object, ...]) -> T:
         """A statement of the user's."""
