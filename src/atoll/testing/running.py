@@ -1,7 +1,7 @@
 """Runs a whole system as `atoll run` does: same engines, same processes, same gateway."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -71,7 +71,7 @@ async def running(
     port: int = 0,
     any_ports: bool = True,
     namespace: str = "",
-    watch: Callable[[Status], None] = lambda _: None,
+    patience: float = PATIENCE,
 ) -> AsyncIterator[Running]:
     """The system, ready when the block begins, and stopped in order when it ends, also by an error or Ctrl-C.
 
@@ -79,29 +79,22 @@ async def running(
     replicas: by service, where it shall be more than one.
     port: of the gateway; 0 is any that is free. any_ports: the services take free ports too, whatever they declare.
     namespace: keeps data and ports apart from those of `atoll run` in the same folder, so that both can run.
-    watch: is told the status whenever it changes, until the system is ready.
-    Raises AtollError with everything that is wrong; NOT_READY if it isn't ready within PATIENCE.
+    patience: seconds until it must be ready.
+    Raises AtollError with everything that is wrong; NOT_READY after `patience`.
     """
     options = Options(replicas=replicas or {}, port=port, any_ports=any_ports)
     supervisor = await open_run(Project(target, folder, Python(variables), options, namespace))
     run = asyncio.create_task(supervisor.run(), name=f"run {target}")
-    watching = asyncio.create_task(_tell(supervisor, watch), name=f"watch {target}")
     try:
         system = Running(supervisor)
-        ready = asyncio.create_task(system.ready(PATIENCE), name=f"wait for {target}")
+        ready = asyncio.create_task(system.ready(patience), name=f"wait for {target}")
         try:
             await asyncio.wait({ready, run}, return_when=asyncio.FIRST_COMPLETED)
             await (ready if ready.done() else run)
         finally:
             ready.cancel()
-            watching.cancel()
         yield system
     finally:
         supervisor.stop()
         # Whoever cancels us waits for the end too: nothing may be left behind.
         await asyncio.shield(run)
-
-
-async def _tell(supervisor: Supervisor, watch: Callable[[Status], None]) -> None:
-    async for status in supervisor.changes():
-        watch(status)
