@@ -72,6 +72,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     target: "package.module:name" of the class, application or factory.
     import_path: folders put in front of Python's own.
     listen, admin: "127.0.0.1:3000", port 0 for any.
+    share_port: another process of the service may listen on the same port, as a predecessor does that still stops.
     settings: the constant fields as JSON; secrets: fields to fill, by field name.
     """
 
@@ -84,6 +85,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/"
     listen: str = "127.0.0.1:0"
     admin: str = "127.0.0.1:0"
+    share_port: bool = False
     calls: tuple[CallTo, ...] = ()
     database: DatabaseTo | None = None
     messaging: Messaging | None = None

@@ -174,6 +174,7 @@ class UvicornListener:
     def __init__(self, made: Made) -> None:
         launch = made.launch
         self.address = launch.listen
+        self._share_port = launch.share_port
         self._service = launch.service
         self._instrumented = Instrumented(cast(Application, made.instance), launch.path, made.telemetry)
         self._config = uvicorn.Config(
@@ -216,6 +217,8 @@ class UvicornListener:
         host, port = split(self.address)
         bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self._share_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             bound.bind((host, port))
         except OSError as error:

@@ -18,12 +18,14 @@ class Listener:
     """Accepts connections for an application at one address.
 
     address: "127.0.0.1:3000", "[::1]:3000", port 0 for any free one; or "unix:/path".
+    share_port: other processes of ours may listen there too.
     """
 
-    def __init__(self, address: str, application: Application, body_limit: int) -> None:
+    def __init__(self, address: str, application: Application, body_limit: int, *, share_port: bool = False) -> None:
         self.address = address
         self.connections = Connections(body_limit)
         self._application = application
+        self._share_port = share_port
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -37,7 +39,9 @@ class Listener:
             return
         host, port = split(self.address)
         try:
-            self._server = await loop.create_server(self._connect, host, port, backlog=BACKLOG)
+            self._server = await loop.create_server(
+                self._connect, host, port, backlog=BACKLOG, reuse_port=self._share_port or None
+            )
         except OSError as error:
             raise PORT_TAKEN.error(port=self.address) from error
         bound = self._server.sockets[0].getsockname()[1]

@@ -18,7 +18,7 @@ class OperationsListener(Listener):
             patience=launch.deadline,
             claims=made.claims,
         )
-        super().__init__(launch.listen, self._operations, launch.body_limit)
+        super().__init__(launch.listen, self._operations, launch.body_limit, share_port=launch.share_port)
 
     async def stop(self, timeout: float) -> None:
         """Cut the requests that the drain left. timeout: seconds for their handlers' cleaning up."""

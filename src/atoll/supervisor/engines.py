@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from atoll.engines import envoy, nats, postgres, versions
 from atoll.engines.engine import Engine, HttpGet, Readiness
 from atoll.supervisor.envoy_admin import bound_access_log
@@ -64,18 +66,19 @@ class Engines:
         return bool(changed)
 
     async def follows(self, plan: Plan, serving: Mapping[str, int]) -> bool:
-        """Whether Envoy already knows every endpoint of what serves."""
+        """Whether Envoy knows every endpoint of what serves, and no other, and has found it healthy."""
         try:
             async with asyncio.timeout(_PATIENCE):
-                answer = (await ask(HttpGet("/clusters", socket=self._admin))).body
-        except (OSError, TimeoutError):
+                answer = (await ask(HttpGet("/config_dump?include_eds", socket=self._admin))).body
+            known = endpoints_in(answer)
+        except (OSError, TimeoutError, msgspec.DecodeError):
             return False
-        # A line of it: catalog::127.0.0.1:20001::health_flags::healthy
-        return all(
-            f"{cluster.name}::{endpoint.host}:{endpoint.port}::health_flags::healthy" in answer
+        wanted = {
+            (cluster.name, endpoint.port, endpoint.health_port)
             for cluster in gateway_of(plan, serving).clusters
             for endpoint in cluster.endpoints
-        )
+        }
+        return wanted == known
 
     async def keep(self) -> None:
         """Bound Envoy's access log, until cancelled."""
@@ -99,3 +102,57 @@ def missing_engines(plan: Plan) -> None:
     wheels = {"postgres": versions.POSTGRES, "nats": versions.NATS, "envoy": versions.ENVOY}
     for name in plan.engines:
         find_program(wheels[name])
+
+
+class _Port(msgspec.Struct):
+    port_value: int = 0
+
+
+class _Socket(msgspec.Struct):
+    socket_address: _Port = msgspec.field(default_factory=_Port)
+
+
+class _Endpoint(msgspec.Struct):
+    address: _Socket = msgspec.field(default_factory=_Socket)
+    health_check_config: _Port = msgspec.field(default_factory=_Port)
+
+
+class _LbEndpoint(msgspec.Struct):
+    endpoint: _Endpoint
+    health_status: str = ""
+
+
+class _Locality(msgspec.Struct):
+    lb_endpoints: list[_LbEndpoint] = []
+
+
+class _Assignment(msgspec.Struct):
+    cluster_name: str = ""
+    endpoints: list[_Locality] = []
+
+
+class _Dynamic(msgspec.Struct):
+    endpoint_config: _Assignment
+
+
+class _Section(msgspec.Struct):
+    dynamic_endpoint_configs: list[_Dynamic] = []
+
+
+class _Dump(msgspec.Struct):
+    configs: list[_Section] = []
+
+
+def endpoints_in(dump: str) -> set[tuple[str, int, int]]:
+    """The healthy endpoints in what Envoy says of itself: cluster, port, and port of its health if that is another.
+
+    Raises DecodeError.
+    """
+    return {
+        (dynamic.endpoint_config.cluster_name, port, each.endpoint.health_check_config.port_value)
+        for section in msgspec.json.decode(dump, type=_Dump).configs
+        for dynamic in section.dynamic_endpoint_configs
+        for locality in dynamic.endpoint_config.endpoints
+        for each in locality.lb_endpoints
+        if each.health_status == "HEALTHY" and (port := each.endpoint.address.socket_address.port_value)
+    }

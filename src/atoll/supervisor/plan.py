@@ -305,6 +305,8 @@ class _Planning:
             import_path=self.description.import_path,
             path=member.path or "/",
             listen=f"{HOST}:{self.ports[name]}",
+            # A successor with changed code is ready before the old process stops.
+            share_port=True,
             admin=f"{HOST}:{admin}",
             calls=tuple(
                 CallTo(call.parameter, call.contract, call.to, self.replicas_of(call.to)) for call in member.calls

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -45,6 +46,7 @@ from atoll.wire.description import Description, ProblemData
 OURSELVES = "atoll"
 _FIRST_LOOK = 0.01
 _LAST_LOOK = 0.5
+_FOLLOWS_WITHIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,8 @@ class Supervisor:
                 self._spawn(self._start(name, successor=successor), f"start {name}")
                 return StartBegan(name, successor)
             case Stop(name, pid, reason, again):
-                self._spawn(self._stop(pid), f"stop {name}")
+                is_succeeded = self._known.processes[name].successor == "ready"
+                self._spawn(self._stop(pid, is_succeeded=is_succeeded), f"stop {name}")
                 return StopAsked(name, pid, reason, again)
             case Prepare(services):
                 self._spawn(self._prepare(services), "prepare")
@@ -248,10 +251,16 @@ class Supervisor:
         process, readiness = await self._services.start(service, port, self._hub.writer(name))
         return process, readiness, port
 
-    async def _stop(self, pid: int) -> None:
+    async def _stop(self, pid: int, *, is_succeeded: bool) -> None:
         running = self._running.get(pid)
-        if running is not None:
-            await running.process.stop()
+        if running is None:
+            return
+        if is_succeeded and self._plan.gateway_port:
+            # Or the gateway would go on asking the old process, which closes its connections.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FOLLOWS_WITHIN):
+                    await self._until_gateway_follows()
+        await running.process.stop()
 
     async def _prepare(self, services: tuple[str, ...]) -> None:
         outcome = await prepare(self._plan, services, self._engines.server, self._project.python)
@@ -293,18 +302,21 @@ class Supervisor:
             self._gateway_follows = not self._plan.gateway_port
         if not self._gateway_follows and not self._asking and is_ready(self._known):
             self._asking = True
-            self._spawn(self._until_gateway_follows(), "ask the gateway")
+            self._spawn(self._ask_gateway(), "ask the gateway")
+
+    async def _ask_gateway(self) -> None:
+        await self._until_gateway_follows()
+        self._asking = False
+        self._notify()
 
     async def _until_gateway_follows(self) -> None:
-        """Until Envoy has read what was published, which takes it a few milliseconds."""
+        """Until Envoy has read what was published, which takes it a few milliseconds, or the system stops."""
         pause = _FIRST_LOOK
-        while is_ready(self._known) and not self._known.stopping and not self._gateway_follows:
+        while not self._gateway_follows and not self._known.stopping:
             asked = self._serving
             self._gateway_follows = await self._engines.follows(self._plan, asked) and asked == self._serving
             await asyncio.sleep(0 if self._gateway_follows else pause)
             pause = min(2 * pause, _LAST_LOOK)
-        self._asking = False
-        self._notify()
 
     def _is_ready(self) -> bool:
         return self._gateway_follows and is_ready(self._known)
