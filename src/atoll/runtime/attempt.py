@@ -1,16 +1,15 @@
 """One attempt at a call: a replica, a request, and an answer or what its absence means."""
 
+import asyncio
 import time
-
-import msgspec
 
 from atoll.errors import BadAnswer, CallFailed, ConnectionLost, DeadlineExceeded, Unreachable
 from atoll.model.contract import Fault
+from atoll.runtime.call import Call
 from atoll.runtime.connection import BrokenAnswer, Connection, StreamConnection
 from atoll.runtime.deadlines import DeadlinePassed, Deadlines
-from atoll.runtime.prepared import Prepared, Rejection, Trace
+from atoll.runtime.prepared import Prepared, Rejection
 from atoll.runtime.replicas import Replica, Replicas
-from atoll.runtime.resilience.breaker import Permit
 from atoll.runtime.resilience.retry import Failure
 from atoll.wire.sse import Reader, ServerEvent, TooLarge
 
@@ -32,32 +31,6 @@ class Failed(Exception):
         self.failure = failure
 
 
-class Call(msgspec.Struct, gc=False):
-    """One call under way. deadline, start: time.monotonic_ns().
-
-    failed_at: the replica where the attempt before failed. uncertain: one that brought no answer may have been
-    carried out nevertheless. revived: a connection was found closed and the request sent again.
-    good: what the call says of the destination, None while it says nothing. status: of the last answer, 0 for none.
-    """
-
-    operation: Prepared
-    target: str
-    body: bytes
-    headers: bytes
-    trace: Trace
-    parent_id: int
-    start: int
-    deadline: int
-    permit: Permit
-    attempts: int = 1
-    failed_at: Replica | None = None
-    uncertain: bool = False
-    revived: bool = False
-    good: bool | None = None
-    status: int = 0
-    error: str = ""
-
-
 class Attempts:
     """Makes attempts at the replicas of one service. Each raises Failed."""
 
@@ -65,19 +38,28 @@ class Attempts:
         self._service = service
         self._replicas = replicas
         self._deadlines = deadlines
+        self._pick, self._take, self._give = replicas.pick, replicas.take, replicas.give
+        self._watch = deadlines.watch
 
     async def once(self, call: Call) -> object:
         """Send the request, return the value."""
         now = call.start if call.attempts == 1 else time.monotonic_ns()
-        replica = self._pick(call, now)
+        replica = self._pick(now * 1e-9, call.failed_at)
+        if replica is None:
+            raise self._nobody(call)
         connection = None
         replica.in_flight += 1
         try:
-            connection = self._replicas.take(replica, now * 1e-9)
+            connection = self._take(replica, now * 1e-9)
             if connection is None:
                 connection = await self._replicas.connect(replica, (call.deadline - now) * 1e-9)
                 now = time.monotonic_ns()
-            await self._send(call, replica, connection, now)
+            future = connection.send(call.request(replica.endpoint, _left(call, now)))
+            slot = self._watch(future, call.deadline)
+            try:
+                await future
+            finally:
+                slot.pop(future, None)
         except Silence as error:
             if not _is_stale(call, connection, error):
                 raise self._unanswered(call, replica, connection, error) from error
@@ -87,10 +69,10 @@ class Attempts:
                 connection.abort()
             raise
         else:
-            body, call.status, headers = connection.take_body(), connection.status, connection.headers
-            self._replicas.give(replica, connection, now * 1e-9)
+            call.status, body = connection.status, connection.take_body()
+            self._give(replica, connection, now * 1e-9)
             try:
-                value = call.operation.value(call.status, headers, body)
+                value = call.operation.value(call.status, connection.headers, body)
             except Rejection as rejection:
                 raise self._rejected(call, replica, rejection) from rejection.__cause__
             if replica.failures:
@@ -106,12 +88,15 @@ class Attempts:
     async def open(self, call: Call) -> "Feed":
         """Send the request, wait for the head of a stream."""
         now = time.monotonic_ns()
-        replica = self._pick(call, now)
+        replica = self._pick(now * 1e-9, call.failed_at)
+        if replica is None:
+            raise self._nobody(call)
         connection, feed = None, None
         replica.in_flight += 1
         try:
             connection = await self._replicas.connect_stream(replica, (call.deadline - now) * 1e-9)
-            await self._send(call, replica, connection, time.monotonic_ns())
+            future = connection.send(call.request(replica.endpoint, _left(call, time.monotonic_ns())))
+            await self._wait(future, call.deadline)
             call.status = connection.status
             if not 200 <= call.status < 300:
                 body = await self._rest(call, connection)
@@ -131,43 +116,26 @@ class Attempts:
                 if connection is not None:
                     connection.abort()
 
-    async def _send(self, call: Call, replica: Replica, connection: Connection, now: int) -> None:
-        """Write the request and wait until the deadline. Raises ConnectionError, BrokenAnswer, DeadlinePassed."""
-        left = (call.deadline - now) // 1_000_000
-        if left <= 0:
-            raise too_late(call.operation)
-        if connection.closed:
-            raise _unreached(call, replica, "it was closed at once", self._replicas)
-        future = connection.send(
-            call.operation.request(replica.endpoint, call.target, call.trace, left, call.headers, call.body)
-        )
-        slot = self._deadlines.watch(future, call.deadline)
+    async def _wait(self, future: asyncio.Future[None], deadline: int) -> None:
+        slot = self._watch(future, deadline)
         try:
             await future
         finally:
-            self._deadlines.forget(future, slot)
+            slot.pop(future, None)
 
     async def _rest(self, call: Call, connection: StreamConnection) -> bytes:
         """The body of an answer that is no stream."""
         body = b""
         while not connection.ended or connection.parts:
-            future = connection.more()
-            slot = self._deadlines.watch(future, call.deadline)
-            try:
-                await future
-            finally:
-                self._deadlines.forget(future, slot)
+            await self._wait(connection.more(), call.deadline)
             body += connection.take_body()
             if len(body) > self._replicas.most_bytes:
                 raise BrokenAnswer(f"the answer is larger than {self._replicas.most_bytes} bytes")
         return body
 
-    def _pick(self, call: Call, now: int) -> Replica:
-        replica = self._replicas.pick(now * 1e-9, call.failed_at)
-        if replica is None:
-            error = Unreachable(self._service, call.operation.name, f"no address of {self._service} is known")
-            raise Failed(error, good=False, failure=Failure(sent=False))
-        return replica
+    def _nobody(self, call: Call) -> Failed:
+        error = Unreachable(self._service, call.operation.name, f"no address of {self._service} is known")
+        return Failed(error, good=False, failure=Failure(sent=False))
 
     def _unanswered(self, call: Call, replica: Replica, connection: Connection | None, error: Exception) -> Failed:
         """No usable answer came."""
@@ -238,7 +206,7 @@ class Feed:
             reason = f"the connection to {self._replica.endpoint} ended before the stream did"
             raise ConnectionLost(operation.service, operation.name, reason) from error
         finally:
-            self._deadlines.forget(future, slot)
+            slot.pop(future, None)
 
     def _values(self, events: list[ServerEvent]) -> list[object]:
         """What the events hold; trouble among them is raised when everything before it was taken."""
@@ -258,6 +226,14 @@ class Feed:
     def close(self) -> None:
         self._connection.abort()
         self._replica.in_flight -= 1
+
+
+def _left(call: Call, now: int) -> int:
+    """Milliseconds to the deadline. Raises Failed where there are none."""
+    left = (call.deadline - now) // 1_000_000
+    if left <= 0:
+        raise too_late(call.operation)
+    return left
 
 
 def too_late(operation: Prepared) -> Failed:

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from atoll.errors import CallFailed, ConnectionLost
 from atoll.model.contract import Contract, Fault
-from atoll.runtime.attempt import Attempts, Call, Failed, too_late
+from atoll.runtime.attempt import Attempts, Failed, too_late
+from atoll.runtime.call import Call
 from atoll.runtime.context import current, new_span_id, new_trace_id
 from atoll.runtime.deadlines import Deadlines
-from atoll.runtime.prepared import Prepared, Trace
+from atoll.runtime.prepared import Prepared
 from atoll.runtime.propagation import carried, key_line
 from atoll.runtime.replicas import Replicas
 from atoll.runtime.resilience.breaker import State
@@ -46,7 +47,9 @@ class Destination:
         """
         self.service = service
         self._policy = policy or Policy()
+        self._patience = int(self._policy.deadline * 1e9)
         self._guard = Guard(service, self._policy)
+        self._breaker = self._guard.breaker
         self._replicas = Replicas(service, addresses, self._policy, random.random)
         self._attempts = Attempts(service, self._replicas, Deadlines())
         self._recorder = telemetry.recorder
@@ -56,8 +59,8 @@ class Destination:
         self._state = State.CLOSED
         labels = {"destination": service}
         self._retries = self._metrics.counter("atoll.client.retries", "Attempts beyond the first of a call.", labels)
-        breaker = self._metrics.gauge("atoll.client.breaker", "0 is closed, 1 half-open, 2 open.", labels)
-        breaker.read = lambda: self._guard.breaker.state
+        gauge = self._metrics.gauge("atoll.client.breaker", "0 is closed, 1 half-open, 2 open.", labels)
+        gauge.read = lambda: self._breaker.state
 
     async def open(self) -> None:
         """Find out where the replicas are. Never fails: no service has to be up for another to start."""
@@ -76,8 +79,13 @@ class Destination:
         try:
             try:
                 value = await self._attempts.once(call)
-            except Failed as failed:
-                value = await self._again(call, failed, self._attempts.once)
+            except Failed as error:
+                failed = error
+            else:
+                call.good = True
+                return value
+            # Outside of the handler, lest the traceback of the last attempt has those before it inside.
+            value = await self._again(call, failed, self._attempts.once)
             call.good = True
             return value
         except asyncio.CancelledError:
@@ -123,12 +131,12 @@ class Destination:
     def _begin(self, operation: Prepared, args: tuple[object, ...]) -> Call:
         """Everything before the first attempt. Raises Refused, CircuitOpen, DeadlineExceeded; nothing is sent then."""
         start = time.monotonic_ns()
-        deadline = start + int(self._policy.deadline * 1e9)
+        deadline = start + self._patience
         context, headers = current.get(), b""
         if context is None:
-            trace, parent_id = Trace(new_trace_id(), new_span_id(), True), 0
+            trace_id, parent_id, sampled = new_trace_id(), 0, True
         else:
-            trace, parent_id = Trace(context.trace_id, new_span_id(), context.sampled), context.span_id
+            trace_id, parent_id, sampled = context.trace_id, context.span_id, context.sampled
             if context.deadline * 1e9 < deadline:
                 deadline = int(context.deadline * 1e9)
             headers = carried(context, outside=self._replicas.outside)
@@ -140,10 +148,10 @@ class Destination:
         if deadline <= start:
             raise too_late(operation).error
         permit = self._guard.enter(operation.name, start * 1e-9)
-        call = Call(operation, target, body, headers, trace, parent_id, start, deadline, permit)
-        if self._guard.breaker.state is not self._state:
+        if self._breaker.state is not self._state:
             self._announce()
-        return call
+        span_id = new_span_id()
+        return Call(operation, target, body, headers, trace_id, span_id, parent_id, sampled, start, deadline, permit)
 
     async def _again(self, call: Call, failed: Failed, attempt: Callable[[Call], Awaitable[R]]) -> R:
         """Make further attempts after one that failed, if there may be any; raise the last one's error."""
@@ -181,21 +189,26 @@ class Destination:
 
     def _record(self, call: Call, now: int) -> None:
         """Span, duration, and a line in the log if the breaker changed its state."""
-        operation, status, trace = call.operation, call.status, call.trace
-        if trace.sampled:
-            attributes = (
-                operation.attributes if status == operation.status and call.attempts == 1 else _attributes(call)
-            )
-            name, (trace_id, span_id, _) = operation.title, trace
+        operation, status = call.operation, call.status
+        if call.sampled:
+            usual = status == operation.status and call.attempts == 1
             self._recorder.record(
-                "client", name, trace_id, span_id, call.parent_id, call.start, now, call.error, attributes
+                "client",
+                operation.title,
+                call.trace_id,
+                call.span_id,
+                call.parent_id,
+                call.start,
+                now,
+                call.error,
+                operation.attributes if usual else _attributes(call),
             )
         key = (operation, status, call.error)
         histogram = self._histograms.get(key)
         if histogram is None:
             histogram = self._histograms[key] = self._histogram(*key)
         histogram.observe((now - call.start) * 1e-9)
-        if self._guard.breaker.state is not self._state:
+        if self._breaker.state is not self._state:
             self._announce()
 
     def _histogram(self, operation: Prepared, status: int, error: str) -> Histogram:
@@ -211,7 +224,7 @@ class Destination:
         return self._metrics.histogram("http.client.request.duration", "How long calls take.", labels)
 
     def _announce(self) -> None:
-        breaker, before = self._guard.breaker, self._state
+        breaker, before = self._breaker, self._state
         self._state = state = breaker.state
         fields = {"event": "breaker", "destination": self.service, "state": state.name.lower()}
         wait = max(breaker.retry_at - time.monotonic(), 0.0)

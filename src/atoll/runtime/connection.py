@@ -9,6 +9,9 @@ import httptools
 
 from atoll.runtime.discovery import Endpoint
 
+LARGEST_HEAD = 65_536
+"""Bytes of status line and headers, those of early hints included."""
+
 C = TypeVar("C", bound="Connection")
 
 
@@ -19,11 +22,10 @@ class BrokenAnswer(Exception):
 class _Callbacks:
     """What the parser calls: the list's own append for the body costs nothing of ours."""
 
-    __slots__ = ("on_body", "on_header", "on_headers_complete", "on_message_begin", "on_message_complete")
+    __slots__ = ("on_body", "on_headers_complete", "on_message_begin", "on_message_complete")
 
     def __init__(self, connection: "Connection") -> None:
         self.on_message_begin = connection.begin
-        self.on_header = connection.header
         self.on_headers_complete = connection.head
         self.on_body = connection.parts.append
         self.on_message_complete = connection.complete
@@ -43,6 +45,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_feed",
         "_future",
+        "_head",
         "_keep_alive",
         "_limit",
         "_loop",
@@ -51,7 +54,6 @@ class Connection(asyncio.Protocol):
         "_write",
         "answers",
         "closed",
-        "headers",
         "idle_since",
         "parts",
         "received",
@@ -64,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._limit = limit
         self._future: asyncio.Future[None] | None = None
         self.parts: list[bytes] = []
-        self.headers: list[tuple[bytes, bytes]] = []
+        self._head = b""
         self.status = 0
         self.answers = 0
         self.received = 0
@@ -86,7 +88,7 @@ class Connection(asyncio.Protocol):
         self.received = self.status = 0
         if self.parts:
             self.parts.clear()
-        self.headers = []
+        self._head = b""
         self._write(request)
         return future
 
@@ -99,9 +101,13 @@ class Connection(asyncio.Protocol):
         parts.clear()
         return body
 
-    def header_value(self, name: bytes) -> bytes:
-        """The value of the answer's first header of this lower-case name; b"" if there is none."""
-        return next((value for key, value in self.headers if key.lower() == name), b"")
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Of the answer, in their order, as they were written. Few callers look, so they are read only now."""
+        head, rest = b"HTTP/1.1 1", self._head
+        while head.startswith(b"HTTP/1.1 1"):
+            head, _, rest = rest.partition(b"\r\n\r\n")
+        pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+        return [(name, value.strip(b" \t")) for name, _, value in pairs]
 
     def abort(self) -> None:
         """Close at once. An answer that is still owed could otherwise be taken for that of the next request."""
@@ -123,10 +129,18 @@ class Connection(asyncio.Protocol):
         elif self.received > self._limit:
             self._break(f"the answer is larger than {self._limit} bytes")
         else:
-            try:
-                self._feed(data)
-            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-                self._break(f"the answer is not HTTP: {error}")
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        if self.status < 200:
+            self._head += data
+        try:
+            self._feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._break(f"the answer is not HTTP: {error}")
+        else:
+            if self.status < 200 and len(self._head) > LARGEST_HEAD:
+                self._break(f"the answer's head is larger than {LARGEST_HEAD} bytes")
 
     def eof_received(self) -> None:
         if self._future is not None and self.status and self._ends_with_connection():
@@ -148,24 +162,23 @@ class Connection(asyncio.Protocol):
             raise BrokenAnswer("more than the one answer that was owed")
         self.status = 0
 
-    def header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
-
     def head(self) -> None:
         self.status = self._status()
 
     def complete(self) -> None:
         if self.status < 200:
             # 100 Continue and 103 Early Hints come before the answer.
-            self.headers = []
             return
         if not self._keep_alive():
             self.closed = True
             self._transport.close()
-        self._finish()
+        self.answers += 1
+        future, self._future = self._future, None
+        # It was cancelled, or its deadline passed.
+        if future is not None and not future.done():
+            future.set_result(None)
 
     def _finish(self) -> None:
-        self.answers += 1
         future, self._future = self._future, None
         if future is not None and not future.done():
             future.set_result(None)
@@ -181,7 +194,7 @@ class Connection(asyncio.Protocol):
 
     def _ends_with_connection(self) -> bool:
         """Whether the body has neither length nor chunks (RFC 9112, 6.3): then the end of the connection ends it."""
-        return not self.header_value(b"content-length") and not self.header_value(b"transfer-encoding")
+        return not any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers())
 
 
 class StreamConnection(Connection):
@@ -215,14 +228,8 @@ class StreamConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
-        try:
-            self._feed(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._break(f"the answer is not HTTP: {error}")
-            return
-        if self.status < 200 and self.received > self._limit:
-            self._break(f"the answer's head is larger than {self._limit} bytes")
-        elif self.parts:
+        self._parse(data)
+        if self.parts:
             self._finish()
             if not self._paused and sum(map(len, self.parts)) > self._limit:
                 self._paused = True

@@ -12,30 +12,28 @@ class DeadlinePassed(Exception):
     """The deadline passed before what was waited for came."""
 
 
-class Deadlines:
+class Deadlines(Wheel[asyncio.Future[None]]):
     """A wheel of futures and the one timer that turns it, which rests while nothing waits."""
 
-    __slots__ = ("_turning", "_wheel", "forget")
+    __slots__ = ("_turning",)
 
     def __init__(self) -> None:
-        self._wheel = Wheel[asyncio.Future[None]](time.monotonic_ns())
+        super().__init__(time.monotonic_ns())
         self._turning = False
-        self.forget = self._wheel.remove
-        """`forget(future, slot)`: it is done."""
 
     def watch(self, future: asyncio.Future[None], deadline: int) -> dict[asyncio.Future[None], int]:
-        """Have the future raise DeadlinePassed at the deadline, in time.monotonic_ns(). Returns the slot to forget."""
+        """Have the future raise DeadlinePassed at the deadline, in time.monotonic_ns(). Returns its slot, see `add`."""
         if not self._turning:
             self._turning = True
             # A wheel that rested has many empty slots behind it: it catches up before the first is filled.
-            self._wheel.expired(time.monotonic_ns())
+            self.expired(time.monotonic_ns())
             asyncio.get_running_loop().call_later(_PERIOD, self._turn)
-        return self._wheel.add(future, deadline)
+        return self.add(future, deadline)
 
     def _turn(self) -> None:
-        for future in self._wheel.expired(time.monotonic_ns()):
+        for future in self.expired(time.monotonic_ns()):
             if not future.done():
                 future.set_exception(DeadlinePassed())
-        self._turning = self._wheel.waiting > 0
+        self._turning = self.waiting > 0
         if self._turning:
             asyncio.get_running_loop().call_later(_PERIOD, self._turn)

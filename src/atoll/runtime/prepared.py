@@ -3,31 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import NamedTuple
 from urllib.parse import quote
 
 from atoll.errors import BadAnswer, CallFailed, DeadlineExceeded, Refused, ServerFailed
 from atoll.model.contract import REQUIRED, Fault, Operation, Parameter, Response
-from atoll.runtime.discovery import Endpoint
 from atoll.wire.codec import Encode, NotJson, Unreadable, decoder, encoder, texts
 from atoll.wire.faults import Document, FaultCodec, read_problem
 from atoll.wire.headers import DEADLINE, RETRIED, RETRY_AFTER, TRACEPARENT
 
-Headers = Sequence[tuple[bytes, bytes]]
+Headers = Callable[[], Sequence[tuple[bytes, bytes]]]
 
 _DECLINED = ("", "overloaded", "stopping", "rate-limited")
 """Problems of status 429 and 503 that mean that nothing was done; "" are those of others. Of ours, one more is not:
 a database that went away may have gone after its COMMIT."""
 
 _LONGEST_DETAIL = 300  # characters of a callee's own words in our sentence
-
-
-class Trace(NamedTuple):
-    """What the callee's span will hang below."""
-
-    trace_id: int
-    span_id: int
-    sampled: bool
 
 
 class Rejection(Exception):
@@ -47,6 +37,8 @@ class Rejection(Exception):
 class Prepared:
     """One operation of one service. Everything that can be found out beforehand is found out here, once.
 
+    head: of a request, to be filled with base, target, authority, trace id, span id, sampled, milliseconds, further
+    lines and, where it `carries` a body, length and body.
     common, attributes: of its spans, flat; the latter of a call that went well.
     """
 
@@ -66,10 +58,9 @@ class Prepared:
         self._defaults = [parameter.default for parameter in operation.parameters]
         self._target, self._in_path = _path_format(operation)
         self._query = [(quote(p.name, safe=""), i) for i, p in enumerate(operation.parameters) if p.source == "query"]
-        self._plain = not self._in_path and not self._query
         self._body, self._encode = _body(operation)
-        self._carries = self._encode is not None or operation.method in ("POST", "PUT", "PATCH")
-        self._format = _head_format(operation, self._encode is not None, self._carries)
+        self.carries = self._encode is not None or operation.method in ("POST", "PUT", "PATCH")
+        self.head = _head_format(operation, self._encode is not None, self.carries)
         self._decode = None if operation.returns is None else decoder(operation.returns)
         self._faults = {codec.type: codec for codec in (FaultCodec(fault) for fault in operation.faults)}
 
@@ -90,29 +81,27 @@ class Prepared:
             raise TypeError(f"{self.name}() lacks {', '.join(missing)}")
         return tuple(bound)
 
-    def target(self, args: tuple[object, ...]) -> str:
+    def target(self, args: tuple[object, ...]) -> bytes:
         """Path and query. Raises ValueError for a value that a path has no place for."""
-        if self._plain:
-            return self._target
-        path = self._target
-        if self._in_path:
-            path = path % tuple([self._segment(place, args[place]) for place in self._in_path])
-        if not self._query:
-            return path
-        pairs = [f"{name}={_quoted(text)}" for name, place in self._query for text in _texts(args[place])]
-        return f"{path}?{'&'.join(pairs)}" if pairs else path
+        path, places = self._target, self._in_path
+        if places:
+            # One parameter is what most paths have.
+            if len(places) == 1:
+                path = path % self._segment(places[0], args[places[0]])
+            else:
+                path = path % tuple([self._segment(place, args[place]) for place in places])
+        if self._query:
+            pairs = [f"{name}={quote(text, safe='')}" for name, place in self._query for text in texts(args[place])]
+            if pairs:
+                path = f"{path}?{'&'.join(pairs)}"
+        return path.encode()
 
     def body(self, args: tuple[object, ...]) -> bytes:
         """The JSON of the body; b"" where there is none."""
         return b"" if self._encode is None else self._encode(args[self._body])
 
-    def request(self, endpoint: Endpoint, target: str, trace: Trace, left: int, headers: bytes, body: bytes) -> bytes:
-        """All bytes of the request. left: milliseconds to the deadline. headers: further lines, each with its end."""
-        base = (endpoint.base, target.encode(), endpoint.authority, *trace, left, headers)
-        return self._format % ((*base, len(body), body) if self._carries else base)
-
     def value(self, status: int, headers: Headers, body: bytes) -> object:
-        """What the call returns. Raises Rejection."""
+        """What the call returns. headers: gives those of the answer, if asked. Raises Rejection."""
         if not 200 <= status < 300:
             raise self._rejection(status, headers, body)
         value = None
@@ -123,24 +112,25 @@ class Prepared:
                 raise self._bad(status, error) from error
         if not self._with_headers:
             return value
-        return Response(value, {name.decode("latin-1"): text.decode("latin-1") for name, text in headers})
+        return Response(value, {name.decode("latin-1"): text.decode("latin-1") for name, text in headers()})
 
     def element(self, kind: str, data: bytes) -> object:
         """One element of a stream, from an event of this kind. Raises Rejection."""
         if kind == "problem":
-            raise self._rejection(500, (), data)
+            raise self._rejection(500, tuple, data)
         try:
             return self._decode(data) if self._decode is not None else None
         except Unreadable as error:
             raise self._bad(200, error) from error
 
     def _segment(self, place: int, value: object) -> str:
-        found = _texts(value)
+        if type(value) is str and value.isalnum() and value.isascii():
+            return value
+        found = texts(value)
         # "." and ".." are taken out of a path by whatever it passes, and nothing is no segment.
         if len(found) != 1 or found[0] in ("", ".", ".."):
-            name = self._names[place]
-            raise ValueError(f"{self.title}: {name} can't be {value!r}, for a path has no place for it")
-        return _quoted(found[0])
+            raise ValueError(f"{self.title}: {self._names[place]} can't be {value!r}, for a path has no place for it")
+        return quote(found[0], safe="")
 
     def _bad(self, status: int, error: Unreadable) -> Rejection:
         reason = f"the answer is not {'JSON' if isinstance(error, NotJson) else 'what the contract says'}: {error}"
@@ -157,7 +147,7 @@ class Prepared:
                 return Rejection(codec.decode(body), status)
             except Unreadable as error:
                 return self._bad(status, error)
-        found = {name.lower(): value for name, value in headers}
+        found = {name.lower(): value for name, value in headers()}
         reason = _sentence(status, document)
         wait = None
         # 409: an earlier attempt of this very call is at work, and its answer will be kept under the key.
@@ -197,14 +187,6 @@ def _sentence(status: int, document: Document) -> str:
     return f"it answered {status} {said[:_LONGEST_DETAIL]}".rstrip(" .")
 
 
-def _texts(value: object) -> Sequence[str]:
-    return (value,) if type(value) is str else texts(value)
-
-
-def _quoted(text: str) -> str:
-    return text if text.isalnum() and text.isascii() else quote(text, safe="")
-
-
 def _path_format(operation: Operation) -> tuple[str, tuple[int, ...]]:
     """The path with %s for each parameter, and which arguments these are, in the order of the path."""
     places = {f"{{{p.name}}}": i for i, p in enumerate(operation.parameters) if p.source == "path"}
@@ -230,7 +212,6 @@ def _encoder(parameter: Parameter) -> Callable[[object], bytes]:
 
 
 def _head_format(operation: Operation, has_body: bool, carries: bool) -> bytes:
-    """To be filled with base, target, authority, trace id, span id, sampled, milliseconds, headers[, length, body]."""
     lines = [
         f"{operation.method} %b%b HTTP/1.1",
         "host: %b",

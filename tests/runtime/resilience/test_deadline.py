@@ -22,8 +22,8 @@ def test_what_has_passed_is_returned_once() -> None:
 def test_what_ended_in_time_never_expires() -> None:
     wheel = Wheel[str](0)
     slot = wheel.add("call", 20 * MS)
-    wheel.remove("call", slot)
-    wheel.remove("call", slot)
+    slot.pop("call", None)
+    slot.pop("call", None)
     assert wheel.expired(100 * MS) == []
     assert wheel.waiting == 0
 
@@ -52,7 +52,7 @@ def test_each_deadline_expires_at_the_first_look_after_it(deadlines: list[tuple[
     slots = {number: wheel.add(number, at * MS) for number, (at, _) in enumerate(deadlines)}
     for number, (_, ends) in enumerate(deadlines):
         if ends:
-            wheel.remove(number, slots.pop(number))
+            del slots.pop(number)[number]
     pending = {number: deadlines[number][0] for number in slots}
     for step in looks:
         now += step

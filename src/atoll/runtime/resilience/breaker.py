@@ -23,6 +23,11 @@ class Permit(IntEnum):
     PROBE = 2
 
 
+CLOSED, HALF_OPEN, OPEN = State
+NO, CALL, PROBE = Permit
+"""The members by themselves: on Python 3.11 asking an enumeration for one costs more than the rest of a guard."""
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
     """When it opens, and for how long.
@@ -62,7 +67,7 @@ class Breaker:
     )
 
     def __init__(self, limits: BreakerLimits) -> None:
-        self.state = State.CLOSED
+        self.state = CLOSED
         self._limits = limits
         self._part_length = limits.window / _PARTS
         # The counts of the last ten parts of the window; part number n is at n % 10.
@@ -75,28 +80,29 @@ class Breaker:
 
     def enter(self, now: float) -> Permit:
         """Whether a call may be made now."""
-        if self.state is State.CLOSED:
-            return Permit.CALL
+        if self.state is CLOSED:
+            return CALL
         if self._probing or now < self._retry_at:
-            return Permit.NO
-        self.state = State.HALF_OPEN
+            return NO
+        self.state = HALF_OPEN
         self._probing = True
-        return Permit.PROBE
+        return PROBE
 
     def succeeded(self, permit: Permit, now: float) -> None:
         """The destination answered the call."""
-        if permit is Permit.PROBE:
+        if permit is PROBE:
             self._close()
-        elif self.state is State.CLOSED:
-            self._calls[self._advance(now)] += 1
+        elif self.state is CLOSED:
+            part = int(now / self._part_length)
+            self._calls[(part if part == self._part else self._advance(part)) % _PARTS] += 1
 
     def failed(self, permit: Permit, now: float) -> None:
         """The destination did not answer the call, or with an error of its own."""
-        if permit is Permit.PROBE:
+        if permit is PROBE:
             self._open_for = min(2 * self._open_for, self._limits.longest)
             self._open(now)
-        elif self.state is State.CLOSED:
-            index = self._advance(now)
+        elif self.state is CLOSED:
+            index = self._advance(int(now / self._part_length)) % _PARTS
             self._calls[index] += 1
             self._failures[index] += 1
             calls, failures = self.counts
@@ -105,7 +111,7 @@ class Breaker:
 
     def abandoned(self, permit: Permit) -> None:
         """The call ended without a verdict on the destination: its caller gave up, or it was never sent."""
-        if permit is Permit.PROBE:
+        if permit is PROBE:
             self._probing = False
 
     @property
@@ -119,23 +125,21 @@ class Breaker:
         return self._retry_at
 
     def _open(self, now: float) -> None:
-        self.state = State.OPEN
+        self.state = OPEN
         self._probing = False
         self._retry_at = now + self._open_for
 
     def _close(self) -> None:
-        self.state = State.CLOSED
+        self.state = CLOSED
         self._probing = False
         self._open_for = self._limits.first
         self._calls = [0] * _PARTS
         self._failures = [0] * _PARTS
 
-    def _advance(self, now: float) -> int:
-        """Forget the parts that left the window; the index of the present one."""
-        part = int(now / self._part_length)
+    def _advance(self, part: int) -> int:
+        """Forget the parts that left the window; the present one, which is never an earlier one."""
         for gone in range(self._part + 1, min(part, self._part + _PARTS) + 1):
             self._calls[gone % _PARTS] = 0
             self._failures[gone % _PARTS] = 0
-        if part > self._part:
-            self._part = part
-        return self._part % _PARTS
+        self._part = max(part, self._part)
+        return self._part

@@ -15,25 +15,24 @@ class Wheel(Generic[T]):
     most one slot and the time between two looks. Times are nanoseconds of one monotonic clock.
     """
 
-    __slots__ = ("_next", "_slots", "waiting")
+    __slots__ = ("_next", "_slots")
 
     def __init__(self, now: int) -> None:
         self._slots: list[dict[T, int]] = [{} for _ in range(_SLOTS)]
         self._next = now >> _SHIFT
-        self.waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many items are watched; counted now, so that watching need not count."""
+        return sum(map(len, self._slots))
 
     def add(self, item: T, deadline: int) -> dict[T, int]:
-        """Watch the item; returns its slot, to be handed to `remove`."""
+        """Watch the item. Returns its slot: when the call ends, `slot.pop(item, None)`."""
+        tick = deadline >> _SHIFT
         # One that has passed would lie behind the hand for a whole turn.
-        slot = self._slots[max(deadline >> _SHIFT, self._next) % _SLOTS]
+        slot = self._slots[(max(self._next, tick)) % _SLOTS]
         slot[item] = deadline
-        self.waiting += 1
         return slot
-
-    def remove(self, item: T, slot: dict[T, int]) -> None:
-        """The call ended. No harm if its deadline passed first."""
-        if slot.pop(item, None) is not None:
-            self.waiting -= 1
 
     def expired(self, now: int) -> list[T]:
         """Take out and return what has passed."""
@@ -47,5 +46,4 @@ class Wheel(Generic[T]):
             passed += over
         # The present slot is looked at again: its later part has not passed yet.
         self._next = tick
-        self.waiting -= len(passed)
         return passed

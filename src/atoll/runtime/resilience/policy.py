@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from atoll.errors import CircuitOpen, Refused
-from atoll.runtime.resilience.breaker import Breaker, BreakerLimits, Permit, State
+from atoll.runtime.resilience.breaker import CALL, CLOSED, NO, PROBE, Breaker, BreakerLimits, Permit
 from atoll.runtime.resilience.bulkhead import Bulkhead
 from atoll.runtime.resilience.retry import Budget, Failure, RetryLimits, pause
 
@@ -53,8 +53,8 @@ class Guard:
         if not self.bulkhead.enter():
             reason = f"{self.bulkhead.limit} calls to {self._service} are under way here, no more are let through"
             raise Refused(self._service, operation, reason)
-        permit = self.breaker.enter(now)
-        if permit is Permit.NO:
+        permit = CALL if self.breaker.state is CLOSED else self.breaker.enter(now)
+        if permit is NO:
             self.bulkhead.leave()
             wait = max(self.breaker.retry_at - now, 0.0)
             reason = f"the circuit breaker is open; it tries {self._service} again in {wait:.1f} s"
@@ -65,10 +65,13 @@ class Guard:
     def leave(self, permit: Permit, good: bool | None, now: float) -> None:
         """The call is over. good: what it says of the destination; None if nothing."""
         self.bulkhead.leave()
-        self.judge(permit, good, now)
+        if good:
+            self.breaker.succeeded(permit, now)
+        else:
+            self.judge(permit, good, now)
 
     def judge(self, permit: Permit, good: bool | None, now: float) -> None:
-        """Say early what `leave` would say at the end: a stream may last for hours, and a probe must not wait for it."""
+        """Say early what `leave` would say at the end: a stream may last for hours, and a probe must not wait."""
         if good is None:
             self.breaker.abandoned(permit)
         elif good:
@@ -84,7 +87,7 @@ class Guard:
         attempt: how many were made, from 1. room: seconds to the deadline. chance: random, from 0 to 1.
         """
         # A probe asks one question; and what opened meanwhile is not to be asked again.
-        if permit is Permit.PROBE or self.breaker.state is not State.CLOSED:
+        if permit is PROBE or self.breaker.state is not CLOSED:
             return None
         wait = pause(failure, idempotent=idempotent, attempt=attempt, room=room, chance=chance, limits=self._limits)
         if wait is None or not self._budget.take():

@@ -1,0 +1,53 @@
+"""One call under way."""
+
+import msgspec
+
+from atoll.runtime.discovery import Endpoint
+from atoll.runtime.prepared import Prepared
+from atoll.runtime.replicas import Replica
+from atoll.runtime.resilience.breaker import Permit
+
+
+class Call(msgspec.Struct, gc=False):
+    """One call under way. deadline, start: time.monotonic_ns().
+
+    target, body, headers: of the request; the last are whole lines. span_id: of the caller's span, for all attempts.
+    failed_at: the replica where the attempt before failed. uncertain: one that brought no answer may have been
+    carried out nevertheless. revived: a connection was found closed and the request sent again.
+    good: what the call says of the destination, None while it says nothing. status: of the last answer, 0 for none.
+    """
+
+    operation: Prepared
+    target: bytes
+    body: bytes
+    headers: bytes
+    trace_id: int
+    span_id: int
+    parent_id: int
+    sampled: bool
+    start: int
+    deadline: int
+    permit: Permit
+    attempts: int = 1
+    failed_at: Replica | None = None
+    uncertain: bool = False
+    revived: bool = False
+    good: bool | None = None
+    status: int = 0
+    error: str = ""
+
+    def request(self, endpoint: Endpoint, left: int) -> bytes:
+        """All bytes of the request, for a replica there. left: milliseconds to the deadline."""
+        values = (
+            endpoint.base,
+            self.target,
+            endpoint.authority,
+            self.trace_id,
+            self.span_id,
+            self.sampled,
+            left,
+            self.headers,
+            len(self.body),
+            self.body,
+        )
+        return self.operation.head % (values if self.operation.carries else values[:-2])
