@@ -64,6 +64,6 @@ def test_every_rule_of_the_model_has_a_case() -> None:
     assert missing == []
 
 
-# Cases that need more than one file have their own tests: an edited migration (test_migrations.py), a program that
+# Cases that need more than one file have their own tests: an edited migration (test_migration_files.py), a program that
 # this machine lacks (tests/supervisor).
 ELSEWHERE = "ATL2206 ATL2210"
