@@ -18,7 +18,10 @@ _ATTEMPTS = "atoll-attempts"
 _SUBJECT = "atoll-subject"
 _TIME = "atoll-time"
 _OURS = (_REASON, _ATTEMPTS, _SUBJECT, _TIME)
-_NO_MESSAGE = 10037  # JetStream's code: nothing (more) found
+# JetStream's codes
+_NO_MESSAGE = 10037  # nothing (more) found
+_NO_SEQUENCE = 10043  # nothing has this number
+_NOT_DELETED = 10057  # nothing to delete there
 
 
 async def bury(connection: Connection, system: str, durable: str, message: Incoming, reason: str) -> None:
@@ -98,7 +101,7 @@ async def discard(connection: Connection, system: str, letter: DeadLetter) -> No
     try:
         await connection.request(f"$JS.API.STREAM.MSG.DELETE.{subjects.dead_stream(system)}", request)
     except Refused as error:
-        if error.code not in (_NO_MESSAGE, 10043, 10057):
+        if error.code not in (_NO_MESSAGE, _NO_SEQUENCE, _NOT_DELETED):
             raise
 
 

@@ -20,9 +20,10 @@ _MOST_BYTES = 16 * 2**20  # of one request's messages
 _PAUSE = 1.0  # seconds before asking again after a refusal
 _NANOSECONDS = 1_000_000_000
 
-# NATS/1.0 408 Request Timeout: it expired. 409 Message Size Exceeds MaxBytes: it had its bytes. 404: nothing there.
+# NATS/1.0 408 Request Timeout: it expired. 409 Message Size Exceeds MaxBytes, or Batch Completed: it had its bytes, or
+# its number. 404: nothing there.
 _ENDED = ("404", "408")
-_FULL = "MaxBytes"
+_FULL = ("MaxBytes", "Completed")
 
 
 class Pull:
@@ -105,7 +106,7 @@ class Pull:
             self._arrived(message)
         elif status != "100" and message.subject.endswith(f".{self._number}"):
             description = headers.get("Description", "")
-            if status not in _ENDED and _FULL not in description:
+            if status not in _ENDED and not description.endswith(_FULL):
                 self._refusal = f"{status} {description}".strip()
             self._wanted = 0
             self._changed.set()

@@ -21,6 +21,8 @@ logger = logging.getLogger("atoll.events")
 MOST_TOGETHER = 256
 """Events of one batch."""
 
+_LAST_WORDS = 0.5  # seconds
+
 
 class Settlement(Protocol):
     """What becomes of a message in the end; the broker's side of it."""
@@ -186,7 +188,8 @@ class Work:
         failure: Exception | None = None
         start = time.monotonic_ns()
         try:
-            async with asyncio.timeout(self._source.deadline):
+            # The context's deadline is the same, and the database's own words about it say more.
+            async with asyncio.timeout(self._source.deadline + _LAST_WORDS):
                 await handle(self._handler, self._source.durable, messages)
         except Exception as error:  # noqa: BLE001 (the user's code may raise whatever it likes)
             failure = error
