@@ -35,7 +35,10 @@ ON CONFLICT (scope, key) DO UPDATE SET status = excluded.status, headers = exclu
 WHERE kept.claim = excluded.claim
 """
 
-FIND_ANSWER = "SELECT fingerprint, status, headers, body FROM atoll.idempotency WHERE scope = $1 AND key = $2"
+FIND_ANSWERS = """
+SELECT scope, key, fingerprint, status, headers, body FROM atoll.idempotency
+JOIN unnest($1::text[], $2::text[]) AS wanted (scope, key) USING (scope, key)
+"""
 
 # Rows that another replica is deleting are skipped: both may do it at once.
 PURGE_ANSWERS = """
