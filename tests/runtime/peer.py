@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -98,8 +99,9 @@ class Peer:
     abandoned: connections on which it hung until the caller closed them. connections: how many were opened.
     """
 
-    def __init__(self, behaviour: Behaviour, path: str = "") -> None:
+    def __init__(self, behaviour: Behaviour, path: str = "", tls: ssl.SSLContext | None = None) -> None:
         """path: of a Unix socket to listen on instead."""
+        self._tls = tls
         self.behaviour = behaviour
         self.asked: list[Asked] = []
         self.abandoned = 0
@@ -110,6 +112,11 @@ class Peer:
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     @property
+    def open(self) -> int:
+        """How many connections are open now."""
+        return len(self._open)
+
+    @property
     def address(self) -> str:
         return f"unix:{self._path}" if self._path else f"http://127.0.0.1:{self._port}"
 
@@ -118,7 +125,7 @@ class Peer:
         if self._path:
             self._server = await asyncio.start_unix_server(self._serve, self._path)
         else:
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

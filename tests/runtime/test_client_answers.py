@@ -89,12 +89,6 @@ async def test_an_answer_that_was_retried_below_does_not_mean_that_nothing_was_d
     assert error.may_have_happened
 
 
-async def test_a_database_that_went_away_does_not_mean_that_nothing_was_done() -> None:
-    error = await error_of(document(503, problem(503, "database-unreachable", "The database can't be reached")))
-    assert isinstance(error, ServerFailed)
-    assert error.may_have_happened
-
-
 async def test_a_deadline_that_passed_at_the_callee_is_a_deadline_that_passed() -> None:
     assert isinstance(await error_of(answering(status=504)), DeadlineExceeded)
 

@@ -59,7 +59,7 @@ async def test_a_busy_callee_is_not_asked_again_for_what_may_not_be_repeated() -
 
 async def test_a_repeated_call_whose_first_attempt_still_runs_waits_for_its_answer() -> None:
     async def running(_: Asked, wire: Wire) -> None:
-        await wire.send(answer(status=409, raw=problem(409, "key-running", "It is still running")))
+        await wire.send(answer(status=409, raw=problem(409, "key-refused", "It is still running")))
 
     async with Peer(in_turn(cutting, running, answering(HAT))) as peer, calling(peer.address) as called:
         assert await called.items.pay(Item("hat")) == Item("hat", 7)

@@ -13,10 +13,6 @@ from atoll.wire.headers import DEADLINE, RETRIED, RETRY_AFTER, TRACEPARENT
 
 Headers = Callable[[], Sequence[tuple[bytes, bytes]]]
 
-_DECLINED = ("", "overloaded", "stopping", "rate-limited")
-"""Problems of status 429 and 503 that mean that nothing was done; "" are those of others. Of ours, one more is not:
-a database that went away may have gone after its COMMIT."""
-
 _LONGEST_DETAIL = 300  # characters of a callee's own words in our sentence
 
 
@@ -151,10 +147,10 @@ class Prepared:
         reason = _sentence(status, document)
         wait = None
         # 409: an earlier attempt of this very call is at work, and its answer will be kept under the key.
-        if status in (429, 503) or (status == 409 and document.kind == "key-running"):
+        if status in (429, 503) or (status == 409 and document.kind == "key-refused"):
             known = found.get(RETRY_AFTER.encode(), b""), found.get(b"date", b"")
             wait = None if RETRIED.encode() in found else retry_after(*known)
-        if wait is not None and status != 409 and document.kind in _DECLINED:
+        if wait is not None and status != 409:
             return Rejection(Refused(self.service, self.name, reason), status, wait)
         if status == 504:
             return Rejection(DeadlineExceeded(self.service, self.name, reason), status)

@@ -5,11 +5,11 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from atoll.runtime import balancing
 from atoll.runtime.connection import Connection, StreamConnection, connect
-from atoll.runtime.discovery import Endpoint, look_up, read_address
+from atoll.runtime.discovery import Address, Endpoint, look_up, read_address
 from atoll.runtime.resilience.policy import Policy
 
 IDLE = 4.0
@@ -24,6 +24,9 @@ STREAM_BUFFER = 262_144
 
 Replica = balancing.Replica[Endpoint, list[Connection]]
 
+Resolve = Callable[[Sequence[Address]], Awaitable[tuple[list[Endpoint], list[str]]]]
+"""Every endpoint that addresses stand for now, and the host names that were not found."""
+
 logger = logging.getLogger("atoll.client")
 
 
@@ -34,8 +37,16 @@ class Replicas:
     so there are at most as many as calls under way, and the bulkhead bounds them.
     """
 
-    def __init__(self, service: str, addresses: Sequence[str], policy: Policy, chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        service: str,
+        addresses: Sequence[str],
+        policy: Policy,
+        chance: Callable[[], float],
+        resolve: Resolve = look_up,
+    ) -> None:
         """Raises ValueError for what is no address."""
+        self._resolve = resolve
         self._service = service
         self._addresses = [read_address(address) for address in addresses]
         self._policy = policy
@@ -135,7 +146,7 @@ class Replicas:
             self._tidy(time.monotonic())
 
     async def _refresh(self) -> None:
-        endpoints, missing = await look_up(self._addresses)
+        endpoints, missing = await self._resolve(self._addresses)
         if missing != self._missing:
             self._missing = missing
             if missing:
