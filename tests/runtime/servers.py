@@ -13,6 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 from atoll.engines import nats, postgres
 from atoll.engines.engine import Check, Command, Engine, HttpGet, Readiness, User
 from atoll.engines.versions import NATS, POSTGRES
@@ -134,8 +136,13 @@ class NatsServer(RunningEngine):
 
 def engine_folder(parent: Path, name: str) -> Path:
     """A folder that an unprivileged engine may enter; pytest's own are closed to everybody but their owner."""
-    folder = Path("/tmp", f"atoll-test-{os.getpid()}-{name}") if os.geteuid() == 0 else parent / name
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = parent / name
+    if os.geteuid() == 0:
+        # Test runs that were killed could not clean up after themselves.
+        for left in Path("/tmp").glob(f"atoll-test-*-{name}"):
+            if not psutil.pid_exists(int(left.name.split("-")[2])):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path("/tmp", f"atoll-test-{os.getpid()}-{name}")
     folder.mkdir(mode=0o755)
     return folder
 
