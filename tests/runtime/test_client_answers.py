@@ -1,6 +1,9 @@
 """What a caller gets for each kind of answer."""
 
+import asyncio
+import gc
 import json
+import weakref
 
 import pytest
 
@@ -9,7 +12,7 @@ from atoll.runtime.resilience.policy import Policy
 from atoll.runtime.resilience.retry import RetryLimits
 from atoll.wire.faults import FaultCodec, problem
 from tests.runtime.calling import Item, StockBroken, UnknownItem, calling
-from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answer, answering, in_turn
+from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answer, answering, cutting, in_turn
 
 HAT = {"id": "hat", "price": 7}
 ONCE = Policy(retry=RetryLimits(more=0), answer=10_000)
@@ -201,3 +204,25 @@ async def test_the_span_says_what_went_wrong() -> None:
             "url.template": "/items/{item_id}",
             "http.response.status_code": 500,
         }
+
+
+@pytest.mark.parametrize("operation", ["item", "feed"])
+@pytest.mark.parametrize("behaviour", [answering(status=404), answering(status=503), cutting])
+async def test_an_error_is_gone_with_the_last_that_holds_it(operation: str, behaviour: Behaviour) -> None:
+    """An error that refers to itself waits for the garbage collector, which runs rarely in a service."""
+    async with Peer(behaviour) as peer, calling(peer.address) as called:
+
+        async def ask() -> weakref.ref[CallFailed]:
+            try:
+                await (called.items.item("hat") if operation == "item" else anext(aiter(called.items.feed())))
+            except CallFailed as error:
+                return weakref.ref(error)
+            raise AssertionError
+
+        gc.disable()
+        try:
+            error = await ask()
+            await asyncio.sleep(0.01)
+            assert error() is None
+        finally:
+            gc.enable()

@@ -4,12 +4,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from atoll.errors import CallFailed, ConnectionLost
 from atoll.model.contract import Contract, Fault
-from atoll.runtime.attempt import Attempts, Failed, too_late
+from atoll.runtime.attempt import Attempts, Failed, Feed, too_late
 from atoll.runtime.call import Call
 from atoll.runtime.context import current, new_span_id, new_trace_id
 from atoll.runtime.deadlines import Deadlines
@@ -22,8 +21,6 @@ from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Histogram
 
 _WARN_EVERY = 60.0  # seconds between two warnings about one operation
-
-R = TypeVar("R")
 
 logger = logging.getLogger("atoll.client")
 
@@ -75,23 +72,24 @@ class Destination:
 
         Raises the operation's faults and CallFailed.
         """
-        call = self._begin(operation, args)
+        call, failed = self._begin(operation, args), None
         try:
-            try:
-                value = await self._attempts.once(call)
-            except Failed as error:
-                failed = error
-            else:
-                call.good = True
-                return value
-            # Outside of the handler, lest the traceback of the last attempt has those before it inside.
-            value = await self._again(call, failed, self._attempts.once)
-            call.good = True
-            return value
+            while True:
+                try:
+                    value = await self._attempts.once(call)
+                except Failed as error:
+                    failed = error
+                else:
+                    call.good = True
+                    return value
+                # Outside of the handler, lest the traceback of the last attempt has those before it inside.
+                await self._pause(call, failed)
         except asyncio.CancelledError:
             call.error = "cancelled"
             raise
         finally:
+            # It holds the error and its traceback this frame: only the garbage collector would free them.
+            failed = None
             now = time.monotonic_ns()
             self._guard.leave(call.permit, call.good, now * 1e-9)
             self._record(call, now)
@@ -102,17 +100,9 @@ class Destination:
         The deadline holds up to the head of the answer, then only the time without a byte is limited.
         Closing the iterator closes the connection. Raises the operation's faults and CallFailed.
         """
-        call = self._begin(operation, args)
-        feed = None
+        call, feed = self._begin(operation, args), None
         try:
-            try:
-                feed = await self._attempts.open(call)
-                call.good = True
-            except Failed as failed:
-                feed = await self._again(call, failed, self._attempts.open)
-                call.good = True
-            finally:
-                self._guard.judge(call.permit, call.good, time.monotonic())
+            feed = await self._open(call)
             while not feed.ended:
                 for value in await feed.read(self._policy.idle):
                     yield value
@@ -153,45 +143,64 @@ class Destination:
         span_id = new_span_id()
         return Call(operation, target, body, headers, trace_id, span_id, parent_id, sampled, start, deadline, permit)
 
-    async def _again(self, call: Call, failed: Failed, attempt: Callable[[Call], Awaitable[R]]) -> R:
-        """Make further attempts after one that failed, if there may be any; raise the last one's error."""
-        while True:
-            room = call.deadline * 1e-9 - time.monotonic()
-            wait = failed.failure and self._guard.again(
-                failed.failure,
-                call.permit,
-                idempotent=call.operation.idempotent,
-                attempt=call.attempts,
-                room=room,
-                chance=random.random(),  # noqa: S311
-            )
+    async def _open(self, call: Call) -> Feed:
+        """Begin the stream, with as many attempts as are allowed; and tell the breaker, for the end may be far away."""
+        failed = None
+        try:
+            while True:
+                try:
+                    feed = await self._attempts.open(call)
+                except Failed as error:
+                    failed = error
+                else:
+                    call.good = True
+                    return feed
+                await self._pause(call, failed)
+        finally:
+            failed = None
+            self._guard.judge(call.permit, call.good, time.monotonic())
+
+    async def _pause(self, call: Call, failed: Failed) -> None:
+        """Wait until the next attempt may be made; if there is to be none, raise the error of this one."""
+        try:
+            wait = self._wait(call, failed)
             if wait is None:
                 call.good = failed.good
-                error = self._final(call, failed)
-                call.error = type(error).__name__
-                raise error from failed.__cause__
-            self._retries.add()
-            if wait:
-                await asyncio.sleep(wait)
-            call.attempts += 1
-            try:
-                return await attempt(call)
-            except Failed as again:
-                failed = again
+                raise self._final(call, failed) from failed.__cause__
+        finally:
+            del failed
+        self._retries.add()
+        call.attempts += 1
+        if wait:
+            await asyncio.sleep(wait)
+
+    def _wait(self, call: Call, failed: Failed) -> float | None:
+        """Seconds until the next attempt; None if there is to be none."""
+        if failed.failure is None:
+            return None
+        return self._guard.again(
+            failed.failure,
+            call.permit,
+            idempotent=call.operation.idempotent,
+            attempt=call.attempts,
+            room=call.deadline * 1e-9 - time.monotonic(),
+            chance=random.random(),  # noqa: S311
+        )
 
     def _final(self, call: Call, failed: Failed) -> Fault | CallFailed:
         """The error of the last attempt; but "nothing happened" must be true of the earlier ones too."""
         error = failed.error
         if call.uncertain and isinstance(error, CallFailed) and not error.may_have_happened:
             reason = f"an attempt was cut off before its answer, then {error.reason}"
-            return ConnectionLost(error.service, error.operation, reason)
+            error = ConnectionLost(error.service, error.operation, reason)
+        call.error = type(error).__name__
         return error
 
     def _record(self, call: Call, now: int) -> None:
         """Span, duration, and a line in the log if the breaker changed its state."""
         operation, status = call.operation, call.status
+        usual = status == operation.status and call.attempts == 1
         if call.sampled:
-            usual = status == operation.status and call.attempts == 1
             self._recorder.record(
                 "client",
                 operation.title,
