@@ -161,7 +161,8 @@ class Pool:
             raise
         finally:
             timer.cancel()
-            with suppress(ValueError):
+            # Asked first: remove() of what is not there would make a text of the future for an error nobody reads.
+            if future in self._waiting:
                 self._waiting.remove(future)
 
     def _hand_over(self, connection: "Connection | None") -> bool:
