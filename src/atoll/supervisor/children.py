@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from atoll.engines.engine import Command
 from atoll.errors import IMPORT_FAILED, Problem
+from atoll.supervisor.process import Spawn, execute
 from atoll.wire.description import Description, ProblemData
 
 _PATIENCE = 60.0
@@ -38,10 +40,10 @@ class _Problems(msgspec.Struct, frozen=True):
     problems: tuple[ProblemData, ...] = ()
 
 
-async def describe(python: Python, target: str, folder: Path) -> Description:
+async def describe(python: Python, target: str, folder: Path, spawn: Spawn = execute) -> Description:
     """The system at the target, read by a child; if the child dies, a description with nothing but a problem."""
     module = "atoll.runtime.describe"
-    found = await _run(python, ["-m", module, target, "--folder", str(folder)], folder)
+    found = await _run(python, ["-m", module, target, "--folder", str(folder)], folder, spawn)
     with suppress(msgspec.DecodeError):
         return msgspec.json.decode(found.output, type=Description)
     reason = f"the process that read it ended with {found.status}"
@@ -49,12 +51,14 @@ async def describe(python: Python, target: str, folder: Path) -> Description:
     return Description(name="", folder=str(folder), import_path=(), target=target, problems=(data_of(problem),))
 
 
-async def prepare(python: Python, documents: Sequence[Path], folder: Path) -> tuple[list[Problem], str]:
+async def prepare(
+    python: Python, documents: Sequence[Path], folder: Path, spawn: Spawn = execute
+) -> tuple[list[Problem], str]:
     """Run migrations and make tables, streams and consumers, of the services with these documents.
 
     Returns the problems, and what else the child said if it failed without naming any.
     """
-    found = await _run(python, ["-m", "atoll.runtime", "prepare", *map(str, documents)], folder)
+    found = await _run(python, ["-m", "atoll.runtime", "prepare", *map(str, documents)], folder, spawn)
     problems: list[Problem] = []
     for line in found.output.splitlines():
         with suppress(msgspec.DecodeError):
@@ -71,32 +75,39 @@ def data_of(problem: Problem) -> ProblemData:
     return ProblemData(problem.code, problem.sentence, problem.place, problem.has, problem.do, problem.detail)
 
 
-async def _run(python: Python, arguments: Sequence[str], folder: Path) -> Output:
+async def _run(python: Python, arguments: Sequence[str], folder: Path, spawn: Spawn) -> Output:
     """Run to the end, at most a minute; ended with all its children if we are cancelled."""
-    process = await asyncio.create_subprocess_exec(
-        python.program,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-        env=dict(python.variables),
-        start_new_session=True,
-    )
+    command = Command((python.program, *arguments), environment=python.variables, directory=folder)
+    output, writing_output = os.pipe()
+    errors, writing_errors = os.pipe()
+    try:
+        child = await spawn(command, writing_output, writing_errors)
+    finally:
+        os.close(writing_output)
+        os.close(writing_errors)
+    reading = asyncio.gather(_read(output), _read(errors))
     try:
         async with asyncio.timeout(_PATIENCE):
-            output, errors = await process.communicate()
+            said, complained = await reading
+            code = await child.wait()
     except TimeoutError:
-        _kill(process)
-        await process.wait()
         return Output(1, b"", f"it did not end within {_PATIENCE:.0f} s")
-    except asyncio.CancelledError:
-        _kill(process)
-        await process.wait()
-        raise
-    return Output(process.returncode or 0, output, errors.decode(errors="replace"))
+    finally:
+        if child.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
+    return Output(code, said, complained.decode(errors="replace"))
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+async def _read(descriptor: int) -> bytes:
+    """All that comes through a pipe, until its other end is closed."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    try:
+        return await reader.read()
+    finally:
+        transport.close()

@@ -13,11 +13,12 @@ from atoll.supervisor import children
 from atoll.supervisor.children import Python
 from atoll.supervisor.install import write
 from atoll.supervisor.plan import Plan
+from atoll.supervisor.process import Spawn
 from atoll.supervisor.resolve import create_databases
 
 
 async def prepare(
-    plan: Plan, services: Sequence[str], server: Server | None, python: Python
+    plan: Plan, services: Sequence[str], server: Server | None, python: Python, spawn: Spawn
 ) -> dict[str, tuple[Problem | str, ...]]:
     """By service what went wrong, () for what did not.
 
@@ -29,7 +30,7 @@ async def prepare(
     except AtollError as error:
         return dict.fromkeys(services, error.problems)
     documents = [_write(plan, service) for service in services]
-    problems, failure = await children.prepare(python, documents, Path(plan.description.folder))
+    problems, failure = await children.prepare(python, documents, Path(plan.description.folder), spawn)
     outcome: dict[str, tuple[Problem | str, ...]] = dict.fromkeys(services, (failure,) if failure else ())
     for problem in problems:
         for service in owners(problem, services):

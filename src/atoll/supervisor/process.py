@@ -5,11 +5,11 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from atoll.engines.engine import Command
 from atoll.supervisor.processes import identity
@@ -57,6 +57,44 @@ def find_setpriv() -> str:
     return found if found and Path(found).resolve().name != "busybox" else ""
 
 
+class Child(Protocol):
+    """A process that was started, as asyncio.subprocess.Process is."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; a negative number is that of the signal that ended it."""
+        ...
+
+    async def wait(self) -> int: ...
+    def send_signal(self, number: signal.Signals, /) -> None:
+        """Raises ProcessLookupError if it has ended."""
+        ...
+
+
+Spawn = Callable[[Command, int, int], Awaitable[Child]]
+"""Starts a command as the leader of a session, with these file descriptors for its output and its errors."""
+
+
+async def execute(command: Command, output: int, errors: int) -> Child:
+    """Run the program, so that it ends with us. Raises OSError."""
+    setpriv = find_setpriv()
+    user = None if setpriv else command.user
+    return await asyncio.create_subprocess_exec(
+        *tied(command, setpriv),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        cwd=command.directory,
+        env=dict(command.environment),
+        start_new_session=True,
+        user=user.uid if user else None,
+        group=user.gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
 class Process:
     """A running process, leader of a session and a group of its own.
 
@@ -64,7 +102,7 @@ class Process:
     its group is killed. If we die ourselves, even by SIGKILL, Linux sends `command.end_signal` to it.
     """
 
-    def __init__(self, name: str, command: Command, child: asyncio.subprocess.Process, output: "_Output") -> None:
+    def __init__(self, name: str, command: Command, child: Child, output: "_Output") -> None:
         self.name = name
         self.command = command
         self.log = output.path
@@ -75,30 +113,19 @@ class Process:
         self._ended = asyncio.create_task(self._supervise(), name=f"{name} until its end")
 
     @classmethod
-    async def start(cls, name: str, command: Command, log: Path, on_line: Callable[[str], None]) -> "Process":
+    async def start(
+        cls, name: str, command: Command, log: Path, on_line: Callable[[str], None], spawn: Spawn = execute
+    ) -> "Process":
         """Start it.
 
         log: appended to; at 16 MiB it becomes `<log>.1`, replacing an older one.
         on_line: called with each line, without its end; longer than 64 KiB, it comes in pieces.
         Raises OSError if the program can't be run; where `setpriv` runs it, it ends with exit status 127 instead.
         """
-        setpriv = find_setpriv()
-        user = None if setpriv else command.user
         reading, writing = os.pipe()
         output = _Output(_Log(log), on_line)
         try:
-            child = await asyncio.create_subprocess_exec(
-                *tied(command, setpriv),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=writing,
-                stderr=writing,
-                cwd=command.directory,
-                env=dict(command.environment),
-                start_new_session=True,
-                user=user.uid if user else None,
-                group=user.gid if user else None,
-                extra_groups=[] if user else None,
-            )
+            child = await spawn(command, writing, writing)
             await output.follow(reading)
         except BaseException:
             os.close(reading)

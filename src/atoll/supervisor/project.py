@@ -13,6 +13,7 @@ from atoll.supervisor.home import Home
 from atoll.supervisor.install import make_folders
 from atoll.supervisor.plan import Options, Plan, plan, ports_needed, programs_needed, unknown_replicas
 from atoll.supervisor.ports import choose_ports
+from atoll.supervisor.process import Spawn, execute
 from atoll.supervisor.resolve import with_own_databases, write_secrets
 from atoll.wire.description import Description
 
@@ -31,9 +32,9 @@ class Project:
     options: Options = field(default_factory=Options)
     namespace: str = ""
 
-    async def describe(self) -> Description:
+    async def describe(self, spawn: Spawn = execute) -> Description:
         """The declaration, read by a child. Raises AtollError with all that is wrong in it."""
-        description = await children.describe(self.python, self.target, self.folder)
+        description = await children.describe(self.python, self.target, self.folder, spawn)
         wrong = [problem_of(each) for each in description.problems] or unknown_replicas(description, self.options)
         if wrong:
             raise AtollError(*wrong)

@@ -1,41 +1,41 @@
 """Starts the processes of the members: with the runtime and a launch document, or as they are."""
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from atoll.engines.engine import Command, File, HttpGet, Readiness
+from atoll.supervisor.children import Python
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import write
 from atoll.supervisor.plan import HOST, ServiceProcess
-from atoll.supervisor.process import Process
+from atoll.supervisor.process import Process, Spawn
 from atoll.supervisor.resolve import environment_of
 
 
 class Services:
     """Everything that is started goes through `start`."""
 
-    def __init__(self, home: Home, variables: Mapping[str, str], python: str = sys.executable) -> None:
+    def __init__(self, home: Home, python: Python, spawn: Spawn) -> None:
         self._home = home
-        self._variables = variables
         self._python = python
+        self._spawn = spawn
 
     async def start(
         self, service: ServiceProcess, admin: int, on_line: Callable[[str], None]
     ) -> tuple[Process, Readiness]:
         """Start a process of the member, with its admin interface at this port. Raises OSError."""
-        arguments = service.command or (self._python, "-m", "atoll.runtime", str(self._launch(service, admin)))
+        arguments = service.command or (self._python.program, "-m", "atoll.runtime", str(self._launch(service, admin)))
         command = Command(
             arguments=arguments,
-            environment=environment_of(service.environment, self._variables),
+            environment=environment_of(service.environment, self._python.variables),
             directory=service.directory,
             # A second more than it gives itself.
             grace=service.grace + 1.0,
         )
         log = self._home.logs / f"{service.name}.log"
-        process = await Process.start(service.name, command, log, on_line)
+        process = await Process.start(service.name, command, log, on_line, self._spawn)
         return process, HttpGet(service.health, port=admin, host=HOST)
 
     def _launch(self, service: ServiceProcess, admin: int) -> Path:

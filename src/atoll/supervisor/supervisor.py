@@ -17,7 +17,9 @@ from atoll.supervisor.changes import affected, is_relevant, watched_folders
 from atoll.supervisor.children import data_of
 from atoll.supervisor.decide import Action, Decision, Prepare, Start, Stop, decide
 from atoll.supervisor.engines import Engines
+from atoll.supervisor.forkserver import Starter
 from atoll.supervisor.health import follow
+from atoll.supervisor.home import Home
 from atoll.supervisor.logs import Line, LogHub, last_words
 from atoll.supervisor.plan import Plan, home_of, planned
 from atoll.supervisor.preparation import prepare
@@ -63,7 +65,7 @@ class Supervisor:
     run: the right to run here; it is released at the end. began: when the command was given, in the loop's time.
     """
 
-    def __init__(self, project: Project, plan: Plan, run: Run, began: float) -> None:
+    def __init__(self, project: Project, plan: Plan, run: Run, starter: Starter, began: float) -> None:
         self._project = project
         self._plan = plan
         self._run = run
@@ -71,7 +73,8 @@ class Supervisor:
         self._hub = LogHub()
         self._sockets = control.sockets_folder(plan.home.state)
         self._engines = Engines(plan.home, self._sockets)
-        self._services = Services(plan.home, project.python.variables, project.python.program)
+        self._starter = starter
+        self._services = Services(plan.home, project.python, starter.spawn)
         self._known = after(Known(), planned(plan), began)
         self._seen: asyncio.Queue[Observation] = asyncio.Queue()
         self._running: dict[int, _Running] = {}
@@ -145,30 +148,32 @@ class Supervisor:
         try:
             async with control.serve(self, self._sockets / "control.sock"), asyncio.TaskGroup() as self._group:
                 self._write_down()
+                # Engines start before the rest, which takes its time to get going.
+                self._step()
                 self._spawn(self._watch(), "watch files")
                 self._spawn(self._engines.keep(), "keep engines")
                 try:
-                    await self._loop()
+                    while not self._decision.finished:
+                        if not self._decision.actions:
+                            await self._next(self._decision.look_again)
+                        self._step()
                 finally:
                     for task in self._tasks:
                         task.cancel()
         finally:
             # Nothing is left after an ordered stop; after any other end nothing may be.
             await asyncio.gather(*(each.process.kill() for each in self._running.values()))
+            await self._starter.close()
             self._engines.close()
             self._run.release()
 
-    async def _loop(self) -> None:
-        while True:
-            self._decision = decide(self._known, self._now())
-            for action in self._decision.actions:
-                self._know(self._do(action))
-            self._publish()
-            self._notify()
-            if self._decision.finished:
-                return
-            if not self._decision.actions:
-                await self._next(self._decision.look_again)
+    def _step(self) -> None:
+        """Decide, and begin what was decided."""
+        self._decision = decide(self._known, self._now())
+        for action in self._decision.actions:
+            self._know(self._do(action))
+        self._publish()
+        self._notify()
 
     async def _next(self, look_again: float) -> None:
         """Take in all that was observed; wait for it, or until it is time to look again."""
@@ -263,7 +268,7 @@ class Supervisor:
         await running.process.stop()
 
     async def _prepare(self, services: tuple[str, ...]) -> None:
-        outcome = await prepare(self._plan, services, self._engines.server, self._project.python)
+        outcome = await prepare(self._plan, services, self._engines.server, self._project.python, self._starter.spawn)
         for service, wrong in outcome.items():
             reason = "; ".join(each.sentence if isinstance(each, Problem) else each for each in wrong)
             preparation = self._known.preparations.get(service)
@@ -335,7 +340,7 @@ class Supervisor:
         """Read the declaration again, and replace what is different; while it can't be read, everything serves on."""
         self._pending |= changed
         try:
-            description = await self._project.describe()
+            description = await self._project.describe(self._starter.spawn)
             new = self._project.plan(description, self._plan.home, running=self._plan)
         except AtollError as error:
             self._problems = tuple(data_of(problem) for problem in error.problems)
@@ -368,17 +373,27 @@ async def open_run(project: Project) -> Supervisor:
     Raises AtollError with everything that is wrong: in the declaration, ALREADY_RUNNING, NO_FREE_PORT, ...
     """
     began = asyncio.get_running_loop().time()
-    description = await project.describe()
-    home = home_of(description, project.namespace)
+    starter = Starter(project.python.program, project.python.variables)
+    try:
+        # It gets ready while a child of its own, which does not wait for it, reads the declaration.
+        await starter.warm_up()
+        description = await project.describe()
+        home = home_of(description, project.namespace)
+        run = Run.take(home, _record(project, description, home))
+        try:
+            await run.end_leftovers()
+            return Supervisor(project, project.plan(description, home), run, starter, began)
+        except BaseException:
+            run.release()
+            raise
+    except BaseException:
+        await starter.close()
+        raise
+
+
+def _record(project: Project, description: Description, home: Home) -> RunRecord:
     me = os.getpid()
     socket = control.sockets_folder(home.state) / "control.sock"
-    record = RunRecord(
+    return RunRecord(
         description.name, me, identity(me) or "", project.target, str(project.folder.resolve()), str(socket)
     )
-    run = Run.take(home, record)
-    try:
-        await run.end_leftovers()
-        return Supervisor(project, project.plan(description, home), run, began)
-    except BaseException:
-        run.release()
-        raise
