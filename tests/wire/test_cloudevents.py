@@ -19,7 +19,7 @@ def test_the_headers_are_those_of_cloudevents_in_binary_mode() -> None:
         "ce-source": "/shop/checkout",
         "ce-type": "shop.order-placed",
         "ce-specversion": "1.0",
-        "ce-time": "2026-11-23T21:30:05.123456Z",
+        "ce-time": "2026-11-23T21:30:05.123456+00:00",
         "ce-datacontenttype": "application/json",
         "ce-partitionkey": "order-7",
         "traceparent": TRACE,

@@ -1,9 +1,10 @@
 """An event's headers in a NATS message: CloudEvents 1.0 in binary mode, with the trace it belongs to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
+
+import msgspec
 
 DEDUPE = "Nats-Msg-Id"
 """By this header JetStream stores a message once within the duplicate window of its stream."""
@@ -13,13 +14,11 @@ _SOURCE = "ce-source"
 _TYPE = "ce-type"
 _TIME = "ce-time"
 _KEY = "ce-partitionkey"
-_TRACE = ("traceparent", "tracestate", "baggage")
 # What CloudEvents' HTTP binding leaves as it is; quote() leaves letters, digits and "_.-~" alone.
 _PLAIN = "!#$&'()*+,/:;<=>?@[]^`{|}"
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True):
     """What is known of an event beside its value.
 
     source: "/shop/checkout". type: "shop.order-placed". time: aware, in UTC.
@@ -44,13 +43,17 @@ def write(attributes: Attributes) -> dict[str, str]:
         _SOURCE: attributes.source,
         _TYPE: attributes.type,
         "ce-specversion": "1.0",
-        _TIME: attributes.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        _TIME: attributes.time.isoformat(),
         "ce-datacontenttype": "application/json",
     }
     if attributes.key:
         headers[_KEY] = quote(attributes.key, safe=_PLAIN)
-    trace = (attributes.traceparent, attributes.tracestate, attributes.baggage)
-    headers |= {name: value for name, value in zip(_TRACE, trace, strict=True) if value}
+    if attributes.traceparent:
+        headers["traceparent"] = attributes.traceparent
+    if attributes.tracestate:
+        headers["tracestate"] = attributes.tracestate
+    if attributes.baggage:
+        headers["baggage"] = attributes.baggage
     return headers
 
 

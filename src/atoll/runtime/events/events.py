@@ -18,6 +18,8 @@ from atoll.runtime.events.schedule import Scheduled, Scheduler
 from atoll.runtime.telemetry import Telemetry
 from atoll.wire.codec import decoder
 
+_LAST_RELAY = 1.0  # seconds, at the end, to relay what waits
+
 
 class Events:
     """A service's events and schedules.
@@ -36,6 +38,7 @@ class Events:
         self._everywhere: asyncio.Task[None] | None = None
         self._leader: Leader | None = None
         self._broker: Broker | None = None
+        self._relay: Relay | None = None
         self._dsn = dsn
         self.outbox: Outbox | None = None
         self.publisher: Publisher | None = None
@@ -71,23 +74,27 @@ class Events:
             self._consumers[-1].start()
 
     async def stop(self, within: float) -> None:
-        """Finish the events at work, take no more, run no more schedules. Before the database is closed.
+        """Finish the events at work, take no more, relay what waits, run no more schedules, give up the lead.
 
-        within: seconds for what is at work; then it is cancelled, and comes again elsewhere.
+        After the last request has been answered, before the database is closed.
+        within: seconds for the events at work; then they are cancelled, and come again elsewhere.
         """
         if self._everywhere is not None:
             self._everywhere.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._everywhere
         await asyncio.gather(*(consumer.stop(within) for consumer in self._consumers))
+        if self._leader is None:
+            return
+        if self._relay is not None and self._leader.leads and self.is_connected:
+            # What can't be relayed now is by another replica, or by this one when it is back.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_RELAY):
+                    await self._relay.settle(self._leader.wake)
+        await self._leader.stop()
 
     async def close(self) -> None:
-        """Give up the lead and the connection to the broker. After the last request has been answered.
-
-        What waits in the outbox then is relayed by another replica, or by this one when it is back.
-        """
-        if self._leader is not None:
-            await self._leader.stop()
+        """End the connection to the broker."""
         if self._broker is not None:
             await self._broker.close()
 
@@ -99,7 +106,8 @@ class Events:
         duties: list[Duty] = []
         # Every service with a database and a broker has the tables; who only consumes has an inbox to tidy.
         if self._broker is not None and self._dsn:
-            duties.append(Relay(self._launch.system, self._broker, self._telemetry))
+            self._relay = Relay(self._launch.system, self._broker, self._telemetry)
+            duties.append(self._relay)
         alone = self._scheduled(instance, each_replica=False)
         if alone:
             duties.append(Scheduler(alone, database, self._telemetry))

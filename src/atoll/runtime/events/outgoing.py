@@ -1,10 +1,11 @@
 """An event made ready to be sent."""
 
-import os
+import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from atoll.errors import BAD_EVENT, UNDECLARED_TOPIC, EventError
 from atoll.model.resources import AnyTopic
@@ -21,8 +22,7 @@ MOST_KEY = 256
 """Characters of a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """What the stream gets. headers: as they stand in the message."""
 
     id: str
@@ -61,7 +61,8 @@ class Writer:
             raise _bad(topic, str(error)) from error
         if len(payload) > MOST_BYTES:
             raise _bad(topic, f"the event has {len(payload):,} bytes, {MOST_BYTES:,} are allowed")
-        key = "".join(texts(getattr(event, declared.key))) if declared.key else ""
+        value = getattr(event, declared.key) if declared.key else ""
+        key = value if type(value) is str else "".join(texts(value))
         if len(key) > MOST_KEY:
             raise _bad(topic, f"the key {declared.key} has {len(key)} characters, {MOST_KEY} are allowed")
         return self._with_headers(topic.name, event_id or new_event_id(), key, payload, start)
@@ -96,8 +97,9 @@ class Writer:
 def new_event_id() -> str:
     """A UUID of version 7: later ones are greater, which keeps the inbox's index small where it is written."""
     milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    number = milliseconds << 80 | 7 << 76 | (random >> 68) << 64 | 2 << 62 | random & (1 << 62) - 1
+    # Python seeds it from the system, in each process anew.
+    chance = random.getrandbits(74)
+    number = milliseconds << 80 | 7 << 76 | (chance >> 62) << 64 | 2 << 62 | chance & (1 << 62) - 1
     digits = f"{number:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import asyncpg
 import msgspec
@@ -85,6 +85,7 @@ class Relay:
         )
         self._blocked: dict[str, float] = {}
         self._tidied = self._tidied_inbox = 0.0
+        self._idle = asyncio.Event()
 
     async def lead(self, connection: "asyncpg.Connection[asyncpg.Record]", woken: asyncio.Event) -> None:
         """Relay until cancelled. Raises what asyncpg raises when the database connection fails."""
@@ -104,6 +105,14 @@ class Relay:
             # Whoever leads next knows better.
             self._pending.set(0)
             self._oldest.set(0)
+
+    async def settle(self, wake: Callable[[], None]) -> None:
+        """Return when nothing waits any more of what was stored before; for ever where we don't lead."""
+        # Twice: the first look may have begun before the last row was there.
+        for _ in range(2):
+            self._idle.clear()
+            wake()
+            await self._idle.wait()
 
     async def _publish_again(self, connection: "asyncpg.Connection[asyncpg.Record]", broker: Connection) -> None:
         """Publish what is kept once more, under the same ids.
@@ -138,6 +147,7 @@ class Relay:
                 self._sent.add(len(done))
             await self._tidy(connection, now)
             if not rows:
+                self._idle.set()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_EVERY):
                         await woken.wait()
