@@ -24,6 +24,7 @@ class Project:
 
     target: "package.module:name", "file.py" or "file.py:name". folder: where it is imported from.
     namespace: keeps its state apart from that of others, such as "test"; "" is the usual one.
+    fresh: forget what earlier runs in the namespace have kept, data included.
     """
 
     target: str
@@ -31,6 +32,7 @@ class Project:
     python: Python
     options: Options = field(default_factory=Options)
     namespace: str = ""
+    fresh: bool = False
 
     async def describe(self, spawn: Spawn = execute) -> Description:
         """The declaration, read by a child. Raises AtollError with all that is wrong in it."""

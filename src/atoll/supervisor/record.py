@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import BinaryIO
@@ -70,6 +71,14 @@ class Run:
             *(processes.end(each.pid, each.started, ask=each.ask, grace=_GRACE) for each in left)
         )
         return [each.name for each, was_alive in zip(left, ended, strict=True) if was_alive]
+
+    def forget(self) -> None:
+        """Remove everything that earlier runs kept here: data, passwords, logs, ports."""
+        for each in self._file.parent.iterdir():
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            elif each.name != "lock":
+                each.unlink()
 
     def write(self, children: tuple[Child, ...], url: str) -> None:
         """Keep on disk what runs now."""

@@ -70,6 +70,7 @@ class Supervisor:
         self._plan = plan
         self._run = run
         self._began = began
+        self._now = asyncio.get_running_loop().time
         self._hub = LogHub()
         self._sockets = control.sockets_folder(plan.home.state)
         self._engines = Engines(plan.home, self._sockets)
@@ -208,9 +209,6 @@ class Supervisor:
 
     def _see(self, seen: Observation) -> None:
         self._seen.put_nowait(seen)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     def _notify(self) -> None:
         if self._ready_after is None and self._is_ready():
@@ -382,6 +380,8 @@ async def open_run(project: Project) -> Supervisor:
         run = Run.take(home, _record(project, description, home))
         try:
             await run.end_leftovers()
+            if project.fresh:
+                run.forget()
             return Supervisor(project, project.plan(description, home), run, starter, began)
         except BaseException:
             run.release()
