@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS atoll.schedules (
 """
 """Made by `prepare`, in the schema `atoll`; running it again changes nothing.
 
-outbox: rows that wait for the relay have no published_at; the others stay for the horizon (decision 0006).
+outbox: rows that wait for the relay have no published_at; the others stay for the horizon (decision 0007).
 inbox: what each consumer has handled; kept for longer than the streams keep events.
 schedules: when a method marked with @every last began.
 """
