@@ -72,6 +72,8 @@ class Consumer:
         within: seconds for those at work; what takes longer is cancelled, rolled back and given back too.
         """
         self._stopping = True
+        # At once: while the broker is told, a handler may end, and its worker would begin with the next event.
+        self._work.hold()
         with contextlib.suppress(Lost):
             if self._pull is not None:
                 await self._pull.stop()

@@ -66,9 +66,13 @@ class Work:
         """Forget what is not at work."""
         return self._lanes.drop()
 
+    def hold(self) -> None:
+        """Begin nothing new from now on."""
+        self._stopping = True
+
     async def stop(self, within: float) -> None:
         """Begin nothing new, wait for what is at work; what takes longer (seconds) is cancelled."""
-        self._stopping = True
+        self.hold()
         if self._workers:
             _, late = await asyncio.wait(self._workers, timeout=within)
             for worker in late:
@@ -118,6 +122,8 @@ class Work:
     async def _in_turn(self, lane: Lane[Incoming], messages: list[Incoming]) -> None:
         """One after the other, up to the first that has to wait."""
         for index, message in enumerate(messages):
+            if index and self._stopping:
+                return  # the rest is given back
             wait = await self._handle(message)
             if wait is None:
                 continue
