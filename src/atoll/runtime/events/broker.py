@@ -76,7 +76,24 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class _Client(Client):
-    """nats-py, but reading headers takes a quarter of the time; should its method be renamed, it takes it all."""
+    """nats-py, but writing and reading headers takes a quarter of the time, which was a third of an event's.
+
+    Should it name these methods otherwise one day, its own are called.
+    """
+
+    async def _send_publish(
+        self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, str] | None
+    ) -> None:
+        block = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) if headers else ""
+        if not headers or not block.count("\n") == block.count("\r") == len(headers):
+            # Nothing to gain, or a value with a line break in it, which it knows how to tame.
+            await super()._send_publish(subject, reply, payload, payload_size, headers)
+            return
+        head = f"NATS/1.0\r\n{block}\r\n".encode()
+        command = f"HPUB {subject} {reply} {len(head)} {len(head) + payload_size}\r\n".encode()
+        await self._send_command(b"%b%b%b\r\n" % (command, head, payload))
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:

@@ -169,23 +169,21 @@ class Relay:
                 self._block(topic, f"{type(error).__name__}: {error}")
             else:
                 sent.append((row["id"], topic, answer))
-        if not sent:
-            return set()
-        _, late = await asyncio.wait([answer for *_, answer in sent], timeout=ANSWER_WITHIN)
-        if late:
-            for answer in late:
-                answer.cancel()
-            raise TimeoutError(f"{len(late)} of {len(sent)} events were not confirmed within {ANSWER_WITHIN:g} s")
         done: set[int] = set()
-        for number, topic, answer in sent:
-            try:
-                stored(answer.result())
-            except (NoStream, Refused) as error:
-                self._block(topic, str(error))
-            except Denied:
-                self._block(topic, "this service may not publish there")
-            else:
-                done.add(number)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                for number, topic, answer in sent:
+                    try:
+                        stored(await answer)
+                    except (NoStream, Refused) as error:
+                        self._block(topic, str(error))
+                    except Denied:
+                        self._block(topic, "this service may not publish there")
+                    else:
+                        done.add(number)
+        finally:
+            for *_, answer in sent:
+                answer.cancel()  # does nothing where the answer is there
         return done
 
     def _block(self, topic: str, reason: str) -> None:

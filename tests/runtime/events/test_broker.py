@@ -1,0 +1,117 @@
+"""The connection to NATS."""
+
+import asyncio
+import contextlib
+import secrets
+
+import pytest
+
+from atoll.errors import EventError
+from atoll.runtime.events.broker import Broker, Connection, Lost, NoStream, Refused, stored
+from atoll.runtime.events.deadletters import dead
+from atoll.wire import subjects
+from tests.runtime.events.parts import Running, eventually
+from tests.runtime.servers import NatsServer, free_port
+
+
+async def test_headers_come_back_as_they_were_whatever_is_in_them(running: Running) -> None:
+    # Given headers of every kind, one with line breaks that would begin a command of their own
+    await running.prepare(running.source("note"))
+    connection = await running.connection()
+    headers = {
+        "ce-id": "1",
+        "atoll-reason": "größer als 5 €: nein",
+        "Odd": " spaces and : colons ",
+    }
+    subject = subjects.dead_subject(running.system, "order-placed", "orders-note")
+    stored(await (await connection.publish(subject, b"\r\n\x00payload", headers)))
+    injected = {"ce-id": "2", "atoll-reason": "first\r\nPUB evt.other 0\r\n\r\n"}
+    stored(await (await connection.publish(subject, b"", injected)))
+    # Then they are read as written, and the line breaks are gone
+    first, second = await dead(connection, running.system)
+    assert (first.reason, first.headers["Odd"]) == ("größer als 5 €: nein", "spaces and : colons")
+    assert first.payload == b"\r\n\x00payload"
+    assert second.event_id == "2"
+    assert "\n" not in second.reason
+
+
+async def test_a_subject_without_a_stream_and_a_request_that_fails_are_told_apart(running: Running) -> None:
+    connection = await running.connection()
+    with pytest.raises(NoStream):
+        stored(await (await connection.publish(f"nobody.{secrets.token_hex(4)}", b"", {})))
+    with pytest.raises(Refused, match="stream not found") as refused:
+        await connection.request("$JS.API.STREAM.INFO.nothing")
+    assert refused.value.code == 10059
+
+
+async def test_a_loss_ends_what_was_under_way_and_a_new_connection_follows(running: Running) -> None:
+    broker = await running.broker()
+    connection = await broker.connection(5.0)
+    # Given a request that nobody answers
+    waiting = await connection.publish(subjects.inbox("admin") + ".silent", b"", {})
+    await connection.subscribe(subjects.inbox("admin") + ".silent", ignore)
+    silent = await connection.publish(subjects.inbox("admin") + ".silent", b"", {})
+    with contextlib.suppress(NoStream):
+        stored(await waiting)
+    # When the broker ends
+    running.server.kill()
+    try:
+        with pytest.raises(Lost):
+            await asyncio.wait_for(silent, 5.0)
+        with pytest.raises(Lost):
+            await connection.publish("evt.x.y", b"", {})
+    finally:
+        running.server.start()
+    # Then there is another connection
+    await eventually(lambda: broker.is_connected)
+    assert await broker.connection() is not connection
+
+
+async def ignore(_: object) -> None:
+    return None
+
+
+async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
+    broker = Broker(f"nats://127.0.0.1:{free_port()}", "admin", "x", "test")
+    broker.start()
+    with pytest.raises(EventError, match=r"ATL3303.*Connection refused"):
+        await broker.connection(0.3)
+    assert not broker.is_connected
+    await broker.close()
+
+
+async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
+    broker = Broker(nats_server.url, "admin", "wrong", "test")
+    broker.start()
+    with pytest.raises(EventError, match=r"(?i)authorization violation"):
+        await broker.connection(1.0)
+    await broker.close()
+
+
+async def test_closing_in_the_middle_of_connecting_ends_at_once(nats_server: NatsServer) -> None:
+    for _ in range(20):
+        broker = Broker(nats_server.url, "admin", nats_server.password, "test")
+        broker.start()
+        await asyncio.sleep(0)
+        await asyncio.wait_for(broker.close(), 5.0)
+
+
+async def test_what_is_sent_before_a_close_arrives(nats_server: NatsServer) -> None:
+    async def open_one() -> Connection:
+        connection = Connection(subjects.inbox("admin"))
+        await connection.open(nats_server.url, "admin", nats_server.password, "test")
+        return connection
+
+    received: list[bytes] = []
+
+    async def receive(message: object) -> None:
+        received.append(getattr(message, "data", b""))
+
+    listening, sending = await open_one(), await open_one()
+    await listening.subscribe("greetings", receive)
+    await listening.flush()
+    for number in range(1_000):
+        await sending.send("greetings", b"%d" % number)
+    await sending.close()
+    await eventually(lambda: len(received) == 1_000)
+    await listening.close()
