@@ -38,7 +38,7 @@ class Call(msgspec.Struct, gc=False):
 
     def request(self, endpoint: Endpoint, left: int) -> bytes:
         """All bytes of the request, for a replica there. left: milliseconds to the deadline."""
-        values = (
+        common = (
             endpoint.base,
             self.target,
             endpoint.authority,
@@ -47,7 +47,7 @@ class Call(msgspec.Struct, gc=False):
             self.sampled,
             left,
             self.headers,
-            len(self.body),
-            self.body,
         )
-        return self.operation.head % (values if self.operation.carries else values[:-2])
+        if not self.operation.carries:
+            return self.operation.head % common
+        return self.operation.head % (*common, len(self.body), self.body)
