@@ -21,6 +21,21 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("number_of_parameters", "src/atoll/runtime/telemetry/traces.py:record"): (
         "it is called for every span: making a value of its nine facts would cost more than recording them"
     ),
+    ("reads_the_environment", "src/atoll/runtime/forkserver.py"): (
+        "a forked process gets its own environment in place of its parent's before it becomes a service"
+    ),
+    ("reads_the_environment", "src/atoll/testing/fixtures.py"): (
+        "pytest calls a fixture without arguments, so nobody else can hand it the shell's variables"
+    ),
+    ("number_of_parameters", "src/atoll/testing/running.py:running"): (
+        "keyword arguments of a user's test, each with a default that is right for most"
+    ),
+    ("size_of_classes", "src/atoll/supervisor/supervisor.py:Supervisor"): (
+        "to be parted next: the loop and what it carries out, see docs/critique.md"
+    ),
+    ("size_of_classes", "src/atoll/runtime/server.py:Server"): (
+        "to be parted next: one line over the limit while its answers move out"
+    ),
 }
 
 # Where each rule holds.
