@@ -167,9 +167,11 @@ def test_ctrl_c_ends_everything_in_order_and_leaves_nothing(tmp_path: Path) -> N
         reasons = {row["name"]: row["reason"] for row in run.status["processes"]}
         assert reasons["counter-1"] == reasons["greeter-1"] == "exit status 0", "they drained by themselves"
         assert atoll(run.folder, "status", TARGET).returncode == 3
-        # And the same folder can be run again at once, on the same data.
+        # And the same folder can be run again at once, on the same data, with the code as it is now.
+        file = tmp_path / "sample" / "greeter" / "service.py"
+        file.write_text(file.read_text().replace('"Hello"', '"Good day"'))
         with Run(run.folder) as again:
-            again.ready()
+            assert ask(f"{again.ready().url}/hello/ann") == (200, '"Good day, ann, for the 1. time"')
             assert again.interrupt(signal.SIGTERM) == 0
 
 

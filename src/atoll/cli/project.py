@@ -10,7 +10,7 @@ from atoll.errors import BAD_ARGUMENT, NO_SYSTEM, NOT_RUNNING
 from atoll.supervisor.children import Python
 from atoll.supervisor.control import ControlClient, running_systems
 from atoll.supervisor.plan import Options
-from atoll.supervisor.project import Project
+from atoll.supervisor.project import Project, root_of, system_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,7 @@ class Target:
 
     def system_folder(self) -> Path:
         """The folder of the system file."""
-        module = self.name.partition(":")[0]
-        if module.endswith(".py"):
-            return (self.folder / module).resolve().parent
-        file = (_root_of(self.name, self.folder) or self.folder).joinpath(*module.split("."))
-        return file if (file / "__init__.py").is_file() else file.parent
+        return system_folder(self.name, self.folder)
 
 
 def this_python() -> Python:
@@ -43,7 +39,7 @@ def find_target(argument: str | None) -> Target:
         if not (here / argument.partition(":")[0]).is_file():
             raise BAD_ARGUMENT.error(argument=argument, reason="there is no such file", do="name a file that exists")
         return Target(argument, here)
-    if argument and _root_of(argument, here) is not None:
+    if argument and root_of(argument, here) is not None:
         return Target(argument, here)
     for folder in (here, *here.parents):
         file = folder / "pyproject.toml"
@@ -55,15 +51,6 @@ def find_target(argument: str | None) -> Target:
     if argument:
         return Target(argument, here)
     raise NO_SYSTEM.error(folder=here)
-
-
-def _root_of(name: str, folder: Path) -> Path | None:
-    """The folder in which the module's first package or file is; None if it is not here."""
-    first = name.partition(":")[0].partition(".")[0]
-    for root in (folder, folder / "src"):
-        if (root / first).is_dir() or (root / f"{first}.py").is_file():
-            return root
-    return None
 
 
 def _declared(file: Path) -> str:

@@ -67,6 +67,24 @@ class Project:
         return made
 
 
+def root_of(name: str, folder: Path) -> Path | None:
+    """The folder in which the first package or file of "package.module:name" is; None if it is not here."""
+    first = name.partition(":")[0].partition(".")[0]
+    for root in (folder, folder / "src"):
+        if (root / first).is_dir() or (root / f"{first}.py").is_file():
+            return root
+    return None
+
+
+def system_folder(target: str, folder: Path) -> Path:
+    """The folder of the system file, where its state is kept."""
+    module = target.partition(":")[0]
+    if module.endswith(".py"):
+        return (folder / module).resolve().parent
+    file = (root_of(target, folder) or folder).joinpath(*module.split("."))
+    return file if (file / "__init__.py").is_file() else file.parent
+
+
 def _find(program: str, directory: Path, path: str | None) -> str | None:
     """A program beside the member, when written with a slash, or on the PATH."""
     if "/" in program:

@@ -27,6 +27,7 @@ from atoll.supervisor.process import Exit, Process
 from atoll.supervisor.processes import identity
 from atoll.supervisor.project import Project
 from atoll.supervisor.record import Child, Run, RunRecord
+from atoll.supervisor.remembered import recall, remember
 from atoll.supervisor.services import Services
 from atoll.supervisor.state import (
     Changed,
@@ -49,6 +50,7 @@ OURSELVES = "atoll"
 _FIRST_LOOK = 0.01
 _LAST_LOOK = 0.5
 _FOLLOWS_WITHIN = 2.0
+_VERIFY_WITHIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,17 @@ class Supervisor:
     """One run of a system, from the first process to the last.
 
     run: the right to run here; it is released at the end. began: when the command was given, in the loop's time.
+    is_recalled: the plan was made from a declaration that is still to be read.
     """
 
-    def __init__(self, project: Project, plan: Plan, run: Run, starter: Starter, began: float) -> None:
+    def __init__(
+        self, project: Project, plan: Plan, run: Run, starter: Starter, began: float, *, is_recalled: bool
+    ) -> None:
         self._project = project
         self._plan = plan
         self._run = run
         self._began = began
+        self._is_recalled = is_recalled
         self._now = asyncio.get_running_loop().time
         self._hub = LogHub()
         self._sockets = control.sockets_folder(plan.home.state)
@@ -89,6 +95,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._pending: frozenset[str] = frozenset()
+        self._reloading = asyncio.Lock()
 
     # --- what others ask
 
@@ -152,6 +159,7 @@ class Supervisor:
                 # Engines start before the rest, which takes its time to get going.
                 self._step()
                 self._spawn(self._watch(), "watch files")
+                self._spawn(self._verify(), "verify the declaration")
                 self._spawn(self._engines.keep(), "keep engines")
                 try:
                     while not self._decision.finished:
@@ -213,6 +221,7 @@ class Supervisor:
     def _notify(self) -> None:
         if self._ready_after is None and self._is_ready():
             self._ready_after = self._now() - self._began
+            self._remember()
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -273,6 +282,8 @@ class Supervisor:
             if reason and preparation and reason != preparation.reason:
                 self._tell(service, "\n".join(map(str, wrong)))
             self._see(PreparationEnded(service, reason))
+        if self._ready_after is not None:
+            self._remember()
 
     def _told(self, name: str, error: AtollError | OSError) -> str:
         """Why a process could not even be started; the whole of it goes to the log."""
@@ -334,8 +345,28 @@ class Supervisor:
                 if watched_folders(self._plan.description) != folders:
                     break
 
+    async def _verify(self) -> None:
+        """Read a recalled declaration after all, when everything serves and the machine has time."""
+        if self._is_recalled:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_VERIFY_WITHIN):
+                    async for status in self.changes():
+                        if status.ready:
+                            break
+            await self._reload(frozenset())
+
+    def _remember(self) -> None:
+        """Keep the declaration for the next run, unless there is a newer one that can't be read."""
+        if not self._problems and not self._pending:
+            with suppress(OSError):
+                remember(self._project, self._plan.description, self._plan.home)
+
     async def _reload(self, changed: frozenset[str]) -> None:
         """Read the declaration again, and replace what is different; while it can't be read, everything serves on."""
+        async with self._reloading:
+            await self._replan(changed)
+
+    async def _replan(self, changed: frozenset[str]) -> None:
         self._pending |= changed
         try:
             description = await self._project.describe(self._starter.spawn)
@@ -347,6 +378,7 @@ class Supervisor:
             return
         effect = affected(self._plan, new, self._pending)
         self._plan, self._problems, self._pending = new, (), frozenset()
+        self._remember()
         self._see(planned(new))
         if self._engines.permit(new):
             for each in self._running.values():
@@ -354,9 +386,9 @@ class Supervisor:
                     each.process.signal("SIGHUP")
         self._engines.publish(new, self._serving)
         if effect.replace or effect.prepare:
-            names = ", ".join(sorted(Path(path).name for path in changed))
-            self._tell(OURSELVES, f"{names} changed: {', '.join(sorted(effect.replace | effect.prepare))}")
-            self._see(Changed(effect.replace, f"{names} changed", effect.prepare))
+            reason = f"{', '.join(sorted(Path(path).name for path in changed)) or 'the declaration'} changed"
+            self._tell(OURSELVES, f"{reason}: {', '.join(sorted(effect.replace | effect.prepare))}")
+            self._see(Changed(effect.replace, reason, effect.prepare))
 
 
 def _reason(ended: Exit, last_lines: tuple[str, ...]) -> str:
@@ -375,14 +407,16 @@ async def open_run(project: Project) -> Supervisor:
     try:
         # It gets ready while a child of its own, which does not wait for it, reads the declaration.
         await starter.warm_up()
-        description = await project.describe()
+        recalled = None if project.fresh else recall(project)
+        description = recalled or await project.describe()
         home = home_of(description, project.namespace)
         run = Run.take(home, _record(project, description, home))
         try:
             await run.end_leftovers()
             if project.fresh:
                 run.forget()
-            return Supervisor(project, project.plan(description, home), run, starter, began)
+            plan = project.plan(description, home)
+            return Supervisor(project, plan, run, starter, began, is_recalled=recalled is not None)
         except BaseException:
             run.release()
             raise
