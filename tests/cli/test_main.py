@@ -61,3 +61,16 @@ def test_without_a_system_the_ways_to_name_one_are_said(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert "ATL1001" in found.stderr
     assert "[tool.atoll]" in found.stderr
+
+
+@pytest.mark.parametrize(("missing", "command"), [("click", "--help"), ("watchfiles", "run")])
+def test_where_the_extra_is_missing_one_line_says_how_to_install_it(missing: str, command: str) -> None:
+    code = (
+        f"import sys\nsys.modules['{missing}'] = None\n"
+        f"from atoll.cli.main import invoke\nsys.exit(invoke(['{command}']))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=20)
+    assert found.returncode == 1
+    assert missing in found.stderr
+    assert "pip install 'atoll[local]'" in found.stderr
+    assert "Traceback" not in found.stderr

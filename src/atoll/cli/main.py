@@ -6,11 +6,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-import click
+from atoll.errors import EXTRA_MISSING, AtollError
+
+try:
+    import click
+except ModuleNotFoundError:
+    # An image has what services need and no more: whoever calls us there is told in one line.
+    sys.exit(str(EXTRA_MISSING.at(command="", package="click", extra="atoll[local]")))
 
 from atoll.cli.exits import PROBLEMS, USAGE, status_of
 from atoll.cli.problems import show_problems
-from atoll.errors import AtollError
 
 # name: (module, what it does). Help is made from this table, for loading every command takes a quarter of a second.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -39,7 +44,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"atoll.cli.{COMMANDS[cmd_name][0]}")
+        try:
+            module = importlib.import_module(f"atoll.cli.{COMMANDS[cmd_name][0]}")
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("atoll"):
+                raise
+            raise EXTRA_MISSING.error(command=cmd_name, package=error.name, extra="atoll[local]") from error
         command = module.command
         assert isinstance(command, click.Command)
         return command

@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
 import click
 import msgspec
@@ -24,6 +25,8 @@ from atoll.supervisor.plan import Options
 from atoll.supervisor.project import Project
 from atoll.supervisor.status import Status
 from atoll.supervisor.supervisor import Supervisor, open_run
+
+T = TypeVar("T")
 
 
 @click.command("run")
@@ -77,27 +80,26 @@ async def run(project: Project, display: Display) -> None:
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(each, supervisor.stop)
-    # Before the first line can be written.
-    lines = asyncio.create_task(_show_lines(supervisor.follow(), display))
-    changes = asyncio.create_task(_show_status(supervisor, display))
+    lines = asyncio.create_task(_show(supervisor, supervisor.follow(), display.line))
+    changes = asyncio.create_task(_show(supervisor, supervisor.changes(), display.status))
+    # Both listen before the first line can be written.
     await asyncio.sleep(0)
     try:
         await supervisor.run()
         await changes
     finally:
         lines.cancel()
-        changes.cancel()
-        display.close()
+        with suppress(OSError):
+            display.close()
 
 
-async def _show_lines(lines: AsyncIterator[Line], display: Display) -> None:
-    async for line in lines:
-        display.line(line)
-
-
-async def _show_status(supervisor: Supervisor, display: Display) -> None:
-    async for status in supervisor.changes():
-        display.status(status)
+async def _show(supervisor: Supervisor, news: AsyncIterator[T], show: Callable[[T], None]) -> None:
+    """All of the news; when nobody can read them any more, as behind `| head`, the system stops."""
+    try:
+        async for each in news:
+            show(each)
+    except OSError:
+        supervisor.stop()
 
 
 class Terminal:
@@ -109,8 +111,10 @@ class Terminal:
         self._engines: frozenset[str] = frozenset()
         self._printer = Printer(console, as_json=False)
         self._was_ready = False
+        self._last: Status | None = None
 
     def status(self, status: Status) -> None:
+        self._last = status
         self._engines = frozenset(each.name for each in status.processes if each.kind == "engine")
         stopping = any(each.state == "stopping" for each in status.processes)
         if not self._was_ready or stopping:
@@ -120,7 +124,7 @@ class Terminal:
             self._live.update(status_table(status))
         if status.ready and not self._was_ready:
             self._was_ready = True
-            self.close()
+            self._end_live()
             self._welcome(status)
 
     def line(self, line: Line) -> None:
@@ -129,6 +133,11 @@ class Terminal:
         self._printer.show(line)
 
     def close(self) -> None:
+        self._end_live()
+        if self._last is not None:
+            self._console.print(f"{self._last.system} has stopped")
+
+    def _end_live(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
