@@ -12,7 +12,9 @@ from atoll.runtime.refusals import Refusal
 class Answering(Protocol):
     """What answers go out by. One for an exchange whose turn is over comes too late, and is dropped."""
 
-    def answer(self, exchange: "Exchange", head: bytes, body: bytes, *, lengthless: bool = False) -> None:
+    __slots__ = ()
+
+    def answer(self, exchange: "Exchange", head: bytes, body: bytes, lengthless: bool = False) -> None:
         """Write the whole answer.
 
         head: status line and headers without date, length and persistence, each with its line end.

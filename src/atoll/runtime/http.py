@@ -6,7 +6,7 @@ from typing import cast
 
 from atoll.runtime.connections import Connections
 from atoll.runtime.exchanges import Application, Exchange
-from atoll.runtime.receiving import Receiver
+from atoll.runtime.receiving import LARGEST_HEAD, UNREADABLE, Receiver
 from atoll.runtime.refusals import TOO_SLOW
 
 MOST_QUEUED = 16
@@ -22,7 +22,7 @@ LINGER = 2.0
 """Seconds that a refused client is still listened to; closing at once would take the answer back from its socket."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Receiver):
     """receiving → queued → current → answered, one request after the other.
 
     Pipelined requests wait in a queue and run one at a time: an order that two POSTs on a connection can rely on.
@@ -37,7 +37,6 @@ class Connection(asyncio.Protocol):
         "_held",
         "_paused",
         "_queue",
-        "_receiver",
         "_shared",
         "_since",
         "_transport",
@@ -47,9 +46,9 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
 
     def __init__(self, application: Application, shared: Connections) -> None:
+        super().__init__(shared.body_limit)
         self._application = application
         self._shared = shared
-        self._receiver = Receiver(self, self._accept, shared.body_limit)
         self._burst = 0
         self._paused = self._held = self._advancing = False
         self._current: Exchange | None = None
@@ -74,17 +73,21 @@ class Connection(asyncio.Protocol):
             exchange.gone = True
             if exchange.task is not None:
                 exchange.task.cancel()
-        self._receiver.close()
+        self.forget_parser()
 
     def data_received(self, data: bytes) -> None:
-        receiver = self._receiver
-        if receiver.deaf:
+        if self.deaf:
             return
         self._burst = 0
-        if not receiver.receiving:
+        if self.receiving or len(data) > LARGEST_HEAD:
+            self.feed_carefully(data)
+        else:
             self._since = self._shared.now
-        receiver.feed(data)
-        if receiver.expects:
+            try:
+                self._feed(data)
+            except UNREADABLE as error:
+                self.unreadable(error)
+        if self.expects:
             self._invite()
         if self._queue and self._current is None:
             asyncio.get_running_loop().call_soon(self._next)
@@ -103,11 +106,15 @@ class Connection(asyncio.Protocol):
 
     # Requests.
 
-    def _accept(self, exchange: Exchange) -> None:
+    def accept(self, exchange: Exchange) -> None:
         self._since = self._shared.now
         if self._current is None and not self._queue and self._burst < MOST_QUEUED:
             self._burst += 1
-            self._start(exchange)
+            self._current = exchange
+            if exchange.refusal is None:
+                self._application.serve(exchange)
+            else:
+                self._application.refuse(exchange, exchange.refusal)
             return
         self._queue.append(exchange)
         if len(self._queue) == MOST_QUEUED:
@@ -144,20 +151,26 @@ class Connection(asyncio.Protocol):
 
     def _invite(self) -> None:
         """Answer `Expect: 100-continue`, once everything before is answered."""
-        if self._receiver.expects and self._current is None and not self._queue:
-            self._receiver.expects = False
+        if self.expects and self._current is None and not self._queue:
+            self.expects = False
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # Answers. One for an exchange that is not the current one comes too late, and is nobody's.
 
-    def answer(self, exchange: Exchange, head: bytes, body: bytes, *, lengthless: bool = False) -> None:
-        """Write the whole answer.
-
-        head: status line and headers without date, length and persistence, each with its line end.
-        lengthless: the answer can have no body (204, 304), so it has no length either.
-        """
+    def answer(self, exchange: Exchange, head: bytes, body: bytes, lengthless: bool = False) -> None:
         if exchange is not self._current:
             return
+        shared = self._shared
+        if not exchange.keep_alive or exchange.old or shared.draining or exchange.method == b"HEAD" or lengthless:
+            self._answer_unusually(exchange, head, body, lengthless)
+            return
+        self._transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, shared.date, len(body), body))
+        self._current = None
+        self._since = shared.now
+        if self._queue or self.expects:
+            self._next()
+
+    def _answer_unusually(self, exchange: Exchange, head: bytes, body: bytes, lengthless: bool) -> None:
         if lengthless:
             data = self._head(exchange, head) + b"\r\n"
         else:
@@ -211,23 +224,23 @@ class Connection(asyncio.Protocol):
         if exchange is not None and not exchange.keep_alive:
             self._queue.clear()
             self._close()
-        elif self._queue or self._receiver.expects:
+        elif self._queue or self.expects:
             self._next()
 
     # The end.
 
     def _close(self) -> None:
-        if self._receiver.deaf and self._transport.can_write_eof():
+        if self.deaf and self._transport.can_write_eof():
             # The peer may still be sending: a close would reset the connection and take the answer with it.
             self._transport.write_eof()
             if self._held:
                 self._transport.resume_reading()
         else:
             self._transport.close()
-        self._receiver.deaf = True
+        self.deaf = True
 
     def close_if_idle(self) -> None:
-        if self._current is None and not self._receiver.receiving:
+        if self._current is None and not self.receiving:
             self._transport.close()
 
     def abort(self) -> None:
@@ -238,12 +251,12 @@ class Connection(asyncio.Protocol):
         waited = now - self._since
         if self._current is not None or self._queue:
             return
-        if self._receiver.deaf:
+        if self.deaf:
             if waited > LINGER:
                 self._transport.abort()
-        elif self._receiver.receiving:
+        elif self.receiving:
             if waited > SLOWEST:
-                self._receiver.refuse(TOO_SLOW)
+                self.refuse(TOO_SLOW)
         elif waited > IDLE:
             # A peer that leaves its answer unread would keep a mere close waiting.
             self._transport.abort()

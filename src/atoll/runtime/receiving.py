@@ -1,7 +1,8 @@
 """Bytes of one connection become requests, or a reason to refuse them."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httptools
 
@@ -41,22 +42,25 @@ WATCHED = frozenset(
 )
 """The headers that anybody here reads; all others are counted and forgotten."""
 _LENGTHS = frozenset(map(len, WATCHED))
-_UNUSUAL = frozenset((b"connection", b"transfer-encoding", b"upgrade"))
+_SPELLINGS: Mapping[bytes, bytes] = {spelt: name for name in WATCHED for spelt in (name, name.title())}
+"""As nearly everybody writes them; whoever does not costs a little more."""
 
 
-class Receiver:
-    """The parser's callbacks, and what it does not check.
+UNREADABLE = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+"""What the parser raises."""
 
-    accept: called with each request, in their order; the last one may be one to refuse.
+
+class Receiver(asyncio.Protocol, Answering):
+    """The half of a connection that receives: the parser's callbacks, and what the parser does not check.
+
     receiving: part of a request is here. expects: its peer waits for "100 Continue" before it sends the body.
     deaf: nothing more is read.
     """
 
     __slots__ = (
-        "_accept",
         "_body",
         "_body_limit",
-        "_connection",
+        "_careful",
         "_feed",
         "_final",
         "_headers",
@@ -71,9 +75,7 @@ class Receiver:
         "receiving",
     )
 
-    def __init__(self, connection: Answering, accept: Callable[[Exchange], None], body_limit: int) -> None:
-        self._connection = connection
-        self._accept = accept
+    def __init__(self, body_limit: int) -> None:
         self._body_limit = body_limit
         self._parser = httptools.HttpRequestParser(self)
         self._feed: Callable[[bytes], None] = self._parser.feed_data
@@ -81,50 +83,48 @@ class Receiver:
         self._headers: dict[bytes, bytes] = {}
         self._body: bytes | bytearray = b""
         self._size = self._received = 0
-        self._in_body = self._final = False
+        self._in_body = self._final = self._careful = False
         self._refusal: Refusal | None = None
         self.receiving = self.expects = self.deaf = False
 
-    def feed(self, data: bytes) -> None:
-        """Take what arrived."""
+    def accept(self, exchange: Exchange) -> None:
+        """Called with each request, in their order; the last one may be one to refuse."""
+        raise NotImplementedError
+
+    def feed_carefully(self, data: bytes) -> None:
+        """Take what arrived, and count it: it is more than a head may be, or a further piece of a request."""
         unfinished = self._headers if self.receiving else None
+        self._careful = True
         try:
             self._feed(data)
-        except httptools.HttpParserUpgrade:
-            self.deaf = True  # the request is served as it is; what follows would be another protocol
-        except httptools.HttpParserError:
-            if self._refusal is None and self._final and not self.receiving:
-                self.deaf = True  # the last request said that it is the last: what follows it is nobody's
-            else:
-                self.refuse(self._refusal or BAD_REQUEST)
-        if self._headers is unfinished and self.receiving and not self.deaf:
+        except UNREADABLE as error:
+            self.unreadable(error)
+        self._careful = False
+        if self.receiving and self._headers is unfinished and not self.deaf:
             self._bound(len(data))
+
+    def unreadable(self, error: Exception) -> None:
+        """The parser gave up."""
+        if isinstance(error, httptools.HttpParserUpgrade):
+            self.deaf = True  # the request is served as it is; what follows would be another protocol
+        elif self._refusal is None and self._final and not self.receiving:
+            self.deaf = True  # the last request said that it is the last: what follows it is nobody's
+        else:
+            self.refuse(self._refusal or BAD_REQUEST)
 
     def refuse(self, refusal: Refusal) -> None:
         """Have the request that is being received refused in its turn, and hear no more."""
         self.deaf = True
         self.receiving = self.expects = False
         method = self._parser.get_method() if self._target else b""
-        self._accept(
-            Exchange(
-                self._connection,
-                method,
-                self._target,
-                self._headers,
-                b"",
-                False,
-                time.monotonic_ns(),
-                refusal=refusal,
-            )
-        )
+        now = time.monotonic_ns()
+        self.accept(Exchange(self, method, self._target, self._headers, b"", False, now, refusal=refusal))
 
-    def close(self) -> None:
-        """Let go of the parser, which holds our callbacks: else both wait for the garbage collector."""
+    def forget_parser(self) -> None:
+        """It holds our callbacks: else both wait for the garbage collector."""
         self.deaf = True
         del self._parser
         del self._feed
-        del self._accept
-        del self._connection
 
     # The parser calls these.
 
@@ -136,21 +136,28 @@ class Receiver:
             self._stop(TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value) + 4
-        if self._size > LARGEST_HEAD:
-            self._stop(HEADERS_TOO_LARGE)
-        if len(name) in _LENGTHS and not self._in_body:
-            name = name.lower()
-            if name in WATCHED:
-                headers = self._headers
-                headers[name] = headers[name] + b"," + value if name in headers else value
+        if self._careful or self._in_body:
+            self._size += len(name) + len(value) + 4
+            if self._size > LARGEST_HEAD:
+                self._stop(HEADERS_TOO_LARGE)
+            if self._in_body:
+                return  # a trailer; none means anything here
+        known = _SPELLINGS.get(name)
+        if known is None:
+            if len(name) not in _LENGTHS:
+                return
+            known = name.lower()
+            if known not in WATCHED:
+                return
+        headers = self._headers
+        headers[known] = headers[known] + b"," + value if known in headers else value
 
     def on_headers_complete(self) -> None:
         self._in_body = True
         headers = self._headers
-        if int(headers.get(b"content-length", 0)) > self._body_limit:
+        if b"content-length" in headers and int(headers[b"content-length"]) > self._body_limit:
             self._stop(TOO_LARGE)
-        if headers.get(b"expect", b"").lower() == b"100-continue":
+        if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
             self.expects = True
 
     def on_body(self, body: bytes) -> None:
@@ -164,25 +171,32 @@ class Receiver:
             self._stop(TOO_LARGE)
 
     def on_message_complete(self) -> None:
-        parser, headers = self._parser, self._headers
+        parser, headers, body = self._parser, self._headers, self._body
         keep_alive = parser.should_keep_alive()
         exchange = Exchange(
-            self._connection,
+            self,
             parser.get_method(),
             self._target,
             headers,
-            bytes(self._body),
+            body if type(body) is bytes else bytes(body),
             keep_alive,
             time.monotonic_ns(),
         )
         host = headers.get(b"host")
-        if not keep_alive or host is None or b"," in host or headers.keys() & _UNUSUAL:
+        if (
+            not keep_alive
+            or host is None
+            or b"," in host
+            or b"connection" in headers
+            or b"transfer-encoding" in headers
+            or b"upgrade" in headers
+        ):
             self._check(exchange, parser.get_http_version())
         self._target, self._headers, self._body = b"", {}, b""
         self._size = self._received = 0
         self.receiving = self._in_body = self.expects = False
         self._final = not exchange.keep_alive
-        self._accept(exchange)
+        self.accept(exchange)
 
     def _check(self, exchange: Exchange, version: str) -> None:
         """Refuse what the parser lets pass and no two servers must read differently."""

@@ -23,7 +23,9 @@ class Router(Generic[T]):
     """A tree of path segments. A literal segment beats a parameter, from left to right, if the method is there."""
 
     def __init__(self) -> None:
-        self._root: _Node[T] = _Node()
+        # "/a/b" split at its slashes begins with "".
+        self._start: _Node[T] = _Node()
+        self._root = self._start.literals.setdefault(b"", _Node())
 
     def add(self, method: str, pattern: Pattern, endpoint: T) -> None:
         node = self._root
@@ -40,12 +42,10 @@ class Router(Generic[T]):
         segments = path.split(b"/")
         if b"%" in path:
             segments = [unquote_to_bytes(segment) for segment in segments]
-        if segments[0]:
-            return None
         values: list[bytes] = []
         # The common case: no node on the way has both a literal and a parameter that fit.
-        node = self._root
-        for index, segment in enumerate(segments[1:], 1):
+        node = self._start
+        for segment in segments:
             child = node.literals.get(segment)
             if child is None:
                 child = node.parameter
@@ -53,7 +53,7 @@ class Router(Generic[T]):
                     return None
                 values.append(segment)
             elif node.parameter is not None:
-                return _search(node, segments, index, method, values)
+                return _search(self._start, segments, 0, method, [])
             node = child
         endpoint = node.endpoints.get(method)
         return None if endpoint is None else (endpoint, values)

@@ -5,7 +5,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, cast
 
@@ -29,7 +29,7 @@ from atoll.runtime.refusals import (
     Refusal,
 )
 from atoll.runtime.routing import Router
-from atoll.runtime.serving import DURATION, DURATION_HELP, Declined, ServedOperation, header
+from atoll.runtime.serving import DURATION, DURATION_HELP, Declined, Outcome, ServedOperation, header
 from atoll.runtime.telemetry import Telemetry
 from atoll.wire.faults import MEDIA_TYPE, problem
 from atoll.wire.headers import IDEMPOTENCY_KEY, RETRIED, RETRY_AFTER
@@ -64,7 +64,9 @@ class _Work(msgspec.Struct, eq=False):
 
 
 class Server:
-    """Answers the requests of a listener (http.Application) with the operations of an implementation.
+    """Answers the requests of a listener (exchanges.Application) with the operations of an implementation.
+
+    Made inside the loop that it will run in.
 
     concurrency: most requests with handlers at once; more are answered 503.
     patience: seconds for a request whose caller set no deadline.
@@ -86,8 +88,10 @@ class Server:
                 handler = getattr(implementation, operation.name)
                 self._router.add(operation.method, operation.pattern, ServedOperation(operation, handler, telemetry))
         self._telemetry = telemetry
+        self._recorder = telemetry.recorder
         self._concurrency, self._patience = concurrency, patience
         self._claims = claims
+        self._loop = asyncio.get_running_loop()  # asking for it takes a system call on 3.11
         self._working: set[_Work] = set()
         self._ticking = False
         gauge = telemetry.metrics.gauge("http.server.active_requests", "Requests that handlers have now.", {})
@@ -119,9 +123,14 @@ class Server:
         self._working.add(work)
         if not self._ticking:
             self._ticking = True
-            asyncio.get_running_loop().call_later(_TICK, self._tick)
+            self._loop.call_later(_TICK, self._tick)
         run = self._stream(work, arguments) if served.streams else self._run(work, arguments)
-        exchange.task = _task(run, served.name)
+        # A name that is given spares Python the making of one.
+        if _EAGER:
+            # It begins at once: a handler that never suspends costs no turn of the loop.
+            exchange.task = asyncio.Task(run, loop=self._loop, name=served.name, eager_start=True)  # type: ignore[call-arg]
+        else:
+            exchange.task = asyncio.Task(run, loop=self._loop, name=served.name)
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         self._decline(exchange, Declined(refusal), None)
@@ -162,19 +171,19 @@ class Server:
     # A handler has it.
 
     async def _run(self, work: _Work, arguments: dict[str, object]) -> None:
-        exchange, served = work.exchange, work.served
+        served = work.served
         current.set(work.context)
         try:
-            if served.operation.idempotency_key and _KEY in exchange.headers and self._claims is not None:
+            if self._claims is not None and served.operation.idempotency_key and _KEY in work.exchange.headers:
                 answer = await self._run_once(work, arguments, self._claims)
             else:
-                value = await cast(Awaitable[object], served.handler(**arguments))
+                value = await served.call(**arguments)
                 if not served.with_headers:
                     body = b"" if served.bodiless else served.encode(value)
-                    self._answer(work, served.status, served.head, body, "")
+                    self._answer(work, served.status, served.head, body, "", served.lengthless)
                     return
                 answer = served.answer(value)
-            self._answer(work, answer.status, served.head_of(answer), answer.body, "")
+            self._answer(work, answer.status, served.head_of(answer), answer.body, "", served.lengthless)
         except asyncio.CancelledError:
             self._cancelled(work)
         except Exception as error:  # noqa: BLE001  whatever a handler raises has an answer
@@ -193,7 +202,7 @@ class Server:
                 kept = idempotency.kept
                 return Answer(kept.status, (*kept.headers, (REPLAYED, "true")), kept.body)
             context.idempotency = idempotency
-            return served.answer(await cast(Awaitable[object], served.handler(**arguments)))
+            return served.answer(await served.call(**arguments))
 
     async def _stream(self, work: _Work, arguments: dict[str, object]) -> None:
         """Server-sent events: one `data:` a value, one `event: problem` if it fails after the first."""
@@ -201,7 +210,7 @@ class Server:
         current.set(work.context)
         try:
             if exchange.method == b"HEAD":
-                self._answer(work, served.status, served.head, b"", "", lengthless=True)
+                self._answer(work, served.status, served.head, b"", "", True)
                 return
             values = cast(AsyncIterator[object], served.handler(**arguments))
             try:
@@ -286,40 +295,38 @@ class Server:
     def _answer_problem(self, work: _Work, status: int, head: bytes, body: bytes, error: str) -> None:
         """As the answer, or, where a stream has begun, as its last event."""
         if not work.begun:
-            self._answer(work, status, head, body, error, lengthless=False)
+            self._answer(work, status, head, body, error)
         elif not work.answered:
             work.exchange.connection.push(work.exchange, b"event: problem\ndata: %b\n\n" % body)
             self._end(work, error)
 
-    def _answer(
-        self, work: _Work, status: int, head: bytes, body: bytes, error: str, *, lengthless: bool | None = None
-    ) -> None:
+    def _answer(self, work: _Work, status: int, head: bytes, body: bytes, error: str, lengthless: bool = False) -> None:
         if work.answered:
             return
         work.answered = True
-        exchange, served = work.exchange, work.served
-        without = served.lengthless if lengthless is None else lengthless
+        exchange = work.exchange
         # First: whoever has the answer finds it in the metrics, and its span has ended before the caller's.
-        self._record(exchange, served, work.context, status, error)
-        exchange.connection.answer(exchange, head, body, lengthless=without)
+        self._record(exchange, work.served, work.context, status, error)
+        exchange.connection.answer(exchange, head, body, lengthless)
 
     def _record(
         self, exchange: Exchange, served: ServedOperation | None, context: Context, status: int, error: str
     ) -> None:
-        end = time.monotonic_ns()
-        start = exchange.started
+        end, start = time.monotonic_ns(), exchange.started
         if served is not None:
-            name, attributes = served.name, served.attributes(status)
-            served.histogram(status).observe((end - start) / 1e9)
+            name = served.name
+            outcome = served.outcomes.get(status) or served.outcome(status)
         else:
             name = exchange.method.decode("latin-1") or "_OTHER"
-            attributes = ("http.request.method", name, "http.response.status_code", status)
-            labels = {"http.request.method": name, "http.response.status_code": str(status)}
-            self._telemetry.metrics.histogram(DURATION, DURATION_HELP, labels).observe((end - start) / 1e9)
+            outcome = _unrouted(self._telemetry, name, status)
+        outcome.histogram.observe((end - start) / 1e9)
         if context.sampled:
-            self._telemetry.recorder.record(
-                "server", name, context.trace_id, context.span_id, context.parent_id, start, end, error, attributes
+            # fmt: off
+            self._recorder.record(
+                "server", name, context.trace_id, context.span_id, context.parent_id,
+                start, end, error, outcome.attributes,
             )
+            # fmt: on
 
     # Time.
 
@@ -330,7 +337,7 @@ class Server:
             self._cut(work, STREAM_IDLE if work.begun else DEADLINE_EXCEEDED)
         self._ticking = bool(self._working)
         if self._ticking:
-            asyncio.get_running_loop().call_later(_TICK, self._tick)
+            self._loop.call_later(_TICK, self._tick)
 
     def _cut(self, work: _Work, refusal: Refusal) -> None:
         """Answer at once: a handler that takes its time to clean up must not take the caller's."""
@@ -353,15 +360,11 @@ class Server:
             await asyncio.wait(tasks, timeout=timeout)
 
 
-def _task(run: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
-    """A task that on 3.12 and later begins at once: a handler that never suspends costs no turn of the loop.
-
-    A name that is given spares Python the making of one.
-    """
-    loop = asyncio.get_running_loop()
-    if _EAGER:
-        return asyncio.Task(run, loop=loop, name=name, eager_start=True)  # type: ignore[call-arg]
-    return asyncio.Task(run, loop=loop, name=name)
+def _unrouted(telemetry: Telemetry, method: str, status: int) -> Outcome:
+    """Of a request that met no operation."""
+    labels = {"http.request.method": method, "http.response.status_code": str(status)}
+    histogram = telemetry.metrics.histogram(DURATION, DURATION_HELP, labels)
+    return Outcome(histogram, ("http.request.method", method, "http.response.status_code", status))
 
 
 def _origin_form(target: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """An operation prepared for serving: a request becomes arguments, what the handler returns becomes an answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import parse_qsl
@@ -18,7 +18,7 @@ from atoll.runtime.refusals import (
 )
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Histogram
-from atoll.wire.codec import FieldError, InvalidValue, NotJson, Parse, decoder, encoder, parser
+from atoll.wire.codec import FieldError, InvalidValue, Parse, encoder, parser, raw_decoder, unreadable
 from atoll.wire.faults import FaultCodec
 
 MOST_QUERY_FIELDS = 1_000
@@ -40,9 +40,18 @@ class Declined(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where answers of one operation with one status are measured, and the attributes of their spans; flat."""
+
+    histogram: Histogram
+    attributes: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Argument:
     """A path or query parameter. parse: None for a text that is taken as it is."""
 
+    name: str
     parameter: Parameter
     parse: Parse | None
 
@@ -50,14 +59,17 @@ class _Argument:
 class ServedOperation:
     """All that is known of an operation before the first request.
 
-    handler: the bound method. name: of its spans, such as "GET /products/{product_id}".
+    handler: the bound method; `call` is the same where it is no stream.
+    name: of its spans, such as "GET /products/{product_id}".
     head: of every successful answer without headers of its own.
     lengthless: the status forbids a body, and so a Content-Length.
+    outcomes: by status, of those that have been answered; `outcome` makes what is missing.
     """
 
     def __init__(self, operation: Operation, handler: Callable[..., object], telemetry: Telemetry) -> None:
         self.operation = operation
         self.handler = handler
+        self.call = cast(Callable[..., Awaitable[object]], handler)
         self.name = f"{operation.method} {operation.path}"
         self.status = operation.status
         self.streams = operation.streams
@@ -72,10 +84,9 @@ class ServedOperation:
         self._path = [_argument(by_name[name]) for name in in_order]
         self._query = [_argument(parameter) for parameter in operation.parameters if parameter.source == "query"]
         self._body = operation.body
-        self._decode = decoder(self._body.type) if self._body else None
+        self._decode = raw_decoder(self._body.type if self._body else object)
         self._telemetry = telemetry
-        self._histograms: dict[int, Histogram] = {}
-        self._attributes: dict[int, tuple[object, ...]] = {}
+        self.outcomes: dict[int, Outcome] = {}
 
     # A request becomes arguments.
 
@@ -86,16 +97,26 @@ class ServedOperation:
         """
         arguments: dict[str, object] = {}
         errors: list[FieldError] = []
-        for argument, value in zip(self._path, values, strict=True):
+        for index, argument in enumerate(self._path):  # zip(..., strict=True) would take longer than all the rest
             try:
-                text = value.decode()
+                text = values[index].decode()
             except UnicodeDecodeError:
                 raise Declined(BAD_TARGET) from None
-            _read(argument, [text], arguments, errors)
+            if argument.parse is None:
+                arguments[argument.name] = text
+            else:
+                _read(argument, [text], arguments, errors)
         if self._query:
             self._read_query(query, arguments, errors)
-        if self._body is not None:
-            self._read_body(exchange, self._body, arguments, errors)
+        body = self._body
+        if body is not None:
+            headers, data = exchange.headers, exchange.body
+            if headers.get(b"content-type") != b"application/json" or b"content-encoding" in headers:
+                _check_media(headers, data)
+            try:
+                arguments[body.name] = self._decode(data) if data or body.required else body.default
+            except (ValueError, RecursionError) as error:
+                errors += _body_errors(error)
         if errors:
             raise Declined(INVALID_REQUEST, _summary(errors), errors)
         return arguments
@@ -120,26 +141,6 @@ class ServedOperation:
                 errors.append(FieldError(parameter.name, "The query parameter is missing"))
             else:
                 arguments[parameter.name] = parameter.default
-
-    def _read_body(
-        self, exchange: Exchange, parameter: Parameter, arguments: dict[str, object], errors: list[FieldError]
-    ) -> None:
-        headers, body = exchange.headers, exchange.body
-        if not body and not parameter.required:
-            arguments[parameter.name] = parameter.default
-            return
-        media = headers.get(b"content-type", b"application/json")
-        if media != b"application/json" and not _is_json(media):
-            raise Declined(UNSUPPORTED_MEDIA_TYPE)
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise Declined(UNSUPPORTED_ENCODING)
-        assert self._decode is not None
-        try:
-            arguments[parameter.name] = self._decode(body)
-        except NotJson as error:
-            raise Declined(NOT_JSON, f"{error}.") from None
-        except InvalidValue as error:
-            errors += error.errors
 
     # What the handler returns becomes an answer.
 
@@ -168,31 +169,27 @@ class ServedOperation:
         """How the fault is told; None if the contract does not declare it."""
         return next((self.faults[cls] for cls in type(error).__mro__ if cls in self.faults), None)
 
-    # What is measured of it.
-
-    def histogram(self, status: int) -> Histogram:
-        found = self._histograms.get(status)
+    def outcome(self, status: int) -> Outcome:
+        """What is measured of answers with this status."""
+        found = self.outcomes.get(status)
         if found is None:
-            labels = {
-                "http.request.method": self.operation.method,
-                "http.route": self.operation.path,
-                "http.response.status_code": str(status),
-            }
-            found = self._telemetry.metrics.histogram(DURATION, DURATION_HELP, labels)
-            self._histograms[status] = found
+            found = self.outcomes[status] = self._new_outcome(status)
         return found
 
-    def attributes(self, status: int) -> tuple[object, ...]:
-        """Of a span that ended with this status; flat."""
-        found = self._attributes.get(status)
-        if found is None:
-            found = self._attributes[status] = (
-                *("http.request.method", self.operation.method),
-                *("http.route", self.operation.path),
-                *("http.response.status_code", status),
-                *("code.function.name", str(self.operation)),
-            )
-        return found
+    def _new_outcome(self, status: int) -> Outcome:
+        labels = {
+            "http.request.method": self.operation.method,
+            "http.route": self.operation.path,
+            "http.response.status_code": str(status),
+        }
+        histogram = self._telemetry.metrics.histogram(DURATION, DURATION_HELP, labels)
+        attributes = (
+            *("http.request.method", self.operation.method),
+            *("http.route", self.operation.path),
+            *("http.response.status_code", status),
+            *("code.function.name", str(self.operation)),
+        )
+        return Outcome(histogram, attributes)
 
 
 def header(name: str, value: str) -> bytes:
@@ -206,11 +203,11 @@ def header(name: str, value: str) -> bytes:
 
 
 def _argument(parameter: Parameter) -> _Argument:
-    return _Argument(parameter, None if parameter.type is str else parser(parameter.type))
+    return _Argument(parameter.name, parameter, None if parameter.type is str else parser(parameter.type))
 
 
 def _read(argument: _Argument, texts: list[str], arguments: dict[str, object], errors: list[FieldError]) -> None:
-    name = argument.parameter.name
+    name = argument.name
     if argument.parse is None:
         arguments[name] = texts[-1]
         return
@@ -218,6 +215,23 @@ def _read(argument: _Argument, texts: list[str], arguments: dict[str, object], e
         arguments[name] = argument.parse(texts)
     except InvalidValue as error:
         errors += [FieldError(name + each.path, each.message) for each in error.errors]
+
+
+def _check_media(headers: Mapping[bytes, bytes], data: bytes) -> None:
+    """Decline a body that says of itself that it is not JSON."""
+    media = headers.get(b"content-type")
+    if data and media is not None and not _is_json(media):
+        raise Declined(UNSUPPORTED_MEDIA_TYPE)
+    if data and headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Declined(UNSUPPORTED_ENCODING)
+
+
+def _body_errors(error: ValueError | RecursionError) -> Sequence[FieldError]:
+    """What is wrong with the body's fields. Raises Declined where it has none."""
+    reason = unreadable(error)
+    if isinstance(reason, InvalidValue):
+        return reason.errors
+    raise Declined(NOT_JSON, f"{reason}.") from None
 
 
 def _is_json(media: bytes) -> bool:

@@ -60,26 +60,31 @@ class _Details(Protocol):
 
 def decoder(kind: object) -> Decode:
     """A function from JSON to a value of the type. It raises NotJson and InvalidValue."""
-    if is_pydantic(bare(kind)):
-        validate = cast(type[_Model], bare(kind)).model_validate_json
-        return _translated(lambda data: validate(bytes(data)))
-    return _translated(msgspec.json.Decoder(kind, dec_hook=_from_builtins).decode)
-
-
-def _translated(decode: Decode) -> Decode:
-    """The same with its errors told in our words."""
+    decode = raw_decoder(kind)
 
     def translated(data: bytes) -> object:
         try:
             return decode(data)
-        except RecursionError:
-            raise NotJson("it is nested too deeply") from None
-        except UnicodeDecodeError:
-            raise NotJson("it is not UTF-8") from None
-        except ValueError as error:
-            raise _reason(error) from error
+        except (ValueError, RecursionError) as error:
+            raise unreadable(error) from None
 
     return translated
+
+
+def raw_decoder(kind: object) -> Decode:
+    """The same without a step in between; `unreadable` tells its ValueError and RecursionError in our words."""
+    if is_pydantic(bare(kind)):
+        return cast(type[_Model], bare(kind)).model_validate_json
+    return msgspec.json.Decoder(kind, dec_hook=_from_builtins).decode
+
+
+def unreadable(error: ValueError | RecursionError) -> Unreadable:
+    """What a raw decoder's error means."""
+    if isinstance(error, RecursionError):
+        return NotJson("it is nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return NotJson("it is not UTF-8")
+    return _reason(error)
 
 
 def _reason(error: ValueError) -> Unreadable:
