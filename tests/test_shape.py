@@ -30,9 +30,6 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("number_of_parameters", "src/atoll/testing/running.py:running"): (
         "keyword arguments of a user's test, each with a default that is right for most"
     ),
-    ("size_of_classes", "src/atoll/supervisor/supervisor.py:Supervisor"): (
-        "to be parted next: the loop and what it carries out, see docs/critique.md"
-    ),
 }
 
 # Where each rule holds.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import cast
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from atoll import BadAnswer, CircuitOpen, DeadlineExceeded, Refused, ServerFailed
 from atoll.runtime.resilience.policy import Policy
 from atoll.wire.faults import FaultCodec, problem
-from tests.runtime.calling import Item, UnknownItem, calling, in_seconds, within
+from tests.runtime.calling import Called, Item, UnknownItem, calling, in_seconds, within
 from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answering, cutting, in_turn, until
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -192,6 +193,16 @@ async def test_a_stream_counts_in_the_bulkhead_as_long_as_it_is_open() -> None:
         assert [item.id async for item in called.items.feed()] == ["a", "b"]
 
 
+async def probing(called: Called) -> AsyncGenerator[Item, None]:
+    """A stream that the breaker let through, once it lets any through."""
+    while True:
+        feed = cast(AsyncGenerator[Item, None], called.items.feed())
+        with suppress(CircuitOpen):
+            await anext(feed)
+            return feed
+        await asyncio.sleep(0.01)
+
+
 async def test_a_long_stream_that_was_the_breakers_probe_lets_others_call() -> None:
     async def forever(_: Asked, wire: Wire) -> None:
         await wire.send(HEAD + event("a"))
@@ -204,9 +215,7 @@ async def test_a_long_stream_that_was_the_breakers_probe_lets_others_call() -> N
         with pytest.raises(CircuitOpen):
             await called.items.item("hat")
         peer.behaviour = forever
-        await asyncio.sleep(1.0)
-        feed = cast(AsyncGenerator[Item, None], called.items.feed())
-        await anext(feed)
+        feed = await probing(called)
         peer.behaviour = answering({"id": "hat"})
         assert await called.items.item("hat") == Item("hat")
         await feed.aclose()

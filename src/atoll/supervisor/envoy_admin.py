@@ -4,6 +4,8 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from atoll.engines import envoy
 from atoll.engines.engine import HttpGet
 from atoll.engines.envoy import Gateway, Places
@@ -29,6 +31,20 @@ async def change(gateway: Gateway, places: Places, before: Gateway, *, within: f
             while not await _knows(gateway, places):  # noqa: ASYNC110  Envoy tells only who asks
                 await asyncio.sleep(_LOOK_AGAIN)
     write(routes)
+
+
+async def follows(gateway: Gateway, places: Places, *, within: float = 2.0) -> bool:
+    """Whether Envoy knows every endpoint of this gateway, and no other, and has found each healthy."""
+    try:
+        async with asyncio.timeout(within):
+            known = endpoints_in((await ask(_admin(places, "/config_dump?include_eds"))).body)
+    except (OSError, TimeoutError, msgspec.DecodeError):
+        return False
+    return known == {
+        (cluster.name, endpoint.port, endpoint.health_port)
+        for cluster in gateway.clusters
+        for endpoint in cluster.endpoints
+    }
 
 
 async def drain(places: Places, *, within: float = 5.0) -> bool:
@@ -77,3 +93,57 @@ async def _tell(places: Places, path: str) -> None:
 
 def _admin(places: Places, path: str) -> HttpGet:
     return HttpGet(path, socket=places.admin)
+
+
+class _Port(msgspec.Struct):
+    port_value: int = 0
+
+
+class _Socket(msgspec.Struct):
+    socket_address: _Port = msgspec.field(default_factory=_Port)
+
+
+class _Endpoint(msgspec.Struct):
+    address: _Socket = msgspec.field(default_factory=_Socket)
+    health_check_config: _Port = msgspec.field(default_factory=_Port)
+
+
+class _LbEndpoint(msgspec.Struct):
+    endpoint: _Endpoint
+    health_status: str = ""
+
+
+class _Locality(msgspec.Struct):
+    lb_endpoints: list[_LbEndpoint] = []
+
+
+class _Assignment(msgspec.Struct):
+    cluster_name: str = ""
+    endpoints: list[_Locality] = []
+
+
+class _Dynamic(msgspec.Struct):
+    endpoint_config: _Assignment
+
+
+class _Section(msgspec.Struct):
+    dynamic_endpoint_configs: list[_Dynamic] = []
+
+
+class _Dump(msgspec.Struct):
+    configs: list[_Section] = []
+
+
+def endpoints_in(dump: str) -> set[tuple[str, int, int]]:
+    """The healthy endpoints in what Envoy says of itself: cluster, port, and port of its health if that is another.
+
+    Raises DecodeError.
+    """
+    return {
+        (dynamic.endpoint_config.cluster_name, port, each.endpoint.health_check_config.port_value)
+        for section in msgspec.json.decode(dump, type=_Dump).configs
+        for dynamic in section.dynamic_endpoint_configs
+        for locality in dynamic.endpoint_config.endpoints
+        for each in locality.lb_endpoints
+        if each.health_status == "HEALTHY" and (port := each.endpoint.address.socket_address.port_value)
+    }

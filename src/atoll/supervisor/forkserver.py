@@ -17,7 +17,7 @@ from atoll.supervisor.process import Child, execute
 
 _SERVER = "atoll.runtime.forkserver"
 _LOST = -9
-"""The code of children that the server can't tell of any more; Linux ended them with it."""
+"""The code of children that the server can't tell of any more; they end with it."""
 
 
 class ForkServerGone(Exception):
@@ -119,12 +119,11 @@ class ForkServer:
 
     async def close(self) -> None:
         """End the server. Children that still run are ended by the system."""
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
-        self._connection.close()
         with suppress(ProcessLookupError):
             self._server.kill()
         await self._server.wait()
+        await self._reading
+        self._connection.close()
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
@@ -137,7 +136,7 @@ class ForkServer:
         except OSError:
             pass
         finally:
-            self._lost()
+            await self._lost()
 
     def _told(self, message: Mapping[str, int]) -> None:
         pid = message["pid"]
@@ -151,14 +150,31 @@ class ForkServer:
         if answer is not None and not answer.done():
             answer.set_result(child)
 
-    def _lost(self) -> None:
+    async def _lost(self) -> None:
         self._is_gone = True
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(ForkServerGone())
-        for child in self._children.values():
-            child.ended(_LOST)
+        async with asyncio.TaskGroup() as group:
+            for child in self._children.values():
+                group.create_task(_end(child))
         self._children.clear()
+
+
+async def _end(child: ForkedChild) -> None:
+    """End a child that no server can tell of; its successor finds its ports free."""
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(child.pid)
+        is_over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(handle, is_over.set)
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            await is_over.wait()
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+    child.ended(_LOST)
 
 
 class Starter:

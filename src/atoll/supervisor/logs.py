@@ -29,6 +29,11 @@ class LogHub:
         self._listeners: set[asyncio.Queue[Line]] = set()
 
     def write(self, process: str, text: str) -> None:
+        """What a process said: one line, or several."""
+        for line in text.splitlines():
+            self._write(process, line)
+
+    def _write(self, process: str, text: str) -> None:
         self._last.setdefault(process, deque(maxlen=LAST_LINES)).append(text)
         for queue in self._listeners:
             if queue.full():
@@ -38,7 +43,7 @@ class LogHub:
     def writer(self, process: str) -> Callable[[str], None]:
         """What takes the lines of a new process of this name."""
         self._last.pop(process, None)
-        return lambda text: self.write(process, text)
+        return lambda line: self._write(process, line)
 
     def last(self, process: str) -> tuple[str, ...]:
         return tuple(self._last.get(process, ()))

@@ -59,6 +59,19 @@ def is_ready(known: Known) -> bool:
     return all(each.state in ("ready", "left out") for each in known.processes.values() if not each.unwanted)
 
 
+def serving(known: Known, ports: Mapping[int, int]) -> dict[str, int]:
+    """The services' processes that can be asked, with the port that answers for the health of each.
+
+    ports: of the processes that run, by id. A successor that is ready takes its predecessor's place.
+    """
+    pids = {
+        each.name: each.successor_pid if each.successor == "ready" else each.pid if each.serves else 0
+        for each in known.processes.values()
+        if each.kind == "service"
+    }
+    return {name: ports[pid] for name, pid in pids.items() if pid in ports}
+
+
 def rows(
     known: Known, plan: Plan, decision: Decision, admins: Mapping[str, int], now: float
 ) -> tuple[ProcessStatus, ...]:

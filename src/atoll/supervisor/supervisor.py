@@ -13,10 +13,11 @@ from atoll.engines.engine import Readiness
 from atoll.errors import NO_SUCH_PROCESS, AtollError, Problem
 from atoll.model.suggest import nearest
 from atoll.supervisor import control
-from atoll.supervisor.changes import affected, is_relevant, watched_folders
-from atoll.supervisor.children import data_of
-from atoll.supervisor.decide import Action, Decision, Prepare, Start, Stop, decide
+from atoll.supervisor.changes import Effect, is_relevant, watched_folders
+from atoll.supervisor.decide import GATEWAY, Action, Decision, Prepare, Start, Stop, decide
+from atoll.supervisor.declaration import Declaration
 from atoll.supervisor.engines import Engines
+from atoll.supervisor.following import Following
 from atoll.supervisor.forkserver import Starter
 from atoll.supervisor.health import follow
 from atoll.supervisor.home import Home
@@ -27,7 +28,7 @@ from atoll.supervisor.process import Exit, Process
 from atoll.supervisor.processes import identity
 from atoll.supervisor.project import Project
 from atoll.supervisor.record import Child, Run, RunRecord
-from atoll.supervisor.remembered import recall, remember
+from atoll.supervisor.remembered import recall
 from atoll.supervisor.services import Services
 from atoll.supervisor.state import (
     Changed,
@@ -42,13 +43,11 @@ from atoll.supervisor.state import (
     SystemStops,
     after,
 )
-from atoll.supervisor.status import Status, addresses, is_ready, news, rows
+from atoll.supervisor.status import Status, addresses, is_ready, news, rows, serving
 from atoll.supervisor.watch import watch
-from atoll.wire.description import Description, ProblemData
+from atoll.wire.description import Description
 
 OURSELVES = "atoll"
-_FIRST_LOOK = 0.01
-_LAST_LOOK = 0.5
 _FOLLOWS_WITHIN = 2.0
 _VERIFY_WITHIN = 10.0
 
@@ -81,20 +80,18 @@ class Supervisor:
         self._sockets = control.sockets_folder(plan.home.state)
         self._engines = Engines(plan.home, self._sockets)
         self._starter = starter
+        self._declaration = Declaration(project, starter.spawn)
         self._services = Services(plan.home, project.python, starter.spawn)
         self._known = after(Known(), planned(plan), began)
         self._seen: asyncio.Queue[Observation] = asyncio.Queue()
         self._running: dict[int, _Running] = {}
         self._decision = Decision()
-        self._problems: tuple[ProblemData, ...] = ()
-        self._serving: dict[str, int] = {}
-        self._gateway_follows = not plan.gateway_port
+        self._gateway = Following(plan, self._engines.places)
         self._asking = False
         self._ready_after: float | None = None
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
-        self._pending: frozenset[str] = frozenset()
         self._reloading = asyncio.Lock()
 
     # --- what others ask
@@ -117,7 +114,7 @@ class Supervisor:
             seconds_to_ready=self._ready_after,
             addresses=addresses(plan),
             processes=rows(self._known, plan, self._decision, admins, self._now()),
-            problems=self._problems,
+            problems=self._declaration.problems,
         )
 
     def follow(self) -> AsyncIterator[Line]:
@@ -221,7 +218,7 @@ class Supervisor:
     def _notify(self) -> None:
         if self._ready_after is None and self._is_ready():
             self._ready_after = self._now() - self._began
-            self._remember()
+            self._declaration.keep(self._plan)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -256,7 +253,9 @@ class Supervisor:
     async def _begin(self, name: str) -> tuple[Process, Readiness, int]:
         service = self._plan.process(name)
         if service is None:
-            process, readiness = await self._engines.start(name, self._plan, self._serving, self._hub.writer(name))
+            process, readiness = await self._engines.start(
+                name, self._plan, self._gateway.serving, self._hub.writer(name)
+            )
             return process, readiness, 0
         taken = {each.port for each in self._running.values() if each.process.name == name}
         port = next((port for port in service.admin if port not in taken), service.port)
@@ -267,11 +266,13 @@ class Supervisor:
         running = self._running.get(pid)
         if running is None:
             return
-        if is_succeeded and self._plan.gateway_port:
+        if running.process.name == GATEWAY:
+            await self._gateway.drain()
+        if is_succeeded:
             # Or the gateway would go on asking the old process, which closes its connections.
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FOLLOWS_WITHIN):
-                    await self._until_gateway_follows()
+                    await self._gateway.until_it_follows(lambda: self._known.stopping)
         await running.process.stop()
 
     async def _prepare(self, services: tuple[str, ...]) -> None:
@@ -280,19 +281,15 @@ class Supervisor:
             reason = "; ".join(each.sentence if isinstance(each, Problem) else each for each in wrong)
             preparation = self._known.preparations.get(service)
             if reason and preparation and reason != preparation.reason:
-                self._tell(service, "\n".join(map(str, wrong)))
+                self._hub.write(service, "\n".join(map(str, wrong)))
             self._see(PreparationEnded(service, reason))
         if self._ready_after is not None:
-            self._remember()
+            self._declaration.keep(self._plan)
 
     def _told(self, name: str, error: AtollError | OSError) -> str:
         """Why a process could not even be started; the whole of it goes to the log."""
-        self._tell(name, str(error))
+        self._hub.write(name, str(error))
         return error.problems[0].sentence if isinstance(error, AtollError) else str(error)
-
-    def _tell(self, name: str, text: str) -> None:
-        for line in text.splitlines():
-            self._hub.write(name, line)
 
     def _write_down(self) -> None:
         children = [
@@ -305,35 +302,19 @@ class Supervisor:
 
     def _publish(self) -> None:
         """Tell the gateway which processes serve."""
-        serving: dict[str, int] = {}
-        for each in self._known.processes.values():
-            pid = each.successor_pid if each.successor == "ready" else each.pid if each.serves else 0
-            if each.kind == "service" and pid in self._running:
-                serving[each.name] = self._running[pid].port
-        if serving != self._serving:
-            self._serving = serving
-            self._engines.publish(self._plan, serving)
-            self._gateway_follows = not self._plan.gateway_port
-        if not self._gateway_follows and not self._asking and is_ready(self._known):
+        ports = {pid: each.port for pid, each in self._running.items()}
+        self._gateway.publish(serving(self._known, ports))
+        if not self._gateway.follows and not self._asking and is_ready(self._known):
             self._asking = True
             self._spawn(self._ask_gateway(), "ask the gateway")
 
     async def _ask_gateway(self) -> None:
-        await self._until_gateway_follows()
+        await self._gateway.until_it_follows(lambda: self._known.stopping)
         self._asking = False
         self._notify()
 
-    async def _until_gateway_follows(self) -> None:
-        """Until Envoy has read what was published, which takes it a few milliseconds, or the system stops."""
-        pause = _FIRST_LOOK
-        while not self._gateway_follows and not self._known.stopping:
-            asked = self._serving
-            self._gateway_follows = await self._engines.follows(self._plan, asked) and asked == self._serving
-            await asyncio.sleep(0 if self._gateway_follows else pause)
-            pause = min(2 * pause, _LAST_LOOK)
-
     def _is_ready(self) -> bool:
-        return self._gateway_follows and is_ready(self._known)
+        return self._gateway.follows and is_ready(self._known)
 
     # --- changes
 
@@ -355,39 +336,29 @@ class Supervisor:
                             break
             await self._reload(frozenset())
 
-    def _remember(self) -> None:
-        """Keep the declaration for the next run, unless there is a newer one that can't be read."""
-        if not self._problems and not self._pending:
-            with suppress(OSError):
-                remember(self._project, self._plan.description, self._plan.home)
-
     async def _reload(self, changed: frozenset[str]) -> None:
         """Read the declaration again, and replace what is different; while it can't be read, everything serves on."""
         async with self._reloading:
-            await self._replan(changed)
+            try:
+                new, effect = await self._declaration.read(self._plan, changed)
+            except AtollError as error:
+                self._hub.write(OURSELVES, f"the changed code has problems; what ran before serves on\n{error}")
+                self._notify()
+            else:
+                await self._become(new, effect, changed)
 
-    async def _replan(self, changed: frozenset[str]) -> None:
-        self._pending |= changed
-        try:
-            description = await self._project.describe(self._starter.spawn)
-            new = self._project.plan(description, self._plan.home, running=self._plan)
-        except AtollError as error:
-            self._problems = tuple(data_of(problem) for problem in error.problems)
-            self._tell(OURSELVES, f"the changed code has problems; what ran before serves on\n{error}")
-            self._notify()
-            return
-        effect = affected(self._plan, new, self._pending)
-        self._plan, self._problems, self._pending = new, (), frozenset()
-        self._remember()
+    async def _become(self, new: Plan, effect: Effect, changed: frozenset[str]) -> None:
+        self._plan = new
+        self._declaration.keep(new)
         self._see(planned(new))
         if self._engines.permit(new):
             for each in self._running.values():
                 if each.process.name == "nats":
                     each.process.signal("SIGHUP")
-        self._engines.publish(new, self._serving)
+        await self._gateway.replan(new)
         if effect.replace or effect.prepare:
             reason = f"{', '.join(sorted(Path(path).name for path in changed)) or 'the declaration'} changed"
-            self._tell(OURSELVES, f"{reason}: {', '.join(sorted(effect.replace | effect.prepare))}")
+            self._hub.write(OURSELVES, f"{reason}: {', '.join(sorted(effect.replace | effect.prepare))}")
             self._see(Changed(effect.replace, reason, effect.prepare))
 
 

@@ -32,6 +32,14 @@ def test_an_open_breaker_refuses_and_says_when_it_tries_again() -> None:
     assert not caught.value.may_have_happened
 
 
+def test_a_half_open_breaker_refuses_and_says_that_a_call_is_trying() -> None:
+    guard = Guard("catalog", Policy())
+    broken(guard, 0.0)
+    guard.enter("product", 1.1)
+    with pytest.raises(CircuitOpen, match="half-open; one call tries catalog now"):
+        guard.enter("product", 1.2)
+
+
 def test_a_call_refused_by_the_breaker_takes_no_place_in_the_bulkhead() -> None:
     guard = Guard("catalog", Policy(concurrency=1))
     broken(guard, 0.0)

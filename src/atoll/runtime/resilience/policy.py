@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from atoll.errors import CircuitOpen, Refused
-from atoll.runtime.resilience.breaker import CALL, CLOSED, NO, PROBE, Breaker, BreakerLimits, Permit
+from atoll.runtime.resilience.breaker import CALL, CLOSED, HALF_OPEN, NO, PROBE, Breaker, BreakerLimits, Permit
 from atoll.runtime.resilience.bulkhead import Bulkhead
 from atoll.runtime.resilience.retry import Budget, Failure, RetryLimits, pause
 
@@ -56,11 +56,14 @@ class Guard:
         permit = CALL if self.breaker.state is CLOSED else self.breaker.enter(now)
         if permit is NO:
             self.bulkhead.leave()
-            wait = max(self.breaker.retry_at - now, 0.0)
-            reason = f"the circuit breaker is open; it tries {self._service} again in {wait:.1f} s"
-            raise CircuitOpen(self._service, operation, reason)
+            raise CircuitOpen(self._service, operation, f"the circuit breaker is {self._when(now)}")
         self._budget.called()
         return permit
+
+    def _when(self, now: float) -> str:
+        if self.breaker.state is HALF_OPEN:
+            return f"half-open; one call tries {self._service} now"
+        return f"open; it tries {self._service} again in {max(self.breaker.retry_at - now, 0.0):.1f} s"
 
     def leave(self, permit: Permit, good: bool | None, now: float) -> None:
         """The call is over. good: what it says of the destination; None if nothing."""
