@@ -1,6 +1,7 @@
 """The gateway of a plan."""
 
-from atoll.supervisor.gateway import gateway_of, routes_of
+from atoll.engines.declared import routes_of
+from atoll.supervisor.gateway import gateway_of
 from tests.supervisor.described import sample
 from tests.supervisor.test_plan import make
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from atoll.engines.declared import engines_of
 from atoll.engines.nats import Consumer
 from atoll.model.references import FromFile
 from atoll.supervisor.environment import Engines
@@ -12,7 +13,6 @@ from atoll.supervisor.plan import (
     Options,
     Plan,
     credentials,
-    engines_of,
     plan,
     planned,
     ports_needed,

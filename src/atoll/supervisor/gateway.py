@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from atoll.engines import envoy
-from atoll.engines.routing import Route
+from atoll.engines.declared import exposed, routes_of
 from atoll.supervisor.plan import HOST, Plan, ServiceProcess
-from atoll.wire.description import Description, MemberData
+from atoll.wire.description import MemberData
 
 
 def gateway_of(plan: Plan, serving: Mapping[str, int]) -> envoy.Gateway:
@@ -13,37 +13,13 @@ def gateway_of(plan: Plan, serving: Mapping[str, int]) -> envoy.Gateway:
 
     serving: the processes that can be asked now, with the port that answers for the health of each.
     """
-    exposed = _exposed(plan.description)
+    members = exposed(plan.description)
     return envoy.Gateway(
         port=plan.gateway_port,
-        routes=tuple(route for member in exposed for route in routes_of(plan.description, member)),
-        clusters=tuple(_cluster(plan, member, serving) for member in exposed),
+        routes=tuple(route for member in members for route in routes_of(plan.description, member)),
+        clusters=tuple(_cluster(plan, member, serving) for member in members),
         host=HOST,
     )
-
-
-def routes_of(description: Description, member: MemberData) -> list[Route]:
-    """Every operation of the member's contracts; of an application the prefix below which all is its own."""
-    routes: dict[tuple[str, str], Route] = {}
-    for target in member.contracts:
-        contract = description.contract(target)
-        for each in contract.operations if contract else ():
-            routes[each.method, each.path] = Route(
-                path=each.path,
-                cluster=member.name,
-                methods=(each.method,),
-                timeout=0.0 if each.streams else member.deadline,
-                operation=f"{member.name}.{each.name}",
-            )
-    if routes or not member.path:
-        return list(routes.values())
-    return [Route(member.path, member.name, prefix=True, timeout=member.deadline, operation=member.name)]
-
-
-def _exposed(description: Description) -> list[MemberData]:
-    names = description.gateway.expose if description.gateway else ()
-    found = [description.member(name) for name in names]
-    return [member for member in found if member and member.kind != "external"]
 
 
 def _cluster(plan: Plan, member: MemberData, serving: Mapping[str, int]) -> envoy.Cluster:

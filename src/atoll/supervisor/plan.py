@@ -7,8 +7,18 @@ from typing import Literal
 from urllib.parse import unquote
 
 from atoll.engines import nats
+from atoll.engines.declared import (
+    EngineName,
+    account_of,
+    consumers_of,
+    database_name,
+    engines_of,
+    has_own_database,
+    topics_of,
+    uses_broker,
+)
 from atoll.errors import BAD_ARGUMENT, PROGRAM_MISSING, Problem
-from atoll.model.launch import CallTo, ConsumerOf, DatabaseTo, Launch, Messaging, Preparation, Telemetry
+from atoll.model.launch import CallTo, DatabaseTo, Launch, Messaging, Preparation, Telemetry
 from atoll.model.references import FromFile, Source
 from atoll.model.references import Literal as Constant
 from atoll.model.suggest import nearest
@@ -16,12 +26,10 @@ from atoll.supervisor.environment import Engines
 from atoll.supervisor.home import Home
 from atoll.supervisor.state import Planned, Process
 from atoll.supervisor.state import Preparation as Prepared
-from atoll.wire import subjects
 from atoll.wire.description import Description, MemberData, SecretData
 
 HOST = "127.0.0.1"
 DEFAULT_GATEWAY_PORT = 8080
-EngineName = Literal["postgres", "nats", "envoy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +141,6 @@ def unknown_replicas(description: Description, options: Options) -> list[Problem
     return problems
 
 
-def engines_of(description: Description) -> tuple[EngineName, ...]:
-    """Which engines the system asks for, wherever they run."""
-    members = description.members
-    wanted: list[EngineName] = []
-    if any(member.database and not member.database.secret for member in members):
-        wanted.append("postgres")
-    if any(_uses_broker(member) for member in members):
-        wanted.append("nats")
-    if description.gateway:
-        wanted.append("envoy")
-    return tuple(wanted)
-
-
 def ports_needed(description: Description, options: Options, addresses: Engines) -> list[PortWish]:
     """In the order in which they should be given out."""
     wishes: list[PortWish] = []
@@ -203,7 +198,7 @@ def plan(
         preparations={name: document for name, document in prepared.items() if document},
         databases={each.name: database_name(each) for each in members if each.database and not each.database.secret},
         secrets=planning.secrets(members),
-        accounts=tuple(planning.account(member) for member in members if _uses_broker(member)),
+        accounts=tuple(account_of(description.name, member) for member in members if uses_broker(member)),
         gateway_port=ports["gateway"] if description.gateway else 0,
     )
 
@@ -228,10 +223,6 @@ def planned(made: Plan) -> Planned:
     return Planned((*engines, *services), tuple(preparations))
 
 
-def database_name(member: MemberData) -> str:
-    return member.name.replace("-", "_")
-
-
 def secret_name(secret: SecretData) -> str:
     """Its name in environments/local.toml."""
     return secret.name if secret.key == "value" else f"{secret.name}.{secret.key}"
@@ -245,8 +236,8 @@ def _started_here(description: Description, addresses: Engines) -> tuple[EngineN
 def _needs(member: MemberData, started: Iterable[EngineName]) -> tuple[EngineName, ...]:
     """The engines, of those started here, that have to be ready before the member is."""
     wanted = {
-        "postgres": bool(member.database and not member.database.secret),
-        "nats": _uses_broker(member),
+        "postgres": has_own_database(member),
+        "nats": uses_broker(member),
         "envoy": False,
     }
     return tuple(name for name in started if wanted[name])
@@ -254,10 +245,6 @@ def _needs(member: MemberData, started: Iterable[EngineName]) -> tuple[EngineNam
 
 def _replicas(member: MemberData, options: Options) -> int:
     return 0 if member.kind == "external" else options.replicas.get(member.name, 1)
-
-
-def _uses_broker(member: MemberData) -> bool:
-    return bool(member.publishes or member.consumes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,18 +351,6 @@ class _Planning:
                 found.append(SecretData(member.database.secret, member.database.key))
         return {self.secret_file(secret): secret for secret in found}
 
-    def consumers(self, member: MemberData) -> tuple[ConsumerOf, ...]:
-        system = self.description.name
-        return tuple(
-            ConsumerOf(
-                each.topic,
-                each.method,
-                subjects.stream(system, each.topic),
-                subjects.durable(member.name, each.method),
-            )
-            for each in member.consumes
-        )
-
     def nats_url(self) -> str:
         if self.addresses.nats:
             return without_credentials(self.addresses.nats)
@@ -389,42 +364,30 @@ class _Planning:
         return FromFile(str(self.home.secrets / ("nats-address" if self.addresses.nats else f"nats-{own}")))
 
     def messaging(self, member: MemberData) -> Messaging | None:
-        if not _uses_broker(member):
+        if not uses_broker(member):
             return None
         return Messaging(
             url=self.nats_url(),
             user=self.nats_user(member.name),
             password=self.nats_password(member.name),
             publishes=member.publishes,
-            consumes=self.consumers(member),
-        )
-
-    def account(self, member: MemberData) -> nats.Account:
-        consumers = self.consumers(member)
-        return nats.Account(
-            user=member.name,
-            password="",
-            publishes=subjects.publishable(
-                self.description.name, member.publishes, [(each.topic, each.durable) for each in consumers]
-            ),
-            consumes=tuple(nats.Consumer(each.stream, each.durable) for each in consumers),
+            consumes=consumers_of(self.description.name, member),
         )
 
     def preparation(self, member: MemberData) -> Preparation | None:
-        uses_broker = _uses_broker(member)
-        if not member.database and not uses_broker:
+        has_broker = uses_broker(member)
+        if not member.database and not has_broker:
             return None
-        topics = sorted({*member.publishes, *(each.topic for each in member.consumes)})
         return Preparation(
             system=self.description.name,
             service=member.name,
             dsn=self.dsn(member) if member.database else None,
             migrations=member.database.migrations if member.database else "",
-            url=self.nats_url() if uses_broker else "",
-            user=self.nats_user(nats.ADMIN) if uses_broker else "",
-            password=self.nats_password(nats.ADMIN) if uses_broker else None,
-            topics=tuple(topics),
-            consumes=self.consumers(member),
+            url=self.nats_url() if has_broker else "",
+            user=self.nats_user(nats.ADMIN) if has_broker else "",
+            password=self.nats_password(nats.ADMIN) if has_broker else None,
+            topics=topics_of(member),
+            consumes=consumers_of(self.description.name, member),
         )
 
 

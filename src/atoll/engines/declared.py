@@ -1,0 +1,88 @@
+"""What a declaration asks of the engines: databases, accounts and consumers at the broker, routes at the gateway."""
+
+from typing import Literal
+
+from atoll.engines import nats
+from atoll.engines.routing import Route
+from atoll.model.launch import ConsumerOf
+from atoll.wire import subjects
+from atoll.wire.description import Description, MemberData
+
+EngineName = Literal["postgres", "nats", "envoy"]
+
+
+def engines_of(description: Description) -> tuple[EngineName, ...]:
+    """Which engines the system asks for, wherever they run."""
+    members = description.members
+    wanted: list[EngineName] = []
+    if any(has_own_database(member) for member in members):
+        wanted.append("postgres")
+    if any(uses_broker(member) for member in members):
+        wanted.append("nats")
+    if description.gateway:
+        wanted.append("envoy")
+    return tuple(wanted)
+
+
+def has_own_database(member: MemberData) -> bool:
+    """Whether it asks for a database that atoll makes."""
+    return bool(member.database and not member.database.secret)
+
+
+def database_name(member: MemberData) -> str:
+    """Of its database and of the role that owns it."""
+    return member.name.replace("-", "_")
+
+
+def uses_broker(member: MemberData) -> bool:
+    return bool(member.publishes or member.consumes)
+
+
+def topics_of(member: MemberData) -> tuple[str, ...]:
+    """Those it publishes or consumes."""
+    return tuple(sorted({*member.publishes, *(each.topic for each in member.consumes)}))
+
+
+def consumers_of(system: str, member: MemberData) -> tuple[ConsumerOf, ...]:
+    return tuple(
+        ConsumerOf(
+            each.topic, each.method, subjects.stream(system, each.topic), subjects.durable(member.name, each.method)
+        )
+        for each in member.consumes
+    )
+
+
+def account_of(system: str, member: MemberData, password: str = "") -> nats.Account:
+    """What the member may do at the broker, and no more."""
+    consumers = consumers_of(system, member)
+    return nats.Account(
+        user=member.name,
+        password=password,
+        publishes=subjects.publishable(system, member.publishes, [(each.topic, each.durable) for each in consumers]),
+        consumes=tuple(nats.Consumer(each.stream, each.durable) for each in consumers),
+    )
+
+
+def exposed(description: Description) -> list[MemberData]:
+    """The members that the gateway leads to."""
+    names = description.gateway.expose if description.gateway else ()
+    found = [description.member(name) for name in names]
+    return [member for member in found if member and member.kind != "external"]
+
+
+def routes_of(description: Description, member: MemberData) -> list[Route]:
+    """Every operation of the member's contracts; of an application the prefix below which all is its own."""
+    routes: dict[tuple[str, str], Route] = {}
+    for target in member.contracts:
+        contract = description.contract(target)
+        for each in contract.operations if contract else ():
+            routes[each.method, each.path] = Route(
+                path=each.path,
+                cluster=member.name,
+                methods=(each.method,),
+                timeout=0.0 if each.streams else member.deadline,
+                operation=f"{member.name}.{each.name}",
+            )
+    if routes or not member.path:
+        return list(routes.values())
+    return [Route(member.path, member.name, prefix=True, timeout=member.deadline, operation=member.name)]
