@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from atoll.engines.edge import COLLECTOR, Limits, connection_manager
 from atoll.engines.engine import Command, Engine, File, HttpGet
+from atoll.engines.observing import admin_cluster, certificate, observing
 from atoll.engines.routing import Route, route_table
 from atoll.engines.xds import TYPE, address, named, resources, seconds, text, watched
 
@@ -25,6 +26,7 @@ class Endpoint:
 class Cluster:
     """The replicas of one service.
 
+    dns: hosts of endpoints are names, each of which stands for all of its addresses.
     health_path: what a healthy replica answers with 200; "" asks for nothing, as for a process without health.
     connect_timeout: seconds.
     """
@@ -33,6 +35,27 @@ class Cluster:
     endpoints: tuple[Endpoint, ...]
     health_path: str = "/health/ready"
     connect_timeout: float = 0.25
+    dns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A port for HTTPS, and the files of the certificate with its chain and of its key."""
+
+    port: int
+    certificate: PurePath
+    key: PurePath
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a cluster sees of a gateway. port: answers GET /ready and /stats/prometheus, and nothing else.
+
+    admin_port: of the admin interface, on loopback.
+    """
+
+    port: int
+    admin_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,7 @@ class Gateway:
     """Where the gateway listens, and what stands behind it.
 
     collector: "host:port" that takes OTLP over HTTP; "" keeps spans in the access log alone.
+    tls: a second door; None if there is none. observed: None where the admin interface is at the Unix socket alone.
     """
 
     port: int
@@ -48,6 +72,8 @@ class Gateway:
     host: str = "127.0.0.1"
     collector: str = ""
     limits: Limits = field(default_factory=Limits)
+    tls: Tls | None = None
+    observed: Observed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +157,26 @@ def _resources_of(cluster: Cluster, places: Places) -> File:
 
 
 def merged(gateway: Gateway, places: Places) -> str:
-    """All of it in one document, for `envoy --mode validate`, which does not follow files."""
+    """All of it in one document: for who replaces the process at a change, as a cluster does."""
     config = _bootstrap(gateway, places)
     table = {key: value for key, value in route_table(gateway.routes).items() if key != "@type"}
     clusters = [_cluster(each, gateway, None) for each in _sorted(gateway.clusters)]
     for cluster in clusters:
         cluster.pop("@type")
-    config["static_resources"] = {
-        "listeners": [_listener(gateway, places, {"route_config": table})],
-        "clusters": [_collector(gateway), *clusters],
-    }
+    listeners = [_listener(gateway, places, {"route_config": table})]
+    if gateway.tls:
+        listeners.append(_listener(gateway, places, {"route_config": table}, gateway.tls))
+    if gateway.observed:
+        listeners.append(observing(gateway.host, gateway.observed.port))
+        clusters.append(admin_cluster(gateway.observed.admin_port))
+    config["static_resources"] = {"listeners": listeners, "clusters": [_collector(gateway), *clusters]}
     return text(config)
 
 
 def _bootstrap(gateway: Gateway, places: Places) -> dict[str, object]:
     return {
         "node": {"id": "gateway", "cluster": "gateway"},
-        "admin": {"address": {"pipe": {"path": str(places.admin), "mode": 0o600}}},
+        "admin": {"address": _admin(gateway, places)},
         "application_log_config": {
             "log_format": {"json_format": {"time": "%Y-%m-%dT%H:%M:%S.%e%z", "level": "%l", "message": "%j"}}
         },
@@ -163,10 +192,18 @@ def _bootstrap(gateway: Gateway, places: Places) -> dict[str, object]:
     }
 
 
-def _listener(gateway: Gateway, places: Places, routes: Mapping[str, object]) -> dict[str, object]:
+def _admin(gateway: Gateway, places: Places) -> dict[str, object]:
+    if gateway.observed:
+        return address("127.0.0.1", gateway.observed.admin_port)
+    return {"pipe": {"path": str(places.admin), "mode": 0o600}}
+
+
+def _listener(
+    gateway: Gateway, places: Places, routes: Mapping[str, object], tls: Tls | None = None
+) -> dict[str, object]:
     return {
-        "name": "gateway",
-        "address": address(gateway.host, gateway.port),
+        "name": "gateway-tls" if tls else "gateway",
+        "address": address(gateway.host, tls.port if tls else gateway.port),
         # Or a second Envoy would silently share the port.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": 2**20,
@@ -179,7 +216,8 @@ def _listener(gateway: Gateway, places: Places, routes: Mapping[str, object]) ->
                         **connection_manager(gateway.limits, places.access_log),
                         **routes,
                     )
-                ]
+                ],
+                **({"transport_socket": certificate(tls.certificate, tls.key)} if tls else {}),
             }
         ],
     }
@@ -199,7 +237,7 @@ def _collector(gateway: Gateway) -> dict[str, object]:
 
 def _cluster(cluster: Cluster, gateway: Gateway, places: Places | None) -> dict[str, object]:
     source: dict[str, object] = (
-        {"type": "STATIC", "load_assignment": _assignment(cluster, typed=False)}
+        {**_found(cluster), "load_assignment": _assignment(cluster, typed=False)}
         if places is None
         else {"type": "EDS", "eds_cluster_config": {"eds_config": watched(places.endpoints(cluster.name))}}
     )
@@ -244,6 +282,11 @@ def _cluster(cluster: Cluster, gateway: Gateway, places: Places | None) -> dict[
             }
         },
     }
+
+
+def _found(cluster: Cluster) -> dict[str, object]:
+    # Replicas come and go, so their names are looked up every second, whatever the DNS server says of it.
+    return {"type": "STRICT_DNS", "dns_refresh_rate": "1s"} if cluster.dns else {"type": "STATIC"}
 
 
 def _health_check(cluster: Cluster) -> dict[str, object]:

@@ -53,6 +53,8 @@ class Limits:
 class Broker:
     """One NATS server with JetStream.
 
+    monitor_host: the monitor tells names of streams and clients to whoever asks; elsewhere than on loopback something
+    else has to keep strangers away.
     sync_interval: seconds between two fsyncs of what was acknowledged. NATS's own default is two minutes, which is how
     long outbox rows would have to be kept for publishing again; `always` costs three quarters of the rate. With one
     second the horizon is short, and a machine that loses power loses at most a second of acknowledged messages, which
@@ -64,6 +66,7 @@ class Broker:
     admin_password: str = field(repr=False)
     accounts: tuple[Account, ...] = ()
     host: str = "127.0.0.1"
+    monitor_host: str = "127.0.0.1"
     sync_interval: float = 1.0
     limits: Limits = field(default_factory=Limits)
 
@@ -89,8 +92,7 @@ def configuration(broker: Broker, folder: PurePath) -> File:
     settings = {
         "server_name": NAME,
         "listen": f"{broker.host}:{broker.port}",
-        # Tells names of streams and clients to whoever asks, so never anywhere else.
-        "http": f"127.0.0.1:{broker.monitor_port}",
+        "http": f"{broker.monitor_host}:{broker.monitor_port}",
         "max_payload": limits.message,
         "max_connections": limits.connections,
         "max_subscriptions": limits.subscriptions,

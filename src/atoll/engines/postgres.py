@@ -33,6 +33,7 @@ class Server:
     programs: the folder with initdb, postgres and pg_isready.
     data: its data folder, which belongs to `user`.
     user: whom it runs as; None is the user who started us. PostgreSQL refuses to run as root.
+    clients: the networks from which a password is asked for; nobody else is answered.
     """
 
     programs: PurePath
@@ -40,6 +41,7 @@ class Server:
     port: int
     user: User | None = None
     host: str = "127.0.0.1"
+    clients: tuple[str, ...] = ("127.0.0.1/32",)
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -93,10 +95,10 @@ def engine(server: Server) -> Engine:
 def configuration(server: Server) -> tuple[File, ...]:
     """postgresql.conf and pg_hba.conf, whole: what initdb wrote is replaced."""
     lines = [f"{name} = {value}" for name, value in _settings(server).items()]
-    access = "# Passwords from this machine, and nothing else.\nhost all all 127.0.0.1/32 scram-sha-256\n"
+    access = "".join(f"host all all {network} scram-sha-256\n" for network in server.clients)
     return (
         File(server.data / "postgresql.conf", "\n".join(lines) + "\n"),
-        File(server.data / "pg_hba.conf", access),
+        File(server.data / "pg_hba.conf", f"# Passwords from these networks, and nothing else.\n{access}"),
     )
 
 

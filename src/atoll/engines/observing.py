@@ -1,0 +1,53 @@
+"""The gateway's side doors: where a cluster asks for its health and figures, and the certificate of its TLS port."""
+
+from pathlib import PurePath
+
+from atoll.engines.xds import address, named
+
+ADMIN = "admin"
+
+
+def observing(host: str, port: int) -> dict[str, object]:
+    """A listener with the two paths of the admin interface that are safe to show, and nothing else of it."""
+    routes = [
+        {"match": {"path": path}, "route": {"cluster": ADMIN, "timeout": "5s"}}
+        for path in ("/ready", "/stats/prometheus")
+    ]
+    manager = named(
+        "envoy.filters.network.http_connection_manager",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="observing",
+        http_filters=[named("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router")],
+        route_config={"name": "observing", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
+    )
+    return {
+        "name": "observing",
+        "address": address(host, port),
+        # It still answers while the gateway drains.
+        "drain_type": "MODIFY_ONLY",
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def admin_cluster(port: int) -> dict[str, object]:
+    endpoint = {"endpoint": {"address": address("127.0.0.1", port)}}
+    return {
+        "name": ADMIN,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+
+
+def certificate(chain: PurePath, key: PurePath) -> dict[str, object]:
+    """The transport socket of a port with HTTPS."""
+    files = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
+    return named(
+        "envoy.transport_sockets.tls",
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context={
+            "tls_certificates": [files],
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        },
+    )

@@ -1,0 +1,200 @@
+"""PostgreSQL and NATS inside the cluster: one server each, with a volume, configured as on a laptop."""
+
+from pathlib import PurePosixPath
+
+from atoll.engines import nats, postgres
+from atoll.engines.declared import account_of, uses_broker
+from atoll.kubernetes.environment import EngineIn
+from atoll.kubernetes.names import (
+    NATS,
+    NATS_MONITOR_PORT,
+    NATS_PORT,
+    POSTGRES,
+    POSTGRES_PORT,
+    USER,
+    Object,
+    Target,
+    labels,
+    metadata,
+    selector,
+)
+from atoll.kubernetes.resolve import PASSWORD_KEY, nats_secret
+from atoll.kubernetes.workloads import (
+    CONTAINER_SECURITY,
+    account,
+    configuration,
+    http_probe,
+    mounted_map,
+    pod,
+    resources,
+    service,
+)
+
+POSTGRES_USER = 999
+"""The account `postgres` of the official image: initdb refuses a user without a name."""
+
+_COMPONENT = "engine"
+_CONFIGURATION = PurePosixPath("/etc/atoll")
+_SECRET = PurePosixPath("/run/secrets/postgres")
+_DATA = PurePosixPath("/var/lib/postgresql/data")
+_CLUSTER = _DATA / "pgdata"
+_START = f"""\
+#!/bin/sh
+# Makes the data folder the first time, and then becomes the server.
+set -eu
+if [ ! -s {_CLUSTER}/PG_VERSION ]; then
+  rm -rf {_CLUSTER}.new
+  initdb --pgdata {_CLUSTER}.new --username {postgres.SUPERUSER} --pwfile {_SECRET / PASSWORD_KEY} \\
+    --auth scram-sha-256 --encoding UTF8 --locale C --locale-provider builtin --builtin-locale C.UTF-8
+  mv {_CLUSTER}.new {_CLUSTER}
+fi
+exec postgres -D {_CLUSTER} -c config_file={_CONFIGURATION}/postgresql.conf -c hba_file={_CONFIGURATION}/pg_hba.conf
+"""
+
+
+def postgres_objects(target: Target) -> list[Object]:
+    server = postgres.Server(
+        programs=PurePosixPath(),
+        data=_CLUSTER,
+        port=POSTGRES_PORT,
+        host="*",
+        clients=("0.0.0.0/0", "::/0"),
+    )
+    files = {each.path.name: each.content for each in postgres.configuration(server)}
+    made = configuration(target, POSTGRES, POSTGRES, _COMPONENT, {**files, "start.sh": _START})
+    wanted = target.environment.engines.postgres
+    ready = {"exec": {"command": ["pg_isready", "--host", "127.0.0.1", "--username", postgres.SUPERUSER]}}
+    container: Object = {
+        "name": POSTGRES,
+        "image": target.images[POSTGRES],
+        "command": ["/bin/sh", str(_CONFIGURATION / "start.sh")],
+        "ports": [{"name": "postgres", "containerPort": POSTGRES_PORT}],
+        "env": [{"name": "LC_ALL", "value": "C"}, {"name": "TZ", "value": "UTC"}],
+        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        # Recovery after a crash may take its time; a server that recovers is not to be killed.
+        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 600},
+        "livenessProbe": {"tcpSocket": {"port": "postgres"}, "periodSeconds": 10, "failureThreshold": 6},
+        "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 5},
+        # Fast shutdown: transactions are rolled back, the rest is written; SIGTERM would wait for the clients.
+        "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", "kill -INT 1"]}}},
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "data", "mountPath": str(_DATA)},
+            {"name": "configuration", "mountPath": str(_CONFIGURATION), "readOnly": True},
+            {"name": "password", "mountPath": str(_SECRET), "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an empty volume of the pod
+        ],
+    }
+    spec: Object = {
+        "terminationGracePeriodSeconds": 60,
+        "containers": [container],
+        "volumes": [
+            mounted_map("configuration", _name(made)),
+            {"name": "password", "secret": {"secretName": POSTGRES}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    return [
+        account(target, POSTGRES, _COMPONENT),
+        made,
+        _stateful(target, POSTGRES, pod(target, POSTGRES, spec, user=POSTGRES_USER), wanted),
+        service(target, POSTGRES, POSTGRES, [_port("postgres", POSTGRES_PORT)], _COMPONENT),
+    ]
+
+
+def nats_objects(target: Target) -> list[Object]:
+    store = PurePosixPath("/data")
+    members = [each for each in target.members if uses_broker(each)]
+    accounts = [account_of(target.system, each, _unquoted(each.name)) for each in members]
+    broker = nats.Broker(
+        port=NATS_PORT,
+        monitor_port=NATS_MONITOR_PORT,
+        admin_password=_unquoted(nats.ADMIN),
+        accounts=tuple(accounts),
+        host="0.0.0.0",  # noqa: S104 - a pod has its own network
+        monitor_host="0.0.0.0",  # noqa: S104 - for probes; the network policy keeps others out
+    )
+    written = nats.configuration(broker, store).content
+    users = [nats.ADMIN, *(each.name for each in members)]
+    for user in users:
+        # A variable is only one where it has no quotes.
+        written = written.replace(f'"{_unquoted(user)}"', _unquoted(user))
+    made = configuration(target, NATS, NATS, _COMPONENT, {"nats.conf": written})
+    wanted = target.environment.engines.nats
+    container: Object = {
+        "name": NATS,
+        "image": target.images[NATS],
+        "args": ["-c", str(_CONFIGURATION / "nats.conf")],
+        "ports": [
+            {"name": "nats", "containerPort": NATS_PORT},
+            {"name": "monitor", "containerPort": NATS_MONITOR_PORT},
+        ],
+        "env": [_password(user) for user in users],
+        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        "startupProbe": http_probe("/healthz", "monitor", period=1, failures=300),
+        "livenessProbe": http_probe("/healthz?js-server-only=true", "monitor", period=10, failures=6),
+        "readinessProbe": http_probe("/healthz?js-server-only=true", "monitor", period=2, failures=2),
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "data", "mountPath": str(store)},
+            {"name": "configuration", "mountPath": str(_CONFIGURATION), "readOnly": True},
+        ],
+    }
+    spec: Object = {
+        "terminationGracePeriodSeconds": 30,
+        "containers": [container],
+        "volumes": [mounted_map("configuration", _name(made))],
+    }
+    ports = [_port("nats", NATS_PORT)]
+    return [
+        account(target, NATS, _COMPONENT),
+        made,
+        _stateful(target, NATS, pod(target, NATS, spec, user=USER), wanted),
+        service(target, NATS, NATS, ports, _COMPONENT),
+    ]
+
+
+def password_variable(user: str) -> str:
+    """The variable from which NATS takes a user's password."""
+    return f"PASSWORD_{user.upper().replace('-', '_')}"
+
+
+def _unquoted(user: str) -> str:
+    return f"${password_variable(user)}"
+
+
+def _password(user: str) -> Object:
+    reference = {"name": nats_secret(user), "key": PASSWORD_KEY}
+    return {"name": password_variable(user), "valueFrom": {"secretKeyRef": reference}}
+
+
+def _port(name: str, number: int) -> Object:
+    return {"name": name, "port": number, "targetPort": name}
+
+
+def _name(made: Object) -> str:
+    described = made["metadata"]
+    assert isinstance(described, dict)
+    return str(described["name"])
+
+
+def _stateful(target: Target, name: str, spec: Object, wanted: EngineIn) -> Object:
+    """One pod with a volume of its own, which stays when the pod goes."""
+    storage_class = {"storageClassName": wanted.storage_class} if wanted.storage_class else {}
+    claim: Object = {
+        "accessModes": ["ReadWriteOnce"],
+        **storage_class,
+        "resources": {"requests": {"storage": wanted.storage}},
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(target, name, _COMPONENT),
+        "spec": {
+            "serviceName": name,
+            "replicas": 1,
+            "selector": {"matchLabels": selector(name)},
+            "template": {"metadata": {"labels": labels(target, name, _COMPONENT)}, "spec": spec},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+        },
+    }

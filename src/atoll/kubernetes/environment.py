@@ -1,0 +1,115 @@
+"""environments/NAME.toml: what one cluster has and wants. Every value has a default that is right for a first try."""
+
+import msgspec
+
+
+class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """namespace: "" is the system's name. context: of the kubeconfig; "" is the current one."""
+
+    namespace: str = ""
+    context: str = ""
+
+
+class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """registry: what stands before each image's name, such as "registry.example.com/shop"; "" is the system's name.
+
+    base: with the Python that services run on. node: the one for services in Node.js. pull_secret: name of a Secret.
+    engines: "official" images, or "wheels": those that `atoll build --engine-images=wheels` makes.
+    """
+
+    registry: str = ""
+    base: str = "python:3.13-slim-bookworm"
+    node: str = "node:22-bookworm-slim"
+    pull_secret: str = ""
+    engines: str = "official"
+
+
+class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The way in from outside, in front of the gateway.
+
+    way_in: "loadbalancer", "nodeport", "ingress:CLASS" or "httproute". hosts: the names it answers to; () is any.
+    tls: name of a Secret with tls.crt and tls.key. node_port: 0 is any. parent: "namespace/gateway" of an httproute.
+    """
+
+    way_in: str = "loadbalancer"
+    hosts: tuple[str, ...] = ()
+    tls: str = ""
+    node_port: int = 0
+    parent: str = ""
+    replicas: int = 2
+    cpu: str = "100m"
+    memory: str = "128Mi"
+    memory_limit: str = "512Mi"
+
+
+class EngineIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An engine inside the cluster, with a volume. storage_class: "" is the cluster's default."""
+
+    storage: str = "10Gi"
+    storage_class: str = ""
+    cpu: str = "100m"
+    memory: str = "256Mi"
+    memory_limit: str = "1Gi"
+
+
+class PostgresIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """PostgreSQL. secret, key: of the DSN of a role that may create databases and roles; "" runs a server inside."""
+
+    secret: str = ""
+    key: str = "dsn"
+
+
+class NatsIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """NATS.
+
+    address: "nats://host:4222"; "" runs a server inside. user, secret, key: as whom to connect there, and the password.
+    """
+
+    address: str = ""
+    user: str = "admin"
+    secret: str = ""
+    key: str = "password"
+
+
+class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    postgres: PostgresIn = PostgresIn()
+    nats: NatsIn = NatsIn()
+
+
+class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a service's process asks for. There is no limit of CPU, which would only make it wait."""
+
+    cpu: str = "100m"
+    memory: str = "128Mi"
+    memory_limit: str = "512Mi"
+
+
+class ServiceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One service; "" and None leave what is declared, or the default.
+
+    replicas: 3, or [2, 10] for as many as its load asks for. volumes: a size such as "1Gi" by the folder that keeps its
+    files, "" for files that may go with the pod. environment: added to a program's own.
+    """
+
+    replicas: int | tuple[int, int] | None = None
+    cpu: str = ""
+    memory: str = ""
+    memory_limit: str = ""
+    volumes: dict[str, str] = {}
+    environment: dict[str, str] = {}
+
+
+class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole file.
+
+    secrets: where a secret of the declaration comes from: "generate", or the name of another Secret in the namespace.
+    One that is not listed is in the Secret of its own name. pull: the imagePullPolicy of every container.
+    """
+
+    cluster: Cluster = Cluster()
+    images: Images = Images()
+    gateway: WayIn = WayIn()
+    engines: Engines = Engines()
+    defaults: Resources = Resources()
+    services: dict[str, ServiceIn] = {}
+    secrets: dict[str, str] = {}

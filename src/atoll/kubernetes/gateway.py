@@ -1,0 +1,192 @@
+"""Envoy in the cluster with the routes of the declaration, and the way in from outside before it."""
+
+from pathlib import PurePosixPath
+
+from atoll.engines import envoy
+from atoll.engines.declared import exposed, routes_of
+from atoll.engines.envoy import Observed, Places, Tls
+from atoll.kubernetes.names import (
+    DOCUMENTS,
+    GATEWAY,
+    GATEWAY_ADMIN_PORT,
+    GATEWAY_PORT,
+    GATEWAY_TLS_PORT,
+    Object,
+    Target,
+    admin_port_of,
+    headless,
+    labels,
+    metadata,
+    port_of,
+    selector,
+)
+from atoll.kubernetes.workloads import (
+    CONTAINER_SECURITY,
+    account,
+    budget,
+    configuration,
+    http_probe,
+    mounted_map,
+    pod,
+    resources,
+    spread,
+)
+from atoll.wire.description import MemberData
+
+_COMPONENT = "gateway"
+_FILE = "envoy.json"
+_TLS = PurePosixPath("/etc/tls")
+_ENVOY_ADMIN = 9901
+_LEAVES = 5
+_DRAINS = 10
+# Envoy ends at once when it is told to, so it is told before to let what is under way be answered. Its image has a
+# shell and nothing else that could speak HTTP.
+_DRAIN = (
+    f"sleep {_LEAVES}; exec 3<>/dev/tcp/127.0.0.1/{_ENVOY_ADMIN}; "
+    r"printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n' >&3; "
+    f"cat <&3 >/dev/null; sleep {_DRAINS}"
+)
+
+
+def gateway_objects(target: Target) -> list[Object]:
+    made = configuration(target, GATEWAY, GATEWAY, _COMPONENT, {_FILE: envoy_configuration(target)})
+    found = [account(target, GATEWAY, _COMPONENT), made, _deployment(target, made), _service(target)]
+    if target.environment.gateway.replicas > 1:
+        found.append(budget(target, GATEWAY, _COMPONENT))
+    kind, _, detail = target.environment.gateway.way_in.partition(":")
+    if kind == "ingress":
+        found.append(_ingress(target, detail))
+    if kind == "httproute":
+        found.append(_route(target))
+    return found
+
+
+def envoy_configuration(target: Target) -> str:
+    """One document: a change of it is a new ConfigMap, and new pods."""
+    behind = exposed(target.description)
+    gateway = envoy.Gateway(
+        port=GATEWAY_PORT,
+        routes=tuple(route for member in behind for route in routes_of(target.description, member)),
+        clusters=tuple(_cluster(member) for member in behind),
+        host="0.0.0.0",  # noqa: S104 - a pod has its own network
+        tls=Tls(GATEWAY_TLS_PORT, _TLS / "tls.crt", _TLS / "tls.key") if _ends_tls(target) else None,
+        observed=Observed(GATEWAY_ADMIN_PORT, _ENVOY_ADMIN),
+    )
+    unused = PurePosixPath(DOCUMENTS)
+    return envoy.merged(gateway, Places(unused, unused, PurePosixPath("/dev/stdout")))
+
+
+def _cluster(member: MemberData) -> envoy.Cluster:
+    admin = admin_port_of(member)
+    endpoint = envoy.Endpoint(headless(member.name), port_of(member), admin if admin != port_of(member) else 0)
+    return envoy.Cluster(
+        name=member.name,
+        endpoints=(endpoint,),
+        health_path=member.health if member.kind == "process" else "/health/ready",
+        dns=True,
+    )
+
+
+def _ends_tls(target: Target) -> bool:
+    """Whether TLS ends at Envoy: an Ingress or a Gateway before it does it by itself."""
+    wanted = target.environment.gateway
+    return bool(wanted.tls) and wanted.way_in in {"loadbalancer", "nodeport"}
+
+
+def _deployment(target: Target, made: Object) -> Object:
+    wanted = target.environment.gateway
+    described = made["metadata"]
+    assert isinstance(described, dict)
+    tls_port: list[Object] = [{"name": "https", "containerPort": GATEWAY_TLS_PORT}] if _ends_tls(target) else []
+    mounts: list[Object] = [{"name": "configuration", "mountPath": DOCUMENTS, "readOnly": True}]
+    volumes: list[Object] = [mounted_map("configuration", str(described["name"]))]
+    if _ends_tls(target):
+        mounts.append({"name": "tls", "mountPath": str(_TLS), "readOnly": True})
+        volumes.append({"name": "tls", "secret": {"secretName": wanted.tls}})
+    container: Object = {
+        "name": GATEWAY,
+        "image": target.images[GATEWAY],
+        "command": ["envoy"],
+        "args": [
+            *("-c", f"{DOCUMENTS}/{_FILE}", "--concurrency", "2", "--disable-hot-restart"),
+            *("--drain-strategy", "immediate", "-l", "warning", "--component-log-level", "tracing:off"),
+        ],
+        "ports": [
+            {"name": "http", "containerPort": GATEWAY_PORT},
+            *tls_port,
+            {"name": "admin", "containerPort": GATEWAY_ADMIN_PORT},
+        ],
+        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        "startupProbe": http_probe("/ready", "admin", period=1, failures=60),
+        "livenessProbe": http_probe("/ready", "admin", period=10, failures=6),
+        "readinessProbe": http_probe("/ready", "admin", period=2, failures=2),
+        "lifecycle": {"preStop": {"exec": {"command": ["/bin/bash", "-c", _DRAIN]}}},
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": mounts,
+    }
+    spec: Object = {
+        "terminationGracePeriodSeconds": _LEAVES + _DRAINS + 5,
+        "topologySpreadConstraints": spread(GATEWAY),
+        "containers": [container],
+        "volumes": volumes,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(target, GATEWAY, _COMPONENT),
+        "spec": {
+            "replicas": wanted.replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 120,
+            "selector": {"matchLabels": selector(GATEWAY)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {
+                "metadata": {"labels": labels(target, GATEWAY, _COMPONENT)},
+                "spec": pod(target, GATEWAY, spec),
+            },
+        },
+    }
+
+
+def _service(target: Target) -> Object:
+    wanted = target.environment.gateway
+    kinds = {"loadbalancer": "LoadBalancer", "nodeport": "NodePort"}
+    node_port = {"nodePort": wanted.node_port} if wanted.node_port else {}
+    ports: list[Object] = [{"name": "http", "port": 80, "targetPort": "http", **node_port}]
+    if _ends_tls(target):
+        ports.append({"name": "https", "port": 443, "targetPort": "https"})
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(target, GATEWAY, _COMPONENT),
+        "spec": {"type": kinds.get(wanted.way_in, "ClusterIP"), "selector": selector(GATEWAY), "ports": ports},
+    }
+
+
+def _ingress(target: Target, ingress_class: str) -> Object:
+    wanted = target.environment.gateway
+    backend = {"service": {"name": GATEWAY, "port": {"name": "http"}}}
+    http = {"http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    hosts: list[Object] = [{"host": host, **http} for host in wanted.hosts]
+    tls = {"tls": [{"hosts": list(wanted.hosts), "secretName": wanted.tls}]} if wanted.tls else {}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": metadata(target, GATEWAY, _COMPONENT),
+        "spec": {"ingressClassName": ingress_class, **tls, "rules": hosts or [http]},
+    }
+
+
+def _route(target: Target) -> Object:
+    wanted = target.environment.gateway
+    namespace, _, name = wanted.parent.rpartition("/")
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": metadata(target, GATEWAY, _COMPONENT),
+        "spec": {
+            "parentRefs": [{"name": name, **({"namespace": namespace} if namespace else {})}],
+            **({"hostnames": list(wanted.hosts)} if wanted.hosts else {}),
+            "rules": [{"backendRefs": [{"name": GATEWAY, "port": 80}]}],
+        },
+    }

@@ -1,0 +1,142 @@
+"""How things are called in a cluster, and where they listen."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import TypeAlias
+
+from atoll.engines.declared import engines_of
+from atoll.kubernetes.environment import Environment, ServiceIn
+from atoll.wire.description import Description, MemberData
+
+Object: TypeAlias = dict[str, object]
+"""A Kubernetes object as JSON has it."""
+
+MANAGER = "atoll"
+POSTGRES = "postgres"
+NATS = "nats"
+GATEWAY = "gateway"
+SETUP = "setup"
+NAMESPACE = "namespace"
+KUSTOMIZATION = "kustomization"
+RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, NAMESPACE, KUSTOMIZATION)
+"""What a member can't be called: objects and files of ours have these names."""
+
+SERVICE_PORT = 8080
+ADMIN_PORT = 8081
+GATEWAY_PORT = 8080
+GATEWAY_TLS_PORT = 8443
+GATEWAY_ADMIN_PORT = 8081
+POSTGRES_PORT = 5432
+NATS_PORT = 4222
+NATS_MONITOR_PORT = 8222
+USER = 10001
+
+DOCUMENTS = "/etc/atoll"
+CODE = "/app"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is rendered, and for where. images: of each member that runs, and of the engines and SETUP, by name."""
+
+    description: Description
+    environment: Environment
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def system(self) -> str:
+        return self.description.name
+
+    @property
+    def namespace(self) -> str:
+        return self.environment.cluster.namespace or self.system
+
+    @cached_property
+    def members(self) -> tuple[MemberData, ...]:
+        """Those that run in the cluster."""
+        return tuple(each for each in self.description.members if each.kind != "external")
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, MemberData]:
+        return {each.name: each for each in self.description.members}
+
+    def member(self, name: str) -> MemberData | None:
+        return self._by_name.get(name)
+
+    def wanted(self, member: MemberData) -> ServiceIn:
+        return self.environment.services.get(member.name, ServiceIn())
+
+    def replicas(self, member: MemberData) -> tuple[int, int]:
+        """The least and the most."""
+        asked = self.wanted(member).replicas
+        if asked is None:
+            return member.replicas_least, member.replicas_most
+        return (asked, asked) if isinstance(asked, int) else asked
+
+    @cached_property
+    def runs_postgres(self) -> bool:
+        return self.makes_databases and not self.environment.engines.postgres.secret
+
+    @cached_property
+    def runs_nats(self) -> bool:
+        return "nats" in engines_of(self.description) and not self.environment.engines.nats.address
+
+    @cached_property
+    def makes_databases(self) -> bool:
+        return any(self.owns_database(member) for member in self.members)
+
+    def owns_database(self, member: MemberData) -> bool:
+        """Whether its database is one that we make: none was named, or the named Secret is ours to generate."""
+        database = member.database
+        return database is not None and (not database.secret or self.generates(database.secret))
+
+    def generates(self, secret: str) -> bool:
+        return self.environment.secrets.get(secret) == "generate"
+
+    def secret(self, name: str) -> str:
+        """The Secret that holds what the declaration calls so."""
+        return name if self.generates(name) else self.environment.secrets.get(name, name)
+
+
+def port_of(member: MemberData) -> int:
+    return member.port or SERVICE_PORT
+
+
+def admin_port_of(member: MemberData) -> int:
+    """Where its health is asked for."""
+    if member.kind == "process":
+        return port_of(member)
+    return ADMIN_PORT if port_of(member) != ADMIN_PORT else ADMIN_PORT + 1
+
+
+def headless(name: str) -> str:
+    """The Service whose DNS name stands for the addresses of all ready pods."""
+    return f"{name}-pods"
+
+
+def labels(target: Target, name: str, component: str) -> dict[str, str]:
+    return {
+        "app": name,
+        "app.kubernetes.io/name": name,
+        "app.kubernetes.io/part-of": target.system,
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": MANAGER,
+    }
+
+
+def selector(name: str) -> dict[str, str]:
+    return {"app": name}
+
+
+def hashed(name: str, *content: object) -> str:
+    """The name with a hash of the content, for objects whose change must be seen by who uses them."""
+    written = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return f"{name}-{sha256(written.encode()).hexdigest()[:10]}"
+
+
+def metadata(target: Target, name: str, component: str, app: str = "") -> Object:
+    """app: what it belongs to, where that is not its own name."""
+    return {"name": name, "namespace": target.namespace, "labels": labels(target, app or name, component)}

@@ -1,0 +1,217 @@
+"""Who may speak with whom: nobody, but for the edges of the call graph, the engines, DNS, the gateway, and metrics."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from atoll.engines.declared import exposed, uses_broker
+from atoll.kubernetes.names import (
+    GATEWAY,
+    GATEWAY_ADMIN_PORT,
+    GATEWAY_PORT,
+    GATEWAY_TLS_PORT,
+    NATS,
+    NATS_PORT,
+    POSTGRES,
+    POSTGRES_PORT,
+    SETUP,
+    Object,
+    Target,
+    admin_port_of,
+    metadata,
+    port_of,
+    selector,
+)
+from atoll.wire.description import MemberData
+
+_COMPONENT = "network"
+_PREPARE = "-prepare"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edge:
+    """Pods of `source` connect to pods of `to` at these ports; both are values of the label `app`."""
+
+    source: str
+    to: str
+    ports: tuple[int, ...]
+
+
+def edges(target: Target) -> tuple[Edge, ...]:
+    """Every connection inside the namespace that the declaration asks for."""
+    found: list[Edge] = []
+    for member in target.members:
+        for call in member.calls:
+            to = target.member(call.to)
+            if to is not None and to.kind != "external":
+                found.append(Edge(member.name, to.name, (port_of(to),)))
+        # Its Job uses the same engines before it does.
+        for source in (member.name, preparing(member)):
+            if target.runs_postgres and target.owns_database(member):
+                found.append(Edge(source, POSTGRES, (POSTGRES_PORT,)))
+            if target.runs_nats and uses_broker(member):
+                found.append(Edge(source, NATS, (NATS_PORT,)))
+    found += [
+        Edge(GATEWAY, member.name, tuple(sorted({port_of(member), admin_port_of(member)})))
+        for member in exposed(target.description)
+    ]
+    if target.runs_postgres:
+        found.append(Edge(SETUP, POSTGRES, (POSTGRES_PORT,)))
+    return tuple(sorted(set(found)))
+
+
+def preparing(member: MemberData) -> str:
+    """The label `app` of the pods of its Job."""
+    return f"{member.name}{_PREPARE}"
+
+
+def around(found: Iterable[Edge]) -> Mapping[str, tuple[Edge, ...]]:
+    """The edges of each value of the label `app`, from it and to it."""
+    by_app: dict[str, list[Edge]] = defaultdict(list)
+    for edge in found:
+        by_app[edge.source].append(edge)
+        if edge.to != edge.source:
+            by_app[edge.to].append(edge)
+    return {app: tuple(each) for app, each in by_app.items()}
+
+
+def namespace_policies(target: Target) -> list[Object]:
+    """Of all pods: nothing in, and nothing out but questions to DNS."""
+    dns: Object = {
+        "to": [
+            {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+                "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+            }
+        ],
+        "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
+    }
+    return [
+        _policy(target, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+        _policy(target, "dns", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [dns]}),
+    ]
+
+
+def policy_objects(target: Target, found: Iterable[Edge], name: str) -> list[Object]:
+    """Of the pods with this label `app`, from the edges around them."""
+    outside = _outside(target, name)
+    incoming, outgoing = _by_peer(found, name)
+    ingress = [_rule("from", peer, ports) for peer, ports in incoming] + outside.ingress
+    egress = [_rule("to", peer, ports) for peer, ports in outgoing] + outside.egress
+    if not ingress and not egress:
+        return []
+    types = [*(["Ingress"] if ingress else []), *(["Egress"] if egress else [])]
+    spec: Object = {"podSelector": {"matchLabels": selector(name)}, "policyTypes": types}
+    if ingress:
+        spec["ingress"] = ingress
+    if egress:
+        spec["egress"] = egress
+    return [_policy(target, name, spec)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """Rules about what is not a pod of the system."""
+
+    ingress: list[Object]
+    egress: list[Object]
+
+
+def _outside(target: Target, name: str) -> _Outside:
+    ingress: list[Object] = []
+    egress: list[Object] = []
+    if name == GATEWAY:
+        ingress.append({"ports": _ports((GATEWAY_PORT, GATEWAY_TLS_PORT))})
+        ingress.append(_from_monitoring(GATEWAY_ADMIN_PORT))
+    if name == SETUP:
+        # The API server is no pod, and its address is not known here.
+        egress.append({"ports": _ports((443, 6443))})
+        egress += _engine_elsewhere(target)
+    member = target.member(name) or target.member(name.removesuffix(_PREPARE))
+    if member is None:
+        return _Outside(ingress, egress)
+    if name == member.name and member.kind != "process":
+        ingress.append(_from_monitoring(admin_port_of(member)))
+    if name == member.name:
+        egress += [_to_external(each) for each in _externals(target, member)]
+    egress += _databases_elsewhere(target, member)
+    if uses_broker(member) and not target.runs_nats:
+        egress.append(_to_address(target.environment.engines.nats.address, NATS_PORT))
+    return _Outside(ingress, egress)
+
+
+def _engine_elsewhere(target: Target) -> list[Object]:
+    return [] if target.runs_postgres or not target.makes_databases else [{"ports": _ports((POSTGRES_PORT,))}]
+
+
+def _databases_elsewhere(target: Target, member: MemberData) -> list[Object]:
+    """Its address is in a Secret, which is not ours to read."""
+    is_elsewhere = member.database and not (target.owns_database(member) and target.runs_postgres)
+    return [{"ports": _ports((POSTGRES_PORT,))}] if is_elsewhere else []
+
+
+def _externals(target: Target, member: MemberData) -> list[str]:
+    found = [target.member(call.to) for call in member.calls]
+    return [each.url for each in found if each and each.kind == "external"]
+
+
+def _to_external(url: str) -> Object:
+    parts = urlsplit(url)
+    return _to_address(url, 443 if parts.scheme == "https" else 80)
+
+
+def _to_address(url: str, default: int) -> Object:
+    """A policy knows no names: by address where there is one, else any machine at this port."""
+    parts = urlsplit(url)
+    ports = _ports((parts.port or default,))
+    try:
+        address = ip_address(parts.hostname or "")
+    except ValueError:
+        return {"ports": ports}
+    return {"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], "ports": ports}
+
+
+def _from_monitoring(port: int) -> Object:
+    """Prometheus, in whatever namespace it runs."""
+    return {
+        "from": [
+            {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}},
+        ],
+        "ports": _ports((port,)),
+    }
+
+
+def _by_peer(
+    found: Iterable[Edge], name: str
+) -> tuple[list[tuple[str, tuple[int, ...]]], list[tuple[str, tuple[int, ...]]]]:
+    incoming: dict[str, set[int]] = defaultdict(set)
+    outgoing: dict[str, set[int]] = defaultdict(set)
+    for edge in found:
+        if edge.to == name:
+            incoming[edge.source] |= set(edge.ports)
+        if edge.source == name:
+            outgoing[edge.to] |= set(edge.ports)
+    return _sorted(incoming), _sorted(outgoing)
+
+
+def _sorted(peers: dict[str, set[int]]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(peer, tuple(sorted(ports))) for peer, ports in sorted(peers.items())]
+
+
+def _rule(direction: str, peer: str, ports: Iterable[int]) -> Object:
+    return {direction: [{"podSelector": {"matchLabels": selector(peer)}}], "ports": _ports(ports)}
+
+
+def _ports(numbers: Iterable[int]) -> list[Object]:
+    return [{"protocol": "TCP", "port": number} for number in numbers]
+
+
+def _policy(target: Target, name: str, spec: Object) -> Object:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(target, name, _COMPONENT),
+        "spec": spec,
+    }

@@ -1,0 +1,49 @@
+"""The whole system as files of objects: the same declaration and environment give the same bytes."""
+
+from collections.abc import Mapping
+
+from atoll.kubernetes.engines import nats_objects, postgres_objects
+from atoll.kubernetes.gateway import gateway_objects
+from atoll.kubernetes.names import GATEWAY, KUSTOMIZATION, NAMESPACE, NATS, POSTGRES, SETUP, Object, Target
+from atoll.kubernetes.networking import around, edges, namespace_policies, policy_objects, preparing
+from atoll.kubernetes.setup import namespace_object, setup_objects
+from atoll.kubernetes.text import yaml
+from atoll.kubernetes.workloads import service_objects
+
+
+def objects(target: Target) -> dict[str, list[Object]]:
+    """By part, in the order to apply them: the namespace, what prepares it, engines, services, the gateway."""
+    by_app = around(edges(target))
+
+    def policies(app: str) -> list[Object]:
+        return policy_objects(target, by_app.get(app, ()), app)
+
+    parts: dict[str, list[Object]] = {NAMESPACE: [namespace_object(target), *namespace_policies(target)]}
+    setup = setup_objects(target)
+    if setup:
+        parts[SETUP] = [*policies(SETUP), *setup]
+    if target.runs_postgres:
+        parts[POSTGRES] = [*policies(POSTGRES), *postgres_objects(target)]
+    if target.runs_nats:
+        parts[NATS] = [*policies(NATS), *nats_objects(target)]
+    for member in target.members:
+        parts[member.name] = [
+            *policies(member.name),
+            *policies(preparing(member)),
+            *service_objects(target, member),
+        ]
+    if target.description.gateway:
+        parts[GATEWAY] = [*policies(GATEWAY), *gateway_objects(target)]
+    return parts
+
+
+def render(target: Target) -> Mapping[str, str]:
+    """Files by name: one a part, and what `kubectl apply -k` begins with."""
+    files = {f"{part}.yaml": yaml(each) for part, each in objects(target).items()}
+    kustomization: Object = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": list(files),
+    }
+    files[f"{KUSTOMIZATION}.yaml"] = yaml([kustomization]).removeprefix("---\n")
+    return files

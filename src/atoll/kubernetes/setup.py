@@ -1,0 +1,119 @@
+"""What has to be there once in a namespace: itself, its secrets, and the databases; made by a Job of the cluster."""
+
+import msgspec
+
+from atoll.engines import nats, postgres
+from atoll.engines.declared import database_name, uses_broker
+from atoll.kubernetes.names import (
+    DOCUMENTS,
+    POSTGRES,
+    POSTGRES_PORT,
+    SETUP,
+    Object,
+    Target,
+    hashed,
+    labels,
+    metadata,
+)
+from atoll.kubernetes.resolve import PASSWORD_KEY, dsn_secret, nats_secret
+from atoll.kubernetes.workloads import CONTAINER_SECURITY, account, configuration, mounted_map, pod, resources
+from atoll.model.setup import Generated, OwnDatabase, Setup
+
+_COMPONENT = "job"
+_FILE = "setup.json"
+
+
+def namespace_object(target: Target) -> Object:
+    level = "restricted"
+    described = metadata(target, target.namespace, "namespace")
+    del described["namespace"]
+    kept = described["labels"]
+    assert isinstance(kept, dict)
+    kept |= {f"pod-security.kubernetes.io/{mode}": level for mode in ("enforce", "audit", "warn")}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": described}
+
+
+def setup_document(target: Target) -> Setup:
+    """Which secrets and databases to make where they are missing."""
+    owners = [each for each in target.members if target.owns_database(each)]
+    databases = [OwnDatabase(database_name(each), *dsn_secret(target, each)) for each in owners]
+    generated: list[Generated] = []
+    if target.runs_postgres:
+        generated.append(Generated(POSTGRES, PASSWORD_KEY))
+    if target.runs_nats:
+        users = [nats.ADMIN, *(each.name for each in target.members if uses_broker(each))]
+        generated += [Generated(nats_secret(user), PASSWORD_KEY) for user in users]
+    for member in target.members:
+        generated += [Generated(each.name, each.key) for each in member.secrets.values() if target.generates(each.name)]
+    elsewhere = target.environment.engines.postgres
+    return Setup(
+        namespace=target.namespace,
+        system=target.system,
+        secrets=tuple(dict.fromkeys(generated)),
+        host=POSTGRES,
+        port=POSTGRES_PORT,
+        user=postgres.SUPERUSER,
+        admin_secret=elsewhere.secret or POSTGRES,
+        admin_key=elsewhere.key if elsewhere.secret else PASSWORD_KEY,
+        is_dsn=bool(elsewhere.secret),
+        databases=tuple(databases),
+    )
+
+
+def setup_objects(target: Target) -> list[Object]:
+    """The Job that makes them, once; it alone may read and make Secrets. Nothing, if nothing is to be made."""
+    made = setup_document(target)
+    if not made.secrets and not made.databases:
+        return []
+    data = {_FILE: msgspec.json.format(msgspec.json.encode(made)).decode() + "\n"}
+    written = configuration(target, SETUP, SETUP, _COMPONENT, data)
+    described = written["metadata"]
+    assert isinstance(described, dict)
+    return [account(target, SETUP, _COMPONENT), *_rights(target), written, _job(target, data, str(described["name"]))]
+
+
+def _rights(target: Target) -> list[Object]:
+    subject = {"kind": "ServiceAccount", "name": SETUP, "namespace": target.namespace}
+    return [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": metadata(target, SETUP, _COMPONENT),
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]}],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata(target, SETUP, _COMPONENT),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": SETUP},
+            "subjects": [subject],
+        },
+    ]
+
+
+def _job(target: Target, data: dict[str, str], configuration_name: str) -> Object:
+    image = target.images[SETUP]
+    container: Object = {
+        "name": SETUP,
+        "image": image,
+        "args": ["setup", f"{DOCUMENTS}/{_FILE}"],
+        "resources": resources("10m", "64Mi", "256Mi"),
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [{"name": "documents", "mountPath": DOCUMENTS, "readOnly": True}],
+    }
+    spec: Object = {
+        "automountServiceAccountToken": True,
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": [mounted_map("documents", configuration_name)],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(target, hashed(SETUP, data, image), _COMPONENT, SETUP),
+        "spec": {
+            "backoffLimit": 6,
+            "activeDeadlineSeconds": 900,
+            "template": {"metadata": {"labels": labels(target, SETUP, _COMPONENT)}, "spec": pod(target, SETUP, spec)},
+        },
+    }
