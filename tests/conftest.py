@@ -8,6 +8,9 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from atoll.supervisor.home import Home
+from tests.engines.running import open_home
+
 CI = bool(os.environ.get("CI"))
 
 # The time of one example depends on what else the machine does; pytest-timeout bounds the test as a whole.
@@ -29,6 +32,13 @@ def find_program(name: str, *, ci: bool = CI) -> str:
 def program() -> Callable[[str], str]:
     """`program("node")` is the path of node; without it the test is skipped on a laptop and fails in CI."""
     return find_program
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    """A folder for the state of one system, with nothing in it yet."""
+    with open_home() as made:
+        yield made
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

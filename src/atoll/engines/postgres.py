@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import pbkdf2_hmac, sha256
 from pathlib import PurePath
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from atoll.engines.engine import Check, Command, Engine, File, User
 
@@ -158,6 +158,11 @@ def redirected(url: str, database: str, owner: Owner | None = None) -> str:
     if owner is not None:
         credentials, at = f"{quote(owner.name, safe='')}:{quote(owner.password, safe='')}", "@"
     return urlunsplit(parts._replace(netloc=f"{credentials}{at}{host}", path=f"/{quote(database, safe='')}"))
+
+
+def password_of(url: str) -> str:
+    """The password in a DSN, "" if it has none."""
+    return unquote(urlsplit(url).password or "")
 
 
 def address(url: str) -> str:

@@ -70,6 +70,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a service process has to know; holds references, never a secret.
 
     target: "package.module:name" of the class, application or factory.
+    replica: "" is the name of the machine it runs on, which is a pod's.
     import_path: folders put in front of Python's own.
     listen, admin: "127.0.0.1:3000", port 0 for any.
     share_port: another process of the service may listen on the same port, as a predecessor does that still stops.

@@ -1,6 +1,8 @@
 """python -m atoll.runtime LAUNCH.json: one service process.
 
 python -m atoll.runtime prepare PREPARATION.json ...: what services need before they start.
+python -m atoll.runtime prepared PREPARATION.json: wait until that is there.
+python -m atoll.runtime setup SETUP.json: what a namespace of a cluster needs once.
 """
 
 import asyncio
@@ -8,10 +10,12 @@ import importlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import uvloop
@@ -19,8 +23,11 @@ import uvloop
 from atoll.errors import NO_LAUNCH, AtollError, Problem
 from atoll.model.launch import Launch, Preparation
 from atoll.model.references import Source, resolve
+from atoll.model.setup import Setup
 from atoll.runtime.host import Host
 from atoll.runtime.telemetry.logs import configure
+
+Document = TypeVar("Document", Launch, Preparation, Setup)
 
 
 def reveal(source: Source) -> str:
@@ -31,7 +38,7 @@ def reveal(source: Source) -> str:
         raise NO_LAUNCH.error(source=str(source), reason=f"its value can't be read: {error}") from error
 
 
-def read_document(path: str, kind: type[Launch] | type[Preparation]) -> Launch | Preparation:
+def read_document(path: str, kind: type[Document]) -> Document:
     """Raises AtollError NO_LAUNCH."""
     try:
         return msgspec.json.decode(Path(path).read_bytes(), type=kind)
@@ -62,23 +69,59 @@ async def prepare(paths: Sequence[str]) -> list[Problem]:
     return problems
 
 
-def main(arguments: Sequence[str]) -> int:
-    if arguments[:1] == ["prepare"]:
-        try:
-            problems: Sequence[Problem] = uvloop.run(prepare(arguments[1:]))
-        except AtollError as error:
-            problems = error.problems
-        sys.stdout.write("".join(json.dumps({"problems": [asdict(problem)]}) + "\n" for problem in problems))
-        return 1 if problems else 0
-    if len(arguments) != 1:
-        sys.stderr.write(f"{__doc__}\n")
-        return 2
+async def wait(path: str) -> None:
+    document = read_document(path, Preparation)
+    module = importlib.import_module("atoll.runtime.preparation")
+    await module.wait_until_prepared(document, reveal, _say)
+
+
+async def set_up(path: str) -> None:
+    document = read_document(path, Setup)
+    module = importlib.import_module("atoll.runtime.setup")
+    api = importlib.import_module("atoll.runtime.api_server")
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    await module.set_up(document, api.InCluster(address, document.namespace), _say)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def run_service(path: str) -> None:
+    launch = read_document(path, Launch)
+    if not launch.replica:
+        launch = msgspec.structs.replace(launch, replica=socket.gethostname())
+    configure(launch.telemetry.logs, launch.service, launch.replica)
+    uvloop.run(serve(launch))
+
+
+def run_preparation(paths: Sequence[str]) -> int:
+    """What is wrong is told in JSON, one problem a line, and by the exit status."""
     try:
-        launch = read_document(arguments[0], Launch)
-        assert isinstance(launch, Launch)
-        configure(launch.telemetry.logs, launch.service, launch.replica)
-        uvloop.run(serve(launch))
+        problems: Sequence[Problem] = uvloop.run(prepare(paths))
     except AtollError as error:
+        problems = error.problems
+    sys.stdout.write("".join(json.dumps({"problems": [asdict(problem)]}) + "\n" for problem in problems))
+    return 1 if problems else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    try:
+        match list(arguments):
+            case ["prepare", *paths]:
+                return run_preparation(paths)
+            case ["prepared", path]:
+                uvloop.run(wait(path))
+            case ["setup", path]:
+                uvloop.run(set_up(path))
+            case [path]:
+                run_service(path)
+            case _:
+                sys.stderr.write(f"{__doc__}\n")
+                return 2
+    except (AtollError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

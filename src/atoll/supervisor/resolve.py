@@ -12,7 +12,7 @@ from atoll.errors import SECRET_WITHOUT_SOURCE, AtollError, Problem
 from atoll.model.check import variable_of
 from atoll.model.references import Source, resolve
 from atoll.model.resources import Secret
-from atoll.supervisor import databases
+from atoll.provision import databases
 from atoll.supervisor.environment import Environment
 from atoll.supervisor.initdb import owners, service_dsn, superuser_dsn
 from atoll.supervisor.install import secret, write

@@ -84,5 +84,5 @@ def _unusable(dsn: str, error: Exception) -> Exception:
         engine="PostgreSQL",
         address=postgres.address(dsn),
         reason=reason.rstrip("."),
-        do="see its log, or correct its address in environments/local.toml",
+        do="see its log, or correct its address where the environment names it",
     )

@@ -6,7 +6,7 @@ import pytest
 from atoll.engines import postgres
 from atoll.engines.postgres import Limits, Owner, Server
 from atoll.errors import AtollError
-from atoll.supervisor.databases import adopt_databases, create_databases
+from atoll.provision.databases import adopt_databases, create_databases
 from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import owners, prepare_postgres, service_dsn, superuser_dsn
 from tests.engines.running import free_port, running

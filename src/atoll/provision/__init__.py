@@ -1,0 +1,1 @@
+"""What engines need before services can use them, wherever they run."""
