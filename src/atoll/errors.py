@@ -329,6 +329,27 @@ ENGINE_STATE_INCOMPLETE = Kind(
 NOT_READY = Kind(4020, "{system} is not ready after {seconds:g} s.", "read the logs in {folder}")
 ENGINE_UNUSABLE = Kind(4009, "{engine} at {address} can't be used: {reason}.", "{do}")
 
+# 5xxx: images and clusters
+BAD_ENVIRONMENT = Kind(5001, "{entry} {reason}.", "{do}")
+BAD_LOCK = Kind(5002, "The lock can't be used: {reason}.", "{do}")
+WHEELS_FAILED = Kind(
+    5003, "The packages of {lock} could not be fetched: {reason}.", "see above what pip says; each needs a wheel"
+)
+BUILDER_MISSING = Kind(
+    5004,
+    "Neither docker nor buildah was found to build images with.",
+    "install one of them, or name another place with --builder /path/to/docker",
+)
+BUILD_FAILED = Kind(
+    5005, "The image of {service} could not be built: {reason}.", "see its last lines; all of them are in {log}"
+)
+NO_DOCKERFILE = Kind(
+    5006,
+    "{service} has neither a Dockerfile nor a package.json in {folder}.",
+    "write a Dockerfile there: atoll makes those of Python and Node.js services only",
+)
+REGISTRY_FAILED = Kind(5008, "{reference} could not be found at its registry: {reason}.", "{do}")
+
 # fmt: on
 
 

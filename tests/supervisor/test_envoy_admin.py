@@ -4,9 +4,9 @@ from pathlib import Path
 from atoll.engines import envoy, versions
 from atoll.engines.envoy import Cluster, Endpoint, Gateway, Places
 from atoll.engines.routing import Route
+from atoll.provision.programs import find_program
 from atoll.supervisor.envoy_admin import bound_access_log, drain
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import find_program
 from tests.engines.exchange import backends, connection, read_chunk, request
 from tests.engines.running import free_port, running, until
 

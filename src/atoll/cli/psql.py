@@ -10,7 +10,7 @@ from atoll.cli.project import find_state
 from atoll.engines import versions
 from atoll.errors import NO_SUCH_PROCESS
 from atoll.model.suggest import nearest
-from atoll.supervisor.install import find_program
+from atoll.provision.programs import find_program
 
 
 @click.command("psql", context_settings={"ignore_unknown_options": True})

@@ -13,13 +13,17 @@ class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """registry: what stands before each image's name, such as "registry.example.com/shop"; "" is the system's name.
 
-    base: with the Python that services run on. node: the one for services in Node.js. pull_secret: name of a Secret.
+    base: with the Python that services run on; python: its version. node: the base of services in Node.js.
+    lock: of the project's packages, with hashes. pull: imagePullPolicy of what is built. pull_secret: name of a Secret.
     engines: "official" images, or "wheels": those that `atoll build --engine-images=wheels` makes.
     """
 
     registry: str = ""
     base: str = "python:3.13-slim-bookworm"
+    python: str = "3.13"
     node: str = "node:22-bookworm-slim"
+    lock: str = "requirements.txt"
+    pull: str = "IfNotPresent"
     pull_secret: str = ""
     engines: str = "official"
 
@@ -103,7 +107,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole file.
 
     secrets: where a secret of the declaration comes from: "generate", or the name of another Secret in the namespace.
-    One that is not listed is in the Secret of its own name. pull: the imagePullPolicy of every container.
+    One that is not listed is in the Secret of its own name.
     """
 
     cluster: Cluster = Cluster()

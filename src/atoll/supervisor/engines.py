@@ -6,11 +6,12 @@ from pathlib import Path
 
 from atoll.engines import envoy, nats, postgres, versions
 from atoll.engines.engine import Engine, Readiness
+from atoll.provision.programs import find_program
 from atoll.supervisor.envoy_admin import bound_access_log
 from atoll.supervisor.gateway import gateway_of
 from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import prepare_postgres
-from atoll.supervisor.install import find_program, write, write_files
+from atoll.supervisor.install import write, write_files
 from atoll.supervisor.plan import Plan
 from atoll.supervisor.process import Process
 from atoll.supervisor.resolve import broker_of

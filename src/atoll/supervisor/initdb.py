@@ -21,8 +21,9 @@ from atoll.errors import (
     ENGINE_UNUSABLE,
     NO_UNPRIVILEGED_USER,
 )
+from atoll.provision.programs import find_program
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import find_program, secret, write
+from atoll.supervisor.install import secret, write
 from atoll.supervisor.process import Process
 from atoll.supervisor.processes import Seen, end_all, processes
 

@@ -1,0 +1,115 @@
+"""Builds images with docker or buildah, from contexts that have everything in them."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atoll.errors import BUILD_FAILED, BUILDER_MISSING
+from atoll.kubernetes.image import Image
+
+_LAST_LINES = 12
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """The program that builds. environment: all of it, with BuildKit asked for."""
+
+    program: str
+    environment: Mapping[str, str]
+
+    @property
+    def is_buildah(self) -> bool:
+        return Path(self.program).name == "buildah"
+
+    async def has(self) -> frozenset[str]:
+        """The references of all images that are there. Raises OSError if the program can't tell."""
+        status, lines = await run([self.program, "images", "--format", "{{.Repository}}:{{.Tag}}"], self.environment)
+        if status:
+            raise OSError(lines[-1] if lines else f"{self.program} images failed")
+        # buildah writes "localhost/" before a name without a registry.
+        return frozenset(line.strip().removeprefix("localhost/") for line in lines)
+
+    async def build(self, image: Image, context: Path, dockerfile: Path, log: Path) -> None:
+        """Raises AtollError BUILD_FAILED with the last lines."""
+        arguments = [self.program, "build", "--file", str(dockerfile), "--tag", image.reference]
+        for name, value in image.arguments.items():
+            arguments += ["--build-arg", f"{name}={value}"]
+        for name, value in image.labels.items():
+            arguments += ["--label", f"{name}={value}"]
+        # Everything that it needs is in the context.
+        arguments += ["--network", "none"]
+        if not self.is_buildah:
+            arguments += ["--progress", "plain"]
+        status, lines = await run([*arguments, str(context)], self.environment)
+        log.write_text("\n".join(lines) + "\n")
+        if status:
+            raise BUILD_FAILED.error(
+                service=image.name,
+                reason=f"{Path(self.program).name} ended with {status}",
+                log=log,
+                detail="\n".join(lines[-_LAST_LINES:]),
+            )
+
+    async def push(self, image: Image, log: Path) -> None:
+        """Raises AtollError BUILD_FAILED."""
+        status, lines = await run([self.program, "push", image.reference], self.environment)
+        if status:
+            log.write_text("\n".join(lines) + "\n")
+            reason = f"{image.reference} could not be pushed"
+            raise BUILD_FAILED.error(service=image.name, reason=reason, log=log, detail="\n".join(lines[-_LAST_LINES:]))
+
+
+def find_builder(variables: Mapping[str, str], wanted: str = "") -> Builder:
+    """docker where it is, else buildah; or the one that is wanted. Raises AtollError BUILDER_MISSING."""
+    for name in (wanted,) if wanted else ("docker", "buildah"):
+        program = shutil.which(name, path=variables.get("PATH"))
+        if program:
+            return Builder(program, {**variables, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
+    raise BUILDER_MISSING.error()
+
+
+def write_context(folder: Path, images: Sequence[Image]) -> None:
+    """What these images have in common and what each has of its own, in one folder; what is stale goes."""
+    wanted = {path: content for image in images for path, content in image.files.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    services = {path.split("/")[1] for path in wanted if path.startswith("services/")}
+    for place in folder.glob("services/*"):
+        if place.name in services:
+            _remove_others(place, {folder / path for path in wanted})
+    for path, content in wanted.items():
+        file = folder / path
+        if not file.is_file() or file.read_bytes() != content:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        file.chmod(0o644)
+        for above in file.relative_to(folder).parents:
+            (folder / above).chmod(0o755)
+
+
+def _remove_others(folder: Path, wanted: Iterable[Path]) -> None:
+    kept = set(wanted)
+    for file in folder.rglob("*"):
+        if file.is_file() and file not in kept:
+            file.unlink()
+
+
+async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, list[str]]:
+    """The exit status, and the lines of output and errors together. The program ends with us."""
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        env=dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
+    assert process.returncode is not None
+    return process.returncode, output.decode(errors="replace").splitlines()

@@ -1,0 +1,140 @@
+"""What images are made from, read from the disk: a project's files, its lock, the environment."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE
+from atoll.kubernetes.environment import Environment
+from atoll.kubernetes.image import (
+    Image,
+    contents_of,
+    is_data,
+    is_searched,
+    node_image,
+    own_image,
+    python_image,
+    setup_image,
+)
+from atoll.kubernetes.lock import Locked, read_lock
+from atoll.kubernetes.names import Target
+from atoll.kubernetes.resolve import project_of
+from atoll.wire.description import MemberData
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The packages of all Python services. place: of its file."""
+
+    place: str
+    packages: tuple[Locked, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{each}\n" for each in self.packages)
+
+
+def read_environment(folder: Path, name: str) -> Environment:
+    """The file environments/NAME.toml beside the system file. Without it everything is the default.
+
+    Raises AtollError BAD_ENVIRONMENT, with what it may have.
+    """
+    file = folder / "environments" / f"{name}.toml"
+    if not file.is_file():
+        return Environment()
+    try:
+        return msgspec.convert(tomllib.loads(file.read_text()), Environment)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError) as error:
+        do = "correct it; `atoll render kubernetes --help` says where all of its entries are listed"
+        raise BAD_ENVIRONMENT.error(
+            str(file), entry=f"environments/{name}.toml", reason=f"is wrong: {error}", do=do
+        ) from error
+
+
+def find_lock(target: Target) -> Lock:
+    """The lock that the environment names, or requirements.txt beside the project. Raises AtollError BAD_LOCK."""
+    images = target.environment.images
+    file = Path(project_of(target)) / images.lock
+    try:
+        text = file.read_text()
+    except OSError as error:
+        do = "make it: uv pip compile pyproject.toml --generate-hashes --output-file requirements.txt"
+        raise BAD_LOCK.error(str(file), reason=f"{images.lock} can't be read: {error.strerror}", do=do) from error
+    return Lock(str(file), read_lock(text, str(file), images.python))
+
+
+def images_of(target: Target, lock: Lock | None, only: Sequence[str] = ()) -> list[Image]:
+    """The images of the members, and of what sets up a namespace. only: of these; () is all.
+
+    lock: None if no member is written in Python. Raises AtollError NO_DOCKERFILE.
+    """
+    wanted = [each for each in target.members if not only or each.name in only]
+    found = [_image(target, member, lock) for member in wanted]
+    if lock is not None and not only:
+        found.append(setup_image(target, lock.text, target.environment.images.base))
+    return found
+
+
+def _image(target: Target, member: MemberData, lock: Lock | None) -> Image:
+    images = target.environment.images
+    if member.kind == "process":
+        folder = Path(member.directory)
+        files = _tree(folder)
+        if "Dockerfile" in files:
+            return own_image(target, member, files)
+        if "package.json" in files:
+            return node_image(target, member, files, images.node)
+        raise NO_DOCKERFILE.error(member.place, service=member.name, folder=folder)
+    assert lock is not None
+    return python_image(target, member, _project_files(target, member), lock.text, images.base)
+
+
+def _project_files(target: Target, member: MemberData) -> dict[str, bytes]:
+    contents = contents_of(target, member)
+    root = Path(project_of(target))
+    files = {Path(each) for each in contents.modules}
+    for folder in contents.folders:
+        files |= set(_data(Path(folder)))
+    return {str(each.relative_to(root)): each.read_bytes() for each in sorted(files)}
+
+
+def _data(folder: Path) -> list[Path]:
+    """The data files of a package: those of packages below it are not its own."""
+    found: list[Path] = []
+    for each in sorted(folder.iterdir()):
+        if each.is_file() and is_data(each.name):
+            found.append(each)
+        elif each.is_dir() and is_searched(each.name) and not (each / "__init__.py").is_file():
+            found += _data(each)
+    return found
+
+
+def _tree(folder: Path) -> dict[str, bytes]:
+    """All files of a program's folder but hidden ones and what was made from others."""
+    return {str(each.relative_to(folder)): each.read_bytes() for each in _walk(folder)}
+
+
+def _walk(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for each in sorted(folder.iterdir()):
+        if each.is_dir() and is_searched(each.name):
+            found += _walk(each)
+        elif each.is_file() and (is_data(each.name) or each.name == ".dockerignore"):
+            found.append(each)
+    return found
+
+
+def with_images(target: Target, images: Mapping[str, str]) -> Target:
+    return Target(target.description, target.environment, {**target.images, **images})
+
+
+def is_python(member: MemberData) -> bool:
+    return member.kind in {"service", "asgi"}
+
+
+def needs_lock(target: Target) -> bool:
+    """Whether any image has Python in it: that of a service, or of what sets up a namespace."""
+    return any(is_python(each) for each in target.members) or target.makes_databases or target.runs_nats

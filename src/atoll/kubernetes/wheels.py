@@ -1,0 +1,111 @@
+"""The wheelhouse: every package of the lock as a file, so that an image is built without a network."""
+
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from atoll.errors import BAD_LOCK, WHEELS_FAILED
+from atoll.kubernetes.build import run
+from atoll.kubernetes.lock import Locked
+
+_GLIBC = 36
+"""The newest minor version of glibc 2 that bases have; a wheel names the oldest that it needs."""
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "x86_64": "x86_64", "aarch64": "aarch64"}
+
+
+async def fetch_wheels(
+    lock: Sequence[Locked], place: str, python: str, folder: Path, variables: Mapping[str, str]
+) -> None:
+    """Fill the folder with just the wheels that the lock names. Raises AtollError WHEELS_FAILED.
+
+    python: of the image, such as "3.13". place: of the lock, for the error.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if _is_complete(lock, folder):
+        return
+    requirements = folder.parent / "wheels.txt"
+    requirements.write_text("".join(f"{each}\n" for each in lock))
+    machine = _MACHINES.get(platform.machine(), platform.machine())
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
+    platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
+    status, lines = await run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"),
+            *("--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)),
+            *("--python-version", python, "--implementation", "cp"),
+            *(part for each in platforms for part in ("--platform", each)),
+            *("--dest", str(folder)),
+        ],
+        variables,
+    )
+    if status:
+        raise WHEELS_FAILED.error(lock=place, reason=f"pip ended with {status}", detail="\n".join(lines[-8:]))
+    wanted = _hashes(lock)
+    for wheel in folder.glob("*.whl"):
+        if _hash(wheel) not in wanted:
+            wheel.unlink()
+
+
+async def own_wheel(folder: Path, variables: Mapping[str, str]) -> Locked:
+    """atoll itself, for a lock without it: made from the checkout that is installed here.
+
+    Raises AtollError BAD_LOCK if there is none, WHEELS_FAILED.
+    """
+    checkout = _checkout()
+    if checkout is None:
+        raise BAD_LOCK.error(reason="it lacks atoll", do="add atoll to the project's dependencies, and lock it again")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / "made-from"
+    fingerprint = _fingerprint(checkout)
+    if not mark.is_file() or mark.read_text() != fingerprint:
+        for old in folder.glob("*.whl"):
+            old.unlink()
+        status, lines = await run(
+            [
+                *(sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-input", "--no-deps"),
+                *("--no-build-isolation", "--wheel-dir", str(folder), str(checkout)),
+            ],
+            variables,
+        )
+        if status:
+            raise WHEELS_FAILED.error(lock=checkout, reason=f"pip ended with {status}", detail="\n".join(lines[-8:]))
+        mark.write_text(fingerprint)
+    wheel = next(folder.glob("*.whl"))
+    return Locked("atoll", wheel.name.split("-")[1], (_hash(wheel),))
+
+
+def _checkout() -> Path | None:
+    """Where atoll is installed from, if that is a folder of source."""
+    written = importlib.metadata.distribution("atoll").read_text("direct_url.json")
+    if not written:
+        return None
+    url = urlsplit(json.loads(written)["url"])
+    folder = Path(unquote(url.path))
+    return folder if url.scheme == "file" and (folder / "pyproject.toml").is_file() else None
+
+
+def _fingerprint(checkout: Path) -> str:
+    digest = sha256()
+    files = [checkout / "pyproject.toml", *checkout.glob("src/**/*")]
+    for file in sorted(each for each in files if each.is_file() and "__pycache__" not in each.parts):
+        digest.update(str(file.relative_to(checkout)).encode() + sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _is_complete(lock: Sequence[Locked], folder: Path) -> bool:
+    """Whether each package has a wheel there, and there is nothing else."""
+    found = {_hash(wheel) for wheel in folder.glob("*.whl")}
+    return len(found) == len(lock) and all(found & set(each.hashes) for each in lock)
+
+
+def _hashes(lock: Sequence[Locked]) -> set[str]:
+    return {each for locked in lock for each in locked.hashes}
+
+
+def _hash(wheel: Path) -> str:
+    return f"sha256:{sha256(wheel.read_bytes()).hexdigest()}"
