@@ -81,7 +81,8 @@ lock:  ## renew the locks within the bounds of pyproject.toml (make lock ARGS=--
 	@$(lock) --extra local --group build --group shop --group bench --group dev --output-file requirements/develop.txt
 	@$(lock) --extra local --group build --group shop --constraint requirements/develop.txt \
 		--output-file requirements/demo.txt
-	@echo "requirements/ is renewed"
+	@$(lock) --group shop --constraint requirements/develop.txt --output-file examples/shop/requirements.txt
+	@echo "requirements/ and examples/shop/requirements.txt are renewed"
 lock = .lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-config \
 	--fork-strategy fewest --no-header --no-annotate --quiet $(ARGS)
 

@@ -348,6 +348,7 @@ NO_DOCKERFILE = Kind(
     "{service} has neither a Dockerfile nor a package.json in {folder}.",
     "write a Dockerfile there: atoll makes those of Python and Node.js services only",
 )
+NO_SUCH_SERVICE = Kind(5007, "The system has no service {name!r}.", "name one of those that it has")
 REGISTRY_FAILED = Kind(5008, "{reference} could not be found at its registry: {reason}.", "{do}")
 
 # fmt: on

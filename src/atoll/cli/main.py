@@ -31,7 +31,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "events": ("events", "Follow events; look at dead letters, and send them again."),
     "restart": ("restart", "Replace the processes of a service."),
     "stop": ("stop", "Stop the system that runs here."),
-    "render": ("render", "Print documents made from the declaration: openapi."),
+    "build": ("build", "Build an image for each service."),
+    "render": ("render", "Print documents made from the declaration: openapi, kubernetes."),
 }
 
 

@@ -20,3 +20,9 @@ def target_option(function: F) -> F:
 
 def target_argument(function: F) -> F:
     return click.argument("target", required=False)(function)
+
+
+def environment_option(function: F) -> F:
+    text = "Which cluster: environments/NAME.toml beside the system file."
+    option = click.option("--environment", "-e", default="production", show_default=True, metavar="NAME", help=text)
+    return option(function)
