@@ -78,7 +78,7 @@ $(VENV)/.ready:
 
 lock:  ## renew the locks within the bounds of pyproject.toml (make lock ARGS=--upgrade for the newest)
 	@test -x .lock/bin/uv || { $(PYTHON) -m venv .lock && .lock/bin/pip install --quiet uv==$(UV); }
-	@$(lock) --extra local --group build --group shop --group bench --group dev --output-file requirements/develop.txt
+	@$(lock) --extra local --extra kubernetes --group build --group shop --group bench --group dev --output-file requirements/develop.txt
 	@$(lock) --extra local --group build --group shop --constraint requirements/develop.txt \
 		--output-file requirements/demo.txt
 	@$(lock) --group shop --constraint requirements/develop.txt --output-file examples/shop/requirements.txt
