@@ -349,6 +349,26 @@ NO_DOCKERFILE = Kind(
     "write a Dockerfile there: atoll makes those of Python and Node.js services only",
 )
 NO_SUCH_SERVICE = Kind(5007, "The system has no service {name!r}.", "name one of those that it has")
+CLUSTER_UNREACHABLE = Kind(
+    5101,
+    "The cluster at {address} can't be reached: {reason}.",
+    "see `kubectl cluster-info`; KUBECONFIG and [cluster] context say which cluster it is",
+)
+CLUSTER_FORBIDS = Kind(5102, "The cluster does not allow {what}: {reason}.", "ask who runs the cluster for that right")
+CLUSTER_REFUSED = Kind(5103, "The cluster refuses {what}: {reason}.", "correct the declaration or the environment")
+ROLLOUT_FAILED = Kind(5104, "{name} does not come up: {reason}.", "{do}")
+SECRETS_MISSING = Kind(
+    5105,
+    "The namespace {namespace} has no Secret {secret!r} with the key {key!r}.",
+    "kubectl -n {namespace} create secret generic {secret} --from-literal={key}=…, or let atoll make it: "
+    '[secrets] {secret} = "generate"',
+)
+BREAKS_CONSUMER = Kind(
+    5106,
+    "{service} would break {consumer}, which is deployed: {reason}.",
+    "keep what {consumer} uses, or deploy a {consumer} first that does without it; --force deploys all the same",
+)
+NO_REVISION = Kind(5107, "{system} has no revision {wanted} in the namespace {namespace}.", "name one that it has")
 REGISTRY_FAILED = Kind(5008, "{reference} could not be found at its registry: {reason}.", "{do}")
 
 # fmt: on

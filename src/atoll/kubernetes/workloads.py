@@ -19,6 +19,8 @@ from atoll.kubernetes.resolve import document, launch, preparation, preparation_
 from atoll.wire.description import MemberData
 
 COMPONENT = "service"
+UNFIT = 3
+"""How a preparation ends that no other try can mend, such as one with a wrong migration."""
 _LAUNCH, _PREPARE = "launch.json", "prepare.json"
 _LEAVES = 5
 """Seconds that a pod still serves after it was told to stop: until then every balancer has heard of it."""
@@ -287,6 +289,9 @@ def _job(target: Target, member: MemberData, documents: dict[str, str]) -> Objec
             # Engines may take their time to come up; a wrong migration fails again at once.
             "backoffLimit": 6,
             "activeDeadlineSeconds": 900,
+            "podFailurePolicy": {
+                "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [UNFIT]}}],
+            },
             "template": {
                 "metadata": {"labels": labels(target, preparing(member), "job")},
                 "spec": pod(target, member.name, spec),

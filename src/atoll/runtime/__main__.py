@@ -20,13 +20,26 @@ from typing import TypeVar
 import msgspec
 import uvloop
 
-from atoll.errors import NO_LAUNCH, AtollError, Problem
+from atoll.errors import (
+    BAD_MIGRATION_NAME,
+    MIGRATION_EDITED,
+    MIGRATION_FAILED,
+    MIGRATION_STOPPED,
+    MIGRATION_UNFIT,
+    NO_LAUNCH,
+    AtollError,
+    Problem,
+)
 from atoll.model.launch import Launch, Preparation
 from atoll.model.references import Source, resolve
 from atoll.model.setup import Setup
 from atoll.runtime.host import Host
 from atoll.runtime.telemetry.logs import configure
 
+UNFIT = 3
+FINAL = frozenset(
+    each.code for each in (MIGRATION_FAILED, MIGRATION_STOPPED, MIGRATION_UNFIT, MIGRATION_EDITED, BAD_MIGRATION_NAME)
+)
 Document = TypeVar("Document", Launch, Preparation, Setup)
 
 
@@ -98,13 +111,13 @@ def run_service(path: str) -> None:
 
 
 def run_preparation(paths: Sequence[str]) -> int:
-    """What is wrong is told in JSON, one problem a line, and by the exit status."""
+    """What is wrong is told in JSON, one problem a line, and by the exit status: 1 may be tried again, 3 may not."""
     try:
         problems: Sequence[Problem] = uvloop.run(prepare(paths))
     except AtollError as error:
         problems = error.problems
     sys.stdout.write("".join(json.dumps({"problems": [asdict(problem)]}) + "\n" for problem in problems))
-    return 1 if problems else 0
+    return UNFIT if any(each.code in FINAL for each in problems) else 1 if problems else 0
 
 
 def main(arguments: Sequence[str]) -> int:

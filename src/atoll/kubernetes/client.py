@@ -1,0 +1,194 @@
+"""The cluster's API, for objects as they are: read, apply, delete, and the last words of a container."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import kr8s.asyncio
+
+from atoll.errors import CLUSTER_FORBIDS, CLUSTER_REFUSED, CLUSTER_UNREACHABLE
+from atoll.kubernetes.names import MANAGER, Object
+
+_FORBIDDEN = (401, 403)
+_NOT_FOUND = 404
+_BAD = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where the API keeps the objects of a kind. version: such as "apps/v1"."""
+
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+
+
+KINDS = (
+    Kind("v1", "Namespace", "namespaces", namespaced=False),
+    Kind("v1", "ServiceAccount", "serviceaccounts"),
+    Kind("v1", "ConfigMap", "configmaps"),
+    Kind("v1", "Secret", "secrets"),
+    Kind("v1", "Service", "services"),
+    Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    Kind("v1", "Pod", "pods"),
+    Kind("v1", "Event", "events"),
+    Kind("apps/v1", "Deployment", "deployments"),
+    Kind("apps/v1", "ReplicaSet", "replicasets"),
+    Kind("apps/v1", "StatefulSet", "statefulsets"),
+    Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    Kind("batch/v1", "Job", "jobs"),
+    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+    Kind("networking.k8s.io/v1", "Ingress", "ingresses"),
+    Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
+    Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Kind("rbac.authorization.k8s.io/v1", "Role", "roles"),
+    Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
+)
+_BY_NAME: Mapping[str, Kind] = {each.kind: each for each in KINDS}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Which object: its kind, and its name in the namespace."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def key_of(made: Object) -> Key:
+    return Key(str(made["kind"]), str(mapping(made, "metadata")["name"]))
+
+
+def mapping(value: object, *path: str) -> Object:
+    """What lies at the path in an object, {} where nothing does."""
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def items(value: object, *path: str) -> list[Object]:
+    """The list of objects at the path, [] where there is none."""
+    found = mapping(value, *path[:-1]).get(path[-1])
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+class Api:
+    """A namespace of a cluster. Every method raises AtollError: CLUSTER_UNREACHABLE, _FORBIDS, _REFUSED."""
+
+    def __init__(self, api: "kr8s.asyncio.Api", namespace: str) -> None:
+        self._api = api
+        self.namespace = namespace
+
+    async def get(self, key: Key) -> Object | None:
+        status, found = await self._ask("GET", key, allowed=_NOT_FOUND)
+        return None if status == _NOT_FOUND else found
+
+    async def all(self, kind: str, labels: str = "") -> list[Object]:
+        """All of a kind, and by labels such as "app=users". A kind that the cluster does not know has none."""
+        parameters = {"labelSelector": labels} if labels else {}
+        status, found = await self._ask("GET", Key(kind, ""), allowed=_NOT_FOUND, params=parameters)
+        known = _BY_NAME[kind]
+        # Items of a list leave out what they all have in common.
+        common: Object = {"apiVersion": known.version, "kind": kind}
+        return [] if status == _NOT_FOUND else [{**common, **each} for each in items(found, "items")]
+
+    async def apply(self, made: Object, *, is_trial: bool = False, is_forced: bool = True) -> Object:
+        """Server-side apply: fields that we stop to name are given up, those of others stay.
+
+        is_trial: the API server checks and answers, and keeps nothing. is_forced: also what another manager has set.
+        """
+        parameters = {"fieldManager": MANAGER, "force": "true" if is_forced else "false"}
+        if is_trial:
+            parameters["dryRun"] = "All"
+        headers = {"content-type": "application/apply-patch+yaml"}
+        _, found = await self._ask("PATCH", key_of(made), params=parameters, headers=headers, content=json.dumps(made))
+        return found
+
+    async def delete(self, key: Key) -> None:
+        """With what it owns. Nothing happens if it is gone."""
+        body = json.dumps({"propagationPolicy": "Background"})
+        await self._ask("DELETE", key, allowed=_NOT_FOUND, content=body)
+
+    async def create(self, made: Object) -> None:
+        await self._ask("POST", Key(str(made["kind"]), ""), content=json.dumps(made))
+
+    async def log(self, pod: str, container: str, *, lines: int, is_previous: bool = False) -> list[str]:
+        """The last lines of a container, or of the one before it; [] where there are none."""
+        parameters = {"container": container, "tailLines": str(lines), "previous": "true" if is_previous else "false"}
+        try:
+            async with self._call("GET", self._log_of(pod), params=parameters) as answer:
+                return answer.text.splitlines() if answer.status_code < _BAD else []
+        except httpx.HTTPError:
+            return []
+
+    async def follow(self, pod: str, container: str, lines: int) -> AsyncIterator[str]:
+        """The last lines of a container, and those that come, until it ends."""
+        parameters = {"container": container, "tailLines": str(lines), "follow": "true"}
+        async with self._call("GET", self._log_of(pod), is_stream=True, params=parameters, timeout=None) as answer:
+            if answer.status_code < _BAD:
+                async for line in answer.aiter_lines():
+                    yield line
+
+    def _log_of(self, pod: str) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+
+    async def version(self) -> str:
+        _, found = await self._answer("GET", "/version", {})
+        return str(found.get("gitVersion", ""))
+
+    async def _ask(self, method: str, key: Key, *, allowed: int = 0, **arguments: object) -> tuple[int, Object]:
+        path = _path(key, self.namespace)
+        status, found = await self._answer(method, path, arguments)
+        if status < _BAD or status == allowed:
+            return status, found
+        said = str(found.get("message", f"status {status}")).rstrip(".")
+        if status in _FORBIDDEN:
+            raise CLUSTER_FORBIDS.error(what=f"{method} {key}".rstrip(), reason=said)
+        raise CLUSTER_REFUSED.error(what=str(key), reason=said)
+
+    async def _answer(self, method: str, path: str, arguments: Mapping[str, Any]) -> tuple[int, Object]:
+        try:
+            async with self._call(method, path, **arguments) as answer:
+                try:
+                    return answer.status_code, answer.json()
+                except ValueError:
+                    return answer.status_code, {"message": answer.text}
+        except httpx.HTTPError as error:
+            raise unreachable(str(self._api.auth.server), error) from error
+
+    def _call(
+        self, method: str, path: str, *, is_stream: bool = False, **arguments: Any
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        base, _, last = path.rpartition("/")
+        return self._api.call_api(
+            method, version="", base=base, url=last, raise_for_status=False, stream=is_stream, **arguments
+        )
+
+
+def _path(key: Key, namespace: str) -> str:
+    kind = _BY_NAME[key.kind]
+    root = "/api" if "/" not in kind.version else "/apis"
+    place = f"/namespaces/{namespace}" if kind.namespaced else ""
+    return f"{root}/{kind.version}{place}/{kind.plural}" + (f"/{key.name}" if key.name else "")
+
+
+def unreachable(address: str, error: Exception) -> Exception:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return CLUSTER_UNREACHABLE.error(address=address, reason=reason.rstrip("."))
+
+
+async def connect(context: str, namespace: str) -> Api:
+    """To the cluster of the kubeconfig's context; "" is the current one. Raises AtollError CLUSTER_UNREACHABLE."""
+    try:
+        api = await kr8s.asyncio.api(context=context or None, namespace=namespace)
+    except (httpx.HTTPError, ValueError, OSError, KeyError, kr8s.ServerError) as error:
+        raise unreachable(context or "the current context", error) from error
+    api.timeout = 30.0
+    return Api(api, namespace)

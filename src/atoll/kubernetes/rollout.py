@@ -1,0 +1,213 @@
+"""How far a rollout is, and why something does not come up; decided from what the cluster tells, touching nothing."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from atoll.kubernetes.client import Key, items, key_of, mapping
+from atoll.kubernetes.names import Object
+
+State = Literal["done", "waiting", "failed"]
+WATCHED = ("Deployment", "StatefulSet", "Job")
+
+_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_RESTARTS = 2
+"""A container that ended so often by itself will not come up without a change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Where the last words of a container are."""
+
+    pod: str
+    container: str
+    is_previous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why it waits. is_final: waiting longer changes nothing. log: what says more."""
+
+    reason: str
+    do: str = ""
+    is_final: bool = False
+    log: Log | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One workload. ready, wanted: pods."""
+
+    key: Key
+    state: State
+    ready: int
+    wanted: int
+    why: Why | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The cluster's objects of a namespace, as they were last read."""
+
+    workloads: tuple[Object, ...] = ()
+    replica_sets: tuple[Object, ...] = ()
+    pods: tuple[Object, ...] = ()
+    events: tuple[Object, ...] = ()
+
+    def workload(self, key: Key) -> Object | None:
+        return next((each for each in self.workloads if key_of(each) == key), None)
+
+
+def rows(seen: Seen, wanted: Iterable[Key]) -> list[Row]:
+    """Of each workload that is waited for."""
+    return [_row(seen, key) for key in wanted]
+
+
+def _row(seen: Seen, key: Key) -> Row:
+    found = seen.workload(key)
+    if found is None:
+        return Row(key, "waiting", 0, 1, Why("the cluster does not have it yet"))
+    if key.kind == "Job":
+        return _job(seen, key, found)
+    count = mapping(found, "spec").get("replicas", 1)
+    wanted = count if isinstance(count, int) else 1
+    status = mapping(found, "status")
+    ready = _number(status, "readyReplicas")
+    if _is_rolled_out(found, wanted):
+        return Row(key, "done", ready, wanted)
+    why = _why(seen, found) or Why("its pods are starting")
+    return Row(key, "failed" if why.is_final else "waiting", ready, wanted, why)
+
+
+def _is_rolled_out(found: Object, wanted: int) -> bool:
+    status = mapping(found, "status")
+    generation = mapping(found, "metadata").get("generation", 0)
+    if status.get("observedGeneration") != generation:
+        return False
+    if found["kind"] == "StatefulSet":
+        is_new = status.get("updateRevision") == status.get("currentRevision")
+        return is_new and _number(status, "readyReplicas") == wanted
+    counts = {_number(status, name) for name in ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")}
+    return counts == {wanted}
+
+
+def _job(seen: Seen, key: Key, found: Object) -> Row:
+    conditions = {str(each.get("type")): each for each in items(found, "status", "conditions")}
+    if _is_true(conditions.get("Complete")) or _is_true(conditions.get("SuccessCriteriaMet")):
+        return Row(key, "done", 1, 1)
+    pods = _pods_of(seen, found)
+    if _is_true(conditions.get("Failed")):
+        why = Why("it failed", "correct what its log names; the old version still serves", True, _last_log(pods))
+        return Row(key, "failed", 0, 1, why)
+    failed = _number(mapping(found, "status"), "failed")
+    if failed > _RESTARTS:
+        do = "correct what its log names; the old version still serves"
+        return Row(key, "failed", 0, 1, Why(f"it failed {failed} times", do, True, _last_log(pods)))
+    again = Why(f"it failed {failed} times, and is tried again", log=_last_log(pods))
+    why = _of_pods(seen, pods) or (again if failed else Why("it runs"))
+    return Row(key, "failed" if why.is_final else "waiting", 0, 1, why)
+
+
+def _last_log(pods: list[Object]) -> Log | None:
+    ended = [pod for pod in pods if mapping(pod, "status").get("phase") == "Failed"] or pods
+    if not ended:
+        return None
+    newest = max(ended, key=_created)
+    containers = items(newest, "spec", "containers")
+    return Log(key_of(newest).name, str(containers[0]["name"]), is_previous=False) if containers else None
+
+
+def _why(seen: Seen, found: Object) -> Why | None:
+    conditions = items(found, "status", "conditions")
+    owned = [each for each in seen.replica_sets if _is_owned(each, found)]
+    newest = max(owned, key=_created, default=None)
+    for each in [*conditions, *(items(newest, "status", "conditions") if newest else [])]:
+        if each.get("type") == "ReplicaFailure" and _is_true(each):
+            return Why(f"its pods are refused: {each.get('message', '')}", "correct what the cluster names", True)
+    pods = _pods_of(seen, newest or found)
+    refused = [each for each in _events_of(seen, newest or found) if each.get("reason") == "FailedCreate"]
+    if refused and not pods:
+        return Why(f"its pods are refused: {refused[-1].get('message', '')}", "correct what the cluster names", True)
+    return _of_pods(seen, pods)
+
+
+def _of_pods(seen: Seen, pods: list[Object]) -> Why | None:
+    """Of the pods that are not ready, the reason that says most."""
+    found = [why for pod in pods if not _is_ready(pod) and (why := _of_pod(seen, pod))]
+    return max(found, key=lambda why: (why.is_final, why.log is not None), default=None)
+
+
+def _of_pod(seen: Seen, pod: Object) -> Why | None:
+    for each in items(pod, "status", "conditions"):
+        if each.get("type") == "PodScheduled" and each.get("reason") == "Unschedulable":
+            return Why(f"no machine has room for it: {each.get('message', '')}", "ask for less, or add machines")
+    statuses = [*items(pod, "status", "initContainerStatuses"), *items(pod, "status", "containerStatuses")]
+    for status in statuses:
+        why = _of_container(pod, status)
+        if why:
+            return why
+    unhealthy = [each for each in _events_of(seen, pod) if each.get("reason") == "Unhealthy"]
+    if unhealthy:
+        log = Log(key_of(pod).name, _main(pod), is_previous=False)
+        return Why(f"a probe fails: {unhealthy[-1].get('message', '')}", "see its log", log=log)
+    mounts = [each for each in _events_of(seen, pod) if each.get("reason") in {"FailedMount", "FailedAttachVolume"}]
+    if mounts:
+        return Why(f"a volume is missing: {mounts[-1].get('message', '')}", "make it, or correct its name")
+    return None
+
+
+def _of_container(pod: Object, status: Object) -> Why | None:
+    waiting = mapping(status, "state", "waiting")
+    reason, message = str(waiting.get("reason", "")), str(waiting.get("message", ""))
+    name, image = str(status.get("name", "")), status.get("image", "")
+    if reason in _IMAGE:
+        do = "push it (`atoll build --push`), or correct [images] registry and pull_secret"
+        return Why(f"the image {image} can't be had: {message or reason}", do, True)
+    if reason == "CreateContainerConfigError":
+        return Why(f"its configuration is incomplete: {message}", "make what is missing")
+    ended = mapping(status, "state", "terminated") or mapping(status, "lastState", "terminated")
+    restarts = _number(status, "restartCount")
+    if ended and ended.get("exitCode") != 0:
+        is_final = reason == "CrashLoopBackOff" and restarts >= _RESTARTS
+        log = Log(key_of(pod).name, name, is_previous=not mapping(status, "state", "terminated"))
+        how = f"{name} ended with {ended.get('exitCode')} ({ended.get('reason', 'Error')})"
+        return Why(f"{how}, {restarts} restarts", "correct what its last lines name", is_final, log)
+    if mapping(status, "state", "running") and name == "prepared":
+        return Why("its database is not prepared yet", log=Log(key_of(pod).name, name, is_previous=False))
+    return None
+
+
+def _pods_of(seen: Seen, owner: Object) -> list[Object]:
+    return [each for each in seen.pods if _is_owned(each, owner)]
+
+
+def _is_owned(each: Object, owner: Object) -> bool:
+    uid = mapping(owner, "metadata").get("uid")
+    return any(reference.get("uid") == uid for reference in items(each, "metadata", "ownerReferences"))
+
+
+def _events_of(seen: Seen, about: Object) -> list[Object]:
+    uid = mapping(about, "metadata").get("uid")
+    return [each for each in seen.events if mapping(each, "involvedObject").get("uid") == uid]
+
+
+def _is_ready(pod: Object) -> bool:
+    return any(each.get("type") == "Ready" and _is_true(each) for each in items(pod, "status", "conditions"))
+
+
+def _is_true(condition: Object | None) -> bool:
+    return condition is not None and condition.get("status") == "True"
+
+
+def _main(pod: Object) -> str:
+    containers = items(pod, "spec", "containers")
+    return str(containers[0]["name"]) if containers else ""
+
+
+def _created(made: Object) -> str:
+    return str(mapping(made, "metadata").get("creationTimestamp", ""))
+
+
+def _number(status: Object, name: str) -> int:
+    value = status.get(name, 0)
+    return value if isinstance(value, int) else 0
