@@ -32,6 +32,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "restart": ("restart", "Replace the processes of a service."),
     "stop": ("stop", "Stop the system that runs here."),
     "build": ("build", "Build an image for each service."),
+    "deploy": ("deploy", "Bring a cluster to what is declared here."),
+    "rollback": ("rollback", "Bring back an earlier revision in a cluster."),
+    "destroy": ("destroy", "Remove the system from a cluster."),
     "render": ("render", "Print documents made from the declaration: openapi, kubernetes."),
 }
 

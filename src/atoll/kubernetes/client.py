@@ -1,5 +1,6 @@
 """The cluster's API, for objects as they are: read, apply, delete, and the last words of a container."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -115,6 +116,13 @@ class Api:
         """With what it owns. Nothing happens if it is gone."""
         body = json.dumps({"propagationPolicy": "Background"})
         await self._ask("DELETE", key, allowed=_NOT_FOUND, content=body)
+
+    async def until_gone(self, key: Key) -> None:
+        """Wait for the end of what is being deleted."""
+        pause = 0.05
+        while await self.get(key) is not None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
 
     async def create(self, made: Object) -> None:
         await self._ask("POST", Key(str(made["kind"]), ""), content=json.dumps(made))

@@ -96,7 +96,7 @@ def _job(seen: Seen, key: Key, found: Object) -> Row:
     if _is_true(conditions.get("Complete")) or _is_true(conditions.get("SuccessCriteriaMet")):
         return Row(key, "done", 1, 1)
     pods = _pods_of(seen, found)
-    if _is_true(conditions.get("Failed")):
+    if has_failed(found):
         why = Why("it failed", "correct what its log names; the old version still serves", True, _last_log(pods))
         return Row(key, "failed", 0, 1, why)
     failed = _number(mapping(found, "status"), "failed")
@@ -106,6 +106,10 @@ def _job(seen: Seen, key: Key, found: Object) -> Row:
     again = Why(f"it failed {failed} times, and is tried again", log=_last_log(pods))
     why = _of_pods(seen, pods) or (again if failed else Why("it runs"))
     return Row(key, "failed" if why.is_final else "waiting", 0, 1, why)
+
+
+def has_failed(job: Object) -> bool:
+    return any(each.get("type") == "Failed" and _is_true(each) for each in items(job, "status", "conditions"))
 
 
 def _last_log(pods: list[Object]) -> Log | None:

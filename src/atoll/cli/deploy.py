@@ -1,0 +1,97 @@
+"""`atoll deploy`."""
+
+import asyncio
+import json
+
+import click
+
+from atoll.cli.cluster import Progress, api_of, assembled
+from atoll.cli.exits import PROBLEMS
+from atoll.cli.options import environment_option, json_option, target_option
+from atoll.errors import NO_SUCH_SERVICE, AtollError
+from atoll.kubernetes.client import key_of
+from atoll.kubernetes.deploy import Changes
+from atoll.kubernetes.release import Release
+from atoll.kubernetes.render import objects
+from atoll.model.suggest import nearest
+
+
+@click.command("deploy")
+@click.argument("services", nargs=-1)
+@target_option
+@environment_option
+@click.option("--diff", "only_diff", is_flag=True, help="Show what would change, and stop; 1 if something would.")
+@click.option("--force", is_flag=True, help="Deploy a contract that breaks a deployed consumer all the same.")
+@click.option("--timeout", default=300.0, show_default=True, help="Seconds for each stage to come up.")
+@click.option("--note", default="", help="Why, for the list of revisions.")
+@json_option
+def command(
+    services: tuple[str, ...],
+    target: str | None,
+    environment: str,
+    only_diff: bool,
+    force: bool,
+    timeout: float,
+    note: str,
+    as_json: bool,
+) -> int:
+    """Bring the cluster to what is declared here: the whole system, or SERVICES alone.
+
+    Shows what changes; prepares databases before their services; waits until everything is ready, and says why if
+    something is not. What was there serves until then.
+    """
+    return asyncio.run(_deploy(services, target, environment, only_diff, force, timeout, note, as_json))
+
+
+async def _deploy(
+    services: tuple[str, ...],
+    target: str | None,
+    environment: str,
+    only_diff: bool,
+    force: bool,
+    timeout: float,
+    note: str,
+    as_json: bool,
+) -> int:
+    wanted = (await assembled(target, environment)).target
+    names = list(objects(wanted))
+    unknown = [each for each in services if each not in names]
+    if unknown:
+        raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))
+    api = await api_of(wanted)
+    with Progress(as_lines=as_json) as show:
+        release = Release(api, wanted, show, timeout)
+        plan = await release.plan(services, is_forced=force)
+        if not as_json or only_diff:
+            show_changes(plan.changes, as_json=as_json)
+        if only_diff:
+            return 0 if plan.changes.is_nothing else PROBLEMS
+        number = await release.deploy(plan, note)
+    applied = [str(key_of(each.wanted)) for each in plan.changes.applied]
+    if as_json:
+        removed = [str(each) for each in plan.changes.removed]
+        click.echo(json.dumps({"revision": number, "applied": applied, "removed": removed}))
+    elif plan.changes.is_nothing:
+        click.echo(f"{wanted.system} is as declared: revision {number} in {wanted.namespace}")
+    else:
+        click.echo(f"{wanted.system} is deployed: revision {number} in {wanted.namespace}")
+    return 0
+
+
+def show_changes(changes: Changes, *, as_json: bool = False) -> None:
+    """New objects by name, changed ones line by line, and what goes."""
+    if as_json:
+        found = [
+            {"object": str(key_of(each.wanted)), "new": each.is_new, "diff": each.lines} for each in changes.applied
+        ]
+        click.echo(json.dumps({"changes": found, "removed": [str(each) for each in changes.removed]}))
+        return
+    for each in changes.applied:
+        if each.is_new:
+            click.secho(f"+ {key_of(each.wanted)}", fg="green")
+    for each in changes.applied:
+        for line in each.lines:
+            colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+            click.secho(line, fg=colour)
+    for key in changes.removed:
+        click.secho(f"- {key}", fg="red")

@@ -1,0 +1,30 @@
+"""`atoll destroy`."""
+
+import asyncio
+
+import click
+
+from atoll.cli.cluster import Progress, api_of, declared
+from atoll.cli.options import environment_option, target_option
+from atoll.kubernetes.release import Release
+
+
+@click.command("destroy")
+@target_option
+@environment_option
+@click.option("--data", "with_data", is_flag=True, help="Also volumes and secrets: nothing can bring them back.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(target: str | None, environment: str, with_data: bool, yes: bool) -> None:
+    """Remove the system from the cluster. Its volumes and secrets stay, unless told otherwise."""
+    asyncio.run(_destroy(target, environment, with_data, yes))
+
+
+async def _destroy(target: str | None, environment: str, with_data: bool, yes: bool) -> None:
+    wanted = await declared(target, environment)
+    api = await api_of(wanted)
+    what = "with all of its data" if with_data else "without its volumes and secrets"
+    if not yes:
+        click.confirm(f"Remove {wanted.system} from {wanted.namespace}, {what}?", abort=True)
+    with Progress(as_lines=True) as show:
+        count = await Release(api, wanted, show, 0.0).destroy(click.echo, with_data=with_data)
+    click.echo(f"{count} objects of {wanted.system} are removed from {wanted.namespace}")

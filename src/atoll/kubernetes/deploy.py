@@ -1,0 +1,261 @@
+"""Brings a namespace to what was rendered: shows the difference, applies in order, waits, and removes what is left."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from atoll.errors import (
+    CLUSTER_REFUSED,
+    ROLLOUT_FAILED,
+    SECRETS_MISSING,
+    AtollError,
+    Problem,
+)
+from atoll.kubernetes.client import Api, Key, items, key_of, mapping
+from atoll.kubernetes.diff import difference
+from atoll.kubernetes.names import GATEWAY, MANAGER, NAMESPACE, SETUP, Object, Target
+from atoll.kubernetes.revision import COMPONENT as REVISION
+from atoll.kubernetes.rollout import WATCHED, Log, Row, Seen, has_failed, rows
+from atoll.kubernetes.setup import setup_document
+
+_AT_ONCE = 16
+_LOOK_AGAIN = 0.5
+_LAST_LINES = 12
+_PATIENCE = 10.0
+"""Seconds that a failure has to last: a cluster mends some by itself."""
+
+# What may be removed when it is not rendered any more. Never a Secret or a volume: what they keep can't be made again.
+_PRUNED = (
+    "Deployment",
+    "StatefulSet",
+    "Job",
+    "HorizontalPodAutoscaler",
+    "PodDisruptionBudget",
+    "Ingress",
+    "HTTPRoute",
+    "Service",
+    "ConfigMap",
+    "NetworkPolicy",
+    "RoleBinding",
+    "Role",
+    "ServiceAccount",
+)
+
+Parts = Mapping[str, Sequence[Object]]
+Show = Callable[[Sequence[Row]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An object that is to be made or changed, with the lines that say how."""
+
+    wanted: Object
+    lines: tuple[str, ...]
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """applied: in no order. removed: what is in the cluster and not rendered any more."""
+
+    applied: tuple[Change, ...]
+    removed: tuple[Key, ...]
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.applied and not self.removed
+
+
+def stages(parts: Parts) -> list[list[Object]]:
+    """The objects in the order to apply them; each stage is up before the next one begins."""
+    found: list[list[Object]] = [[], [], [], [], [], []]
+    for part, each in parts.items():
+        for made in each:
+            found[_stage(part, str(made["kind"]))].append(made)
+    return [stage for stage in found if stage]
+
+
+def _stage(part: str, kind: str) -> int:
+    if kind == "Namespace":
+        return 0
+    if kind == "StatefulSet" or (part == SETUP and kind == "Job"):
+        return 2
+    if kind == "Job":
+        return 3
+    if kind in {"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget"} and part != GATEWAY:
+        return 4
+    if part == GATEWAY and kind in {"Deployment", "PodDisruptionBudget", "Ingress", "HTTPRoute"}:
+        return 5
+    return 1
+
+
+async def find_changes(api: Api, system: str, parts: Parts, apps: Iterable[str] = ()) -> Changes:
+    """What the API server would make of the objects; nothing is kept.
+
+    apps: remove only what belongs to these; () is everything of the system. Raises AtollError with all it refuses.
+    """
+    wanted = [made for each in parts.values() for made in each]
+    there = await api.get(Key("Namespace", api.namespace))
+    if there is None:
+        # Nothing can be tried where nothing is.
+        return Changes(tuple(Change(made, (), True) for made in wanted), ())
+    gate = asyncio.Semaphore(_AT_ONCE)
+    found = await asyncio.gather(*(_change(api, made, gate) for made in wanted))
+    problems = [problem for each in found if isinstance(each, AtollError) for problem in each.problems]
+    if problems:
+        raise AtollError(*problems)
+    applied = tuple(each for each in found if isinstance(each, Change) and (each.lines or each.is_new))
+    removed = await _left(api, system, {key_of(made) for made in wanted}, frozenset(apps))
+    return Changes(applied, removed)
+
+
+async def _change(api: Api, made: Object, gate: asyncio.Semaphore) -> Change | AtollError:
+    async with gate:
+        try:
+            live = await api.get(key_of(made))
+            after = await api.apply(made, is_trial=True)
+        except AtollError as error:
+            if any(each.code == CLUSTER_REFUSED.code for each in error.problems):
+                return error
+            raise
+    return Change(made, tuple(difference(live, after)) if live else (), live is None)
+
+
+async def _left(api: Api, system: str, wanted: set[Key], apps: frozenset[str]) -> tuple[Key, ...]:
+    labels = f"app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/part-of={system}"
+    lists = await asyncio.gather(*(api.all(kind, labels) for kind in _PRUNED))
+    return tuple(
+        key_of(each)
+        for found in lists
+        for each in found
+        if key_of(each) not in wanted and is_ours(each) and (not apps or _app(each) in apps)
+    )
+
+
+def is_ours(made: Object) -> bool:
+    """Whether we applied it: a label alone may have been copied."""
+    if mapping(made, "metadata", "labels").get("app.kubernetes.io/component") == REVISION:
+        return False
+    return any(each.get("manager") == MANAGER for each in items(made, "metadata", "managedFields"))
+
+
+def _app(made: Object) -> str:
+    return str(mapping(made, "metadata", "labels").get("app", ""))
+
+
+async def carry_out(api: Api, parts: Parts, changes: Changes, show: Show, within: float) -> None:
+    """Apply stage by stage, and wait for each. Raises AtollError ROLLOUT_FAILED with the reason and the last words.
+
+    within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it.
+    """
+    changed = {key_of(each.wanted) for each in changes.applied}
+    for stage in stages(parts):
+        for made in stage:
+            if made["kind"] == "Job":
+                await _run_again(api, key_of(made), changed)
+            if key_of(made) in changed:
+                await api.apply(made)
+        await wait(api, [key_of(made) for made in stage if made["kind"] in WATCHED], show, within)
+    for key in changes.removed:
+        await api.delete(key)
+
+
+async def _run_again(api: Api, key: Key, changed: set[Key]) -> None:
+    """A Job that failed can only be made anew."""
+    there = await api.get(key)
+    if there is None or not has_failed(there):
+        return
+    await api.delete(key)
+    await api.until_gone(key)
+    changed.add(key)
+
+
+async def wait(api: Api, keys: Sequence[Key], show: Show, within: float) -> None:
+    """Until all of them are done. Raises AtollError ROLLOUT_FAILED."""
+    if not keys:
+        return
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + within
+    failing: dict[Key, float] = {}
+    while True:
+        found = rows(await observe(api), keys)
+        show(found)
+        now = loop.time()
+        failing = {row.key: failing.get(row.key, now) for row in found if row.state == "failed"}
+        if all(row.state == "done" for row in found):
+            return
+        lasting = [row for row in found if row.key in failing and now - failing[row.key] >= _patience(row)]
+        waiting = [row for row in found if row.state != "done"] if now > limit else []
+        if lasting or waiting:
+            raise AtollError(*await asyncio.gather(*(_failure(api, row) for row in lasting or waiting)))
+        await asyncio.sleep(_LOOK_AGAIN)
+
+
+def _patience(row: Row) -> float:
+    return 0.0 if row.key.kind == "Job" else _PATIENCE
+
+
+async def observe(api: Api) -> Seen:
+    kinds = (*WATCHED, "ReplicaSet", "Pod", "Event")
+    lists = dict(zip(kinds, await asyncio.gather(*(api.all(kind) for kind in kinds)), strict=True))
+    workloads = tuple(each for kind in WATCHED for each in lists[kind])
+    return Seen(workloads, tuple(lists["ReplicaSet"]), tuple(lists["Pod"]), tuple(lists["Event"]))
+
+
+async def _failure(api: Api, row: Row) -> Problem:
+    why = row.why
+    lines = await last_words(api, why.log) if why and why.log else []
+    return ROLLOUT_FAILED.at(
+        name=row.key,
+        reason=(why.reason if why else "it is not ready").rstrip("."),
+        do=(why.do if why else "") or "see its log; the old version still serves",
+        detail="\n".join(lines),
+    )
+
+
+async def last_words(api: Api, log: Log) -> list[str]:
+    """The last lines of a container; where they are problems as data, as a person reads them."""
+    lines = await api.log(log.pod, log.container, lines=_LAST_LINES, is_previous=log.is_previous)
+    return [shown for line in lines for shown in _readable(line)]
+
+
+def _readable(line: str) -> list[str]:
+    if not line.startswith('{"problems"'):
+        return [line]
+    found = json.loads(line)["problems"]
+    shown: list[str] = []
+    for each in found:
+        shown += str(Problem(**{**each, "has": tuple(each["has"])})).splitlines()
+    return shown
+
+
+async def check_secrets(api: Api, target: Target, parts: Parts) -> None:
+    """Raises AtollError SECRETS_MISSING for each that objects read, and neither is there nor will be made."""
+    made = setup_document(target)
+    ours = {(each.secret, each.key) for each in made.secrets} | {(each.secret, each.key) for each in made.databases}
+    wanted = {reference for each in parts.values() for one in each for reference in _references(one)} - ours
+    if not wanted:
+        return
+    there = {(key_of(each).name, key) for each in await api.all("Secret") for key in mapping(each, "data")}
+    missing = sorted(wanted - there)
+    if missing:
+        raise AtollError(*(SECRETS_MISSING.at(namespace=api.namespace, secret=name, key=key) for name, key in missing))
+
+
+def _references(value: object) -> Iterable[tuple[str, str]]:
+    """Every secretKeyRef below."""
+    if isinstance(value, dict):
+        reference = value.get("secretKeyRef")
+        if isinstance(reference, dict):
+            yield str(reference["name"]), str(reference["key"])
+        for each in value.values():
+            yield from _references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _references(each)
+
+
+def selected(parts: Mapping[str, list[Object]], services: Sequence[str]) -> dict[str, list[Object]]:
+    """The parts of these services alone; all of them for ()."""
+    return {part: each for part, each in parts.items() if not services or part in services or part == NAMESPACE}

@@ -1,0 +1,166 @@
+"""A system in a cluster from one revision to the next: deployed, rolled back, or taken away."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from atoll.errors import BREAKS_CONSUMER, NO_REVISION, AtollError
+from atoll.kubernetes import deploy
+from atoll.kubernetes.client import Api, Key, key_of, mapping
+from atoll.kubernetes.deploy import Changes, Parts, Show
+from atoll.kubernetes.names import MANAGER, NATS, POSTGRES, Object, Target
+from atoll.kubernetes.render import objects
+from atoll.kubernetes.revision import (
+    LABEL,
+    Built,
+    Revision,
+    built_of,
+    conflicts,
+    outdated,
+    read_revision,
+    revision_object,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a deployment would do. parts: what is wanted of the services named; built: their contracts."""
+
+    parts: Parts
+    changes: Changes
+    built: Mapping[str, Built]
+    before: Revision | None
+
+
+class Release:
+    """One system in one namespace.
+
+    show: told how far workloads are, again and again. within: seconds for each stage of a rollout.
+    """
+
+    def __init__(self, api: Api, target: Target, show: Show, within: float) -> None:
+        self._api = api
+        self._target = target
+        self._show = show
+        self._within = within
+
+    async def revisions(self) -> list[Revision]:
+        """Those that are kept, the oldest first."""
+        labels = f"{LABEL},app.kubernetes.io/part-of={self._target.system}"
+        found = [read_revision(each) for each in await self._api.all("ConfigMap", labels)]
+        return sorted(found, key=lambda each: each.number)
+
+    async def plan(self, services: Sequence[str], *, is_forced: bool) -> Plan:
+        """What is to be done for these services; () is all of the system.
+
+        Raises AtollError: BREAKS_CONSUMER unless it is forced, SECRETS_MISSING, CLUSTER_REFUSED, …
+        """
+        target = self._target
+        parts = deploy.selected(objects(target), services)
+        built = {each.name: built_of(target, each) for each in target.members if not services or each.name in services}
+        kept = await self.revisions()
+        before = kept[-1] if kept else None
+        if before is not None and not is_forced:
+            self._check_contracts(before, built, is_whole=not services)
+        await deploy.check_secrets(self._api, target, parts)
+        return Plan(parts, await self._changes(parts, services), built, before)
+
+    async def deploy(self, plan: Plan, note: str) -> int:
+        """Carry it out, and keep it as a revision; its number. Raises AtollError ROLLOUT_FAILED."""
+        await deploy.carry_out(self._api, plan.parts, plan.changes, self._show, self._within)
+        before = plan.before
+        parts = {**(before.parts if before else {}), **plan.parts}
+        built = {**(before.built if before else {}), **plan.built}
+        if plan.changes.is_nothing and before is not None:
+            return before.number
+        return await self._keep(parts, built, note, before)
+
+    async def find(self, number: int | None) -> Revision:
+        """The revision of this number; the one before the last for None. Raises AtollError NO_REVISION."""
+        kept = await self.revisions()
+        wanted = kept[-2:-1] if number is None else [each for each in kept if each.number == number]
+        if not wanted:
+            raise NO_REVISION.error(
+                has=[str(each.number) for each in reversed(kept)],
+                system=self._target.system,
+                wanted="before the last" if number is None else number,
+                namespace=self._api.namespace,
+            )
+        return wanted[0]
+
+    async def rollback(self, to: Revision) -> tuple[int, Changes]:
+        """Bring its objects back; databases stay as they are, so nothing is prepared again. Raises ROLLOUT_FAILED."""
+        parts = {part: [each for each in found if each["kind"] != "Job"] for part, found in to.parts.items()}
+        changes = await self._changes(parts, ())
+        kept = Changes(changes.applied, tuple(each for each in changes.removed if each.kind != "Job"))
+        await deploy.carry_out(self._api, parts, kept, self._show, self._within)
+        last = (await self.revisions())[-1]
+        return await self._keep(to.parts, to.built, f"back to {to.number}", last), kept
+
+    async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> int:
+        """Remove all that is ours; Secrets and volumes only `with_data`. How many objects went."""
+        api, system = self._api, self._target.system
+        changes = await deploy.find_changes(api, system, {})
+        removed = [key_of(each) for each in await api.all("ConfigMap", f"{LABEL},{_part_of(system)}")]
+        removed += changes.removed
+        for key in removed:
+            await api.delete(key)
+        if with_data:
+            removed += await self._data()
+            for key in removed:
+                await api.delete(key)
+        while left := await self._pods():
+            say(f"{left} pods are ending")
+            await asyncio.sleep(1.0)
+        if with_data and await self._is_empty():
+            namespace = Key("Namespace", api.namespace)
+            await api.delete(namespace)
+            removed.append(namespace)
+        return len(removed)
+
+    async def _data(self) -> list[Key]:
+        labels = _part_of(self._target.system)
+        secrets = await self._api.all("Secret", f"{labels},app.kubernetes.io/managed-by={MANAGER}")
+        # A StatefulSet's claims have its selector's labels alone.
+        apps = {POSTGRES, NATS, *(each.name for each in self._target.members)}
+        claims = await self._api.all("PersistentVolumeClaim")
+        ours = [each for each in claims if mapping(each, "metadata", "labels").get("app") in apps]
+        return [key_of(each) for each in (*secrets, *ours)]
+
+    async def _pods(self) -> int:
+        return len(await self._api.all("Pod", _part_of(self._target.system)))
+
+    async def _is_empty(self) -> bool:
+        found = await self._api.get(Key("Namespace", self._api.namespace))
+        return found is not None and deploy.is_ours(found)
+
+    async def _changes(self, parts: Parts, services: Sequence[str]) -> Changes:
+        # Jobs that have been carry a hash in their name, and are removed with what they prepared.
+        return await deploy.find_changes(self._api, self._target.system, parts, services)
+
+    async def _keep(
+        self, parts: Mapping[str, Sequence[Object]], built: Mapping[str, Built], note: str, before: Revision | None
+    ) -> int:
+        number = before.number + 1 if before else 1
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        whole = {part: list(each) for part, each in parts.items()}
+        await self._api.apply(revision_object(self._target, Revision(number, made, note, whole, dict(built))))
+        for each in outdated([revision.number for revision in await self.revisions()]):
+            await self._api.delete(Key("ConfigMap", f"atoll-revision-{each}"))
+        return number
+
+    def _check_contracts(self, before: Revision, built: Mapping[str, Built], *, is_whole: bool) -> None:
+        deployed = {name: each for name, each in before.built.items() if not is_whole or name in built}
+        found = conflicts(deployed, built)
+        if found:
+            raise AtollError(
+                *(
+                    BREAKS_CONSUMER.at(service=service, consumer=consumer, reason=reason)
+                    for service, consumer, reason in found
+                )
+            )
+
+
+def _part_of(system: str) -> str:
+    return f"app.kubernetes.io/part-of={system}"

@@ -1,0 +1,95 @@
+"""What was deployed: the objects, and the contracts as each service had them; kept in the cluster itself."""
+
+import base64
+import gzip
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from atoll.kubernetes.client import mapping
+from atoll.kubernetes.names import Object, Target, metadata
+from atoll.wire.compat import breaks
+from atoll.wire.description import ContractData, MemberData
+from atoll.wire.schema import Schema
+
+KEPT = 10
+COMPONENT = "revision"
+LABEL = "atoll.dev/revision"
+_FILE = "revision.json.gz"
+
+
+class Built(msgspec.Struct, frozen=True):
+    """The contracts that a service serves and calls, as they were when its image was built.
+
+    calls: by the name of the service that it calls.
+    """
+
+    serves: tuple[ContractData, ...] = ()
+    calls: dict[str, tuple[ContractData, ...]] = {}
+    schemas: dict[str, Schema] = {}
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """number: from 1. note: why it was made. parts: objects by part."""
+
+    number: int
+    made: str
+    note: str
+    parts: dict[str, list[Object]]
+    built: dict[str, Built] = {}
+
+
+def built_of(target: Target, member: MemberData) -> Built:
+    description = target.description
+    served = (description.contract(each) for each in member.contracts)
+    calls: dict[str, tuple[ContractData, ...]] = {}
+    for call in member.calls:
+        contract = description.contract(call.contract)
+        if contract is not None:
+            calls[call.to] = (*calls.get(call.to, ()), contract)
+    return Built(tuple(each for each in served if each is not None), calls, description.schemas)
+
+
+def conflicts(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:
+    """What is to be deployed against what stays: (service, consumer, reason) for each call that would break.
+
+    A consumer that is deployed anew is looked at as it will be, against services that stay as they are too.
+    """
+    after = {**deployed, **new}
+    found: list[tuple[str, str, str]] = []
+    for consumer, built in sorted(after.items()):
+        for service, contracts in sorted(built.calls.items()):
+            # Both new, or both as they are: nothing changes between them.
+            if service not in after or (service in new) == (consumer in new):
+                continue
+            provider = after[service]
+            for used in contracts:
+                served = next((each for each in provider.serves if each.target == used.target), None)
+                reasons = breaks(used, built.schemas, served, provider.schemas)
+                found += [(service, consumer, reason) for reason in reasons]
+    return found
+
+
+def revision_object(target: Target, revision: Revision) -> Object:
+    name = f"atoll-revision-{revision.number}"
+    described = metadata(target, name, COMPONENT, "atoll")
+    labels = mapping(described, "labels")
+    labels[LABEL] = str(revision.number)
+    content = gzip.compress(msgspec.json.encode(revision), mtime=0)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": described,
+        "immutable": True,
+        "binaryData": {_FILE: base64.b64encode(content).decode()},
+    }
+
+
+def read_revision(made: Object) -> Revision:
+    content = base64.b64decode(str(mapping(made, "binaryData")[_FILE]))
+    return msgspec.json.decode(gzip.decompress(content), type=Revision)
+
+
+def outdated(numbers: Sequence[int]) -> list[int]:
+    """Those that are not kept any more."""
+    return sorted(numbers)[:-KEPT]
