@@ -7,7 +7,7 @@ from pathlib import PurePath
 from atoll.engines.xds import TYPE, named, seconds
 
 BODY_LIMIT = "atoll.body"
-COLLECTOR = "collector"
+COLLECTOR = "atoll.collector"
 _PARENT = "atoll.parent"
 _TRACE = "x-trace-id"
 

@@ -285,8 +285,11 @@ def _cluster(cluster: Cluster, gateway: Gateway, places: Places | None) -> dict[
 
 
 def _found(cluster: Cluster) -> dict[str, object]:
+    if not cluster.dns:
+        return {"type": "STATIC"}
     # Replicas come and go, so their names are looked up every second, whatever the DNS server says of it.
-    return {"type": "STRICT_DNS", "dns_refresh_rate": "1s"} if cluster.dns else {"type": "STATIC"}
+    dns = named("envoy.clusters.dns", "envoy.extensions.clusters.dns.v3.DnsCluster", dns_refresh_rate="1s")
+    return {"cluster_type": dns}
 
 
 def _health_check(cluster: Cluster) -> dict[str, object]:

@@ -4,7 +4,8 @@ from pathlib import PurePath
 
 from atoll.engines.xds import address, named
 
-ADMIN = "admin"
+ADMIN = "atoll.admin"
+"""No member can have this name, which a cluster of Envoy has to have for itself."""
 
 
 def observing(host: str, port: int) -> dict[str, object]:

@@ -112,17 +112,18 @@ def _write_own_context(assembly: Assembly, image: Image) -> None:
     write_context(context, [image])
     tree = assembly.trees.get(image.name)
     if tree is not None:
-        _copy(tree.source, assembly.folder / tree.context)
+        for path in tree.paths:
+            _copy(tree.root / path, assembly.folder / tree.context / path)
     # A cache that npm may fill; empty where nothing is to be installed.
     (context / ".npm").mkdir(exist_ok=True)
 
 
 def _copy(source: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
-        return
-    place.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, place / source.name)
+        shutil.copytree(source, place, symlinks=True)
+    else:
+        shutil.copy(source, place)
 
 
 async def _build(assembly: Assembly, builder: Builder, image: Image, gate: asyncio.Semaphore, say: Say) -> None:

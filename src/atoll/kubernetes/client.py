@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -195,6 +196,8 @@ def unreachable(address: str, error: Exception) -> Exception:
 async def connect(context: str, namespace: str) -> Api:
     """To the cluster of the kubeconfig's context; "" is the current one. Raises AtollError CLUSTER_UNREACHABLE."""
     try:
+        # It warns of versions newer than itself; the objects we apply are in all of them.
+        warnings.filterwarnings("ignore", message="Kubernetes version", module="kr8s")
         api = await kr8s.asyncio.api(context=context or None, namespace=namespace)
     except (httpx.HTTPError, ValueError, OSError, KeyError, kr8s.ServerError) as error:
         raise unreachable(context or "the current context", error) from error

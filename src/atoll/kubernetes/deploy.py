@@ -185,10 +185,10 @@ async def wait(api: Api, keys: Sequence[Key], show: Show, within: float) -> None
         failing = {row.key: failing.get(row.key, now) for row in found if row.state == "failed"}
         if all(row.state == "done" for row in found):
             return
-        lasting = [row for row in found if row.key in failing and now - failing[row.key] >= _patience(row)]
-        waiting = [row for row in found if row.state != "done"] if now > limit else []
-        if lasting or waiting:
-            raise AtollError(*await asyncio.gather(*(_failure(api, row) for row in lasting or waiting)))
+        if any(now - failing[row.key] >= _patience(row) for row in found if row.key in failing):
+            raise AtollError(*[await _failure(api, row) for row in found if row.state == "failed"])
+        if now > limit:
+            raise AtollError(*[await _failure(api, row) for row in found if row.state != "done"])
         await asyncio.sleep(_LOOK_AGAIN)
 
 

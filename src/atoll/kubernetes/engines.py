@@ -193,6 +193,8 @@ def _stateful(target: Target, name: str, spec: Object, wanted: EngineIn) -> Obje
         "spec": {
             "serviceName": name,
             "replicas": 1,
+            # Or a pod that can't start would never be replaced by one of a corrected version.
+            "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": selector(name)},
             "template": {"metadata": {"labels": labels(target, name, _COMPONENT)}, "spec": spec},
             "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],

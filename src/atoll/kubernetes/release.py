@@ -22,6 +22,8 @@ from atoll.kubernetes.revision import (
     revision_object,
 )
 
+_LOOK_AGAIN = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -110,9 +112,12 @@ class Release:
             removed += await self._data()
             for key in removed:
                 await api.delete(key)
+        before = 0
         while left := await self._pods():
-            say(f"{left} pods are ending")
-            await asyncio.sleep(1.0)
+            if left != before:
+                say(f"{left} pods are ending")
+            before = left
+            await asyncio.sleep(_LOOK_AGAIN)
         if with_data and await self._is_empty():
             namespace = Key("Namespace", api.namespace)
             await api.delete(namespace)

@@ -13,6 +13,8 @@ WATCHED = ("Deployment", "StatefulSet", "Job")
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _RESTARTS = 2
 """A container that ended so often by itself will not come up without a change."""
+_TRIES = 5
+"""A probe that fails less often than this may just be early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _why(seen: Seen, found: Object) -> Why | None:
     for each in [*conditions, *(items(newest, "status", "conditions") if newest else [])]:
         if each.get("type") == "ReplicaFailure" and _is_true(each):
             return Why(f"its pods are refused: {each.get('message', '')}", "correct what the cluster names", True)
-    pods = _pods_of(seen, newest or found)
+    pods = [each for each in _pods_of(seen, newest or found) if _is_of_newest(each, found)]
     refused = [each for each in _events_of(seen, newest or found) if each.get("reason") == "FailedCreate"]
     if refused and not pods:
         return Why(f"its pods are refused: {refused[-1].get('message', '')}", "correct what the cluster names", True)
@@ -150,7 +152,9 @@ def _of_pod(seen: Seen, pod: Object) -> Why | None:
         why = _of_container(pod, status)
         if why:
             return why
-    unhealthy = [each for each in _events_of(seen, pod) if each.get("reason") == "Unhealthy"]
+    unhealthy = [
+        each for each in _events_of(seen, pod) if each.get("reason") == "Unhealthy" and _number(each, "count") >= _TRIES
+    ]
     if unhealthy:
         log = Log(key_of(pod).name, _main(pod), is_previous=False)
         return Why(f"a probe fails: {unhealthy[-1].get('message', '')}", "see its log", log=log)
@@ -175,10 +179,17 @@ def _of_container(pod: Object, status: Object) -> Why | None:
         is_final = reason == "CrashLoopBackOff" and restarts >= _RESTARTS
         log = Log(key_of(pod).name, name, is_previous=not mapping(status, "state", "terminated"))
         how = f"{name} ended with {ended.get('exitCode')} ({ended.get('reason', 'Error')})"
-        return Why(f"{how}, {restarts} restarts", "correct what its last lines name", is_final, log)
+        said = f": {ended['message']}" if ended.get("message") else ""
+        return Why(f"{how}, {restarts} restarts{said}", "correct what its last lines name", is_final, log)
     if mapping(status, "state", "running") and name == "prepared":
         return Why("its database is not prepared yet", log=Log(key_of(pod).name, name, is_previous=False))
     return None
+
+
+def _is_of_newest(pod: Object, owner: Object) -> bool:
+    """A StatefulSet owns the pods of its old revision as well."""
+    newest = mapping(owner, "status").get("updateRevision")
+    return newest is None or mapping(pod, "metadata", "labels").get("controller-revision-hash") == newest
 
 
 def _pods_of(seen: Seen, owner: Object) -> list[Object]:

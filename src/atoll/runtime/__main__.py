@@ -120,7 +120,13 @@ def run_preparation(paths: Sequence[str]) -> int:
     return UNFIT if any(each.code in FINAL for each in problems) else 1 if problems else 0
 
 
+def _end_when_told() -> None:
+    """The first process of a container gets no signal that it does not ask for."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 def main(arguments: Sequence[str]) -> int:
+    _end_when_told()
     try:
         match list(arguments):
             case ["prepare", *paths]:
