@@ -170,7 +170,7 @@ LEAKS: Mapping[str, re.Pattern[str]] = {
         r"|repo1?\.maven(\.apache)?\.org|deb\.debian\.org|registry-1\.docker\.io)\b"
     ),
     "the address of a package index": re.compile(
-        r"--(extra-)?index[-]url|--find[-]links|\bGO[P]ROXY\b|\"resolved[\"]:"
+        r"--(extra-)?index[-]url|--find[-]links(?!=/wheels )|\bGO[P]ROXY\b|\"resolved[\"]:"
     ),
     "a path of one machine": re.compile(r"(?<![\w.$}~-])/((root|work|farm|opt/wheels)/|Users/\w|home/(?!nonroot)\w)"),
 }

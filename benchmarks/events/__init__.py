@@ -19,13 +19,13 @@ import uvloop
 from faststream.nats import NatsBroker
 
 from atoll.engines.versions import NATS
+from atoll.provision.programs import find_program
 from atoll.runtime.events.broker import Broker
 from atoll.runtime.events.outgoing import Writer
 from atoll.runtime.events.publisher import StreamPublisher
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
-from atoll.supervisor.install import find_program
 from atoll.testing.running import running
 from benchmarks.events.system import Placed, placed
 from benchmarks.figures import Result, compare

@@ -15,9 +15,10 @@ from atoll.engines.edge import Limits
 from atoll.engines.envoy import Cluster, Endpoint, Gateway, Places
 from atoll.engines.routing import Route
 from atoll.errors import AtollError
+from atoll.provision.programs import find_program
 from atoll.supervisor.envoy_admin import change
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import check_envoy, find_program
+from atoll.supervisor.install import check_envoy
 from tests.engines.exchange import Backend, backends, connection, read_chunk, request
 from tests.engines.running import free_port, running, start, until
 

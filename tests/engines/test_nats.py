@@ -13,8 +13,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 from atoll.engines import nats as broker_of
 from atoll.engines import versions
 from atoll.engines.nats import Account, Broker, Consumer
+from atoll.provision.programs import find_program
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import find_program, write
+from atoll.supervisor.install import write
 from atoll.supervisor.process import Process
 from tests.engines.running import free_port, running, until
 

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from atoll.kubernetes.client import items, mapping
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.names import GATEWAY, NATS, POSTGRES, SETUP, Object, Target
+from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.render import objects
 from atoll.wire.description import Description
 

@@ -2,8 +2,8 @@
 
 from itertools import product
 
-from atoll.kubernetes.client import items, mapping
 from atoll.kubernetes.names import Object
+from atoll.kubernetes.objects import items, mapping
 from atoll.wire.description import Description
 from tests.kubernetes.targets import rendered, target_of
 

@@ -1,12 +1,12 @@
 import importlib.metadata
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import msgspec
 import pytest
 import yaml
 
-from atoll.kubernetes.client import items, mapping
 from atoll.kubernetes.names import Object, Target
+from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.render import render
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable

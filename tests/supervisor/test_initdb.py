@@ -185,7 +185,8 @@ import asyncpg
 from atoll.engines import envoy, nats, postgres, versions
 from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import prepare_postgres, superuser_dsn
-from atoll.supervisor.install import find_program, make_folders
+from atoll.provision.programs import find_program
+from atoll.supervisor.install import make_folders
 from tests.engines.running import free_port, running
 
 async def main():

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from atoll.cli.cluster import assembled
+from atoll.cli.declared import assembled
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
 from atoll.kubernetes.assembly import build, push

@@ -1,8 +1,6 @@
-"""What the commands for images and clusters begin with: the declaration, the environment, the cluster."""
+"""What the commands for a cluster share: the connection, and how far things are."""
 
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 from rich.live import Live
@@ -10,33 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from atoll.cli.console import console
-from atoll.cli.project import find_target
-from atoll.errors import AtollError
-from atoll.kubernetes.assembly import Assembly, assemble
-from atoll.kubernetes.check import environment_problems
 from atoll.kubernetes.client import Api, connect
 from atoll.kubernetes.names import Target
-from atoll.kubernetes.project import read_environment
 from atoll.kubernetes.rollout import Row
 
-_STYLES = {"done": "green", "waiting": "cyan", "failed": "red"}
-
-
-async def declared(target: str | None, environment: str) -> Target:
-    """Raises AtollError with everything that is wrong in the declaration or the environment."""
-    description = await find_target(target).project().describe()
-    wanted = Target(description, read_environment(Path(description.folder), environment))
-    problems = environment_problems(wanted, f"environments/{environment}.toml")
-    if problems:
-        raise AtollError(*problems)
-    return wanted
-
-
-async def assembled(target: str | None, environment: str) -> Assembly:
-    """With the names of all images. Raises AtollError, also for what is wrong in the lock."""
-    wanted = await declared(target, environment)
-    folder = Path(wanted.description.folder) / ".atoll" / "build" / wanted.system
-    return await assemble(wanted, folder, os.environ)
+_STYLES: Mapping[str, str] = {"done": "green", "waiting": "cyan", "failed": "red"}
 
 
 async def api_of(target: Target) -> Api:

@@ -5,12 +5,13 @@ import json
 
 import click
 
-from atoll.cli.cluster import Progress, api_of, assembled
+from atoll.cli.cluster import Progress, api_of
+from atoll.cli.declared import assembled
 from atoll.cli.exits import PROBLEMS
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
-from atoll.kubernetes.client import key_of
 from atoll.kubernetes.deploy import Changes
+from atoll.kubernetes.objects import key_of
 from atoll.kubernetes.release import Release
 from atoll.kubernetes.render import objects
 from atoll.model.suggest import nearest

@@ -4,7 +4,8 @@ import asyncio
 
 import click
 
-from atoll.cli.cluster import Progress, api_of, declared
+from atoll.cli.cluster import Progress, api_of
+from atoll.cli.declared import declared
 from atoll.cli.options import environment_option, target_option
 from atoll.kubernetes.release import Release
 

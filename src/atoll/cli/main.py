@@ -1,6 +1,5 @@
 """`atoll`: finds the command, and turns what goes wrong into words and an exit status."""
 
-import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ except ModuleNotFoundError:
     sys.exit(str(EXTRA_MISSING.at(command="", package="click", extra="atoll[local]")))
 
 from atoll.cli.exits import PROBLEMS, USAGE, status_of
+from atoll.cli.lazy import Commands
 from atoll.cli.problems import show_problems
 
 # name: (module, what it does). Help is made from this table, for loading every command takes a quarter of a second.
@@ -39,32 +39,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class _Commands(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        try:
-            module = importlib.import_module(f"atoll.cli.{COMMANDS[cmd_name][0]}")
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("atoll"):
-                raise
-            raise EXTRA_MISSING.error(command=cmd_name, package=error.name, extra="atoll[local]") from error
-        command = module.command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
 @click.group(
-    cls=_Commands,
+    cls=Commands,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done, 1 problems, 2 wrong usage, 3 nothing runs here.",
 )

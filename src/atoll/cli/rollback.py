@@ -5,7 +5,8 @@ import json
 
 import click
 
-from atoll.cli.cluster import Progress, api_of, declared
+from atoll.cli.cluster import Progress, api_of
+from atoll.cli.declared import declared
 from atoll.cli.deploy import show_changes
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.kubernetes.release import Release

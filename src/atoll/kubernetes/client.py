@@ -5,7 +5,6 @@ import json
 import warnings
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -13,72 +12,11 @@ import kr8s.asyncio
 
 from atoll.errors import CLUSTER_FORBIDS, CLUSTER_REFUSED, CLUSTER_UNREACHABLE
 from atoll.kubernetes.names import MANAGER, Object
+from atoll.kubernetes.objects import Key, items, key_of, kind_of, path_of
 
 _FORBIDDEN = (401, 403)
 _NOT_FOUND = 404
 _BAD = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Where the API keeps the objects of a kind. version: such as "apps/v1"."""
-
-    version: str
-    kind: str
-    plural: str
-    namespaced: bool = True
-
-
-KINDS = (
-    Kind("v1", "Namespace", "namespaces", namespaced=False),
-    Kind("v1", "ServiceAccount", "serviceaccounts"),
-    Kind("v1", "ConfigMap", "configmaps"),
-    Kind("v1", "Secret", "secrets"),
-    Kind("v1", "Service", "services"),
-    Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
-    Kind("v1", "Pod", "pods"),
-    Kind("v1", "Event", "events"),
-    Kind("apps/v1", "Deployment", "deployments"),
-    Kind("apps/v1", "ReplicaSet", "replicasets"),
-    Kind("apps/v1", "StatefulSet", "statefulsets"),
-    Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
-    Kind("batch/v1", "Job", "jobs"),
-    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
-    Kind("networking.k8s.io/v1", "Ingress", "ingresses"),
-    Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
-    Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    Kind("rbac.authorization.k8s.io/v1", "Role", "roles"),
-    Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
-)
-_BY_NAME: Mapping[str, Kind] = {each.kind: each for each in KINDS}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Which object: its kind, and its name in the namespace."""
-
-    kind: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-def key_of(made: Object) -> Key:
-    return Key(str(made["kind"]), str(mapping(made, "metadata")["name"]))
-
-
-def mapping(value: object, *path: str) -> Object:
-    """What lies at the path in an object, {} where nothing does."""
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else {}
-
-
-def items(value: object, *path: str) -> list[Object]:
-    """The list of objects at the path, [] where there is none."""
-    found = mapping(value, *path[:-1]).get(path[-1])
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 class Api:
@@ -96,7 +34,7 @@ class Api:
         """All of a kind, and by labels such as "app=users". A kind that the cluster does not know has none."""
         parameters = {"labelSelector": labels} if labels else {}
         status, found = await self._ask("GET", Key(kind, ""), allowed=_NOT_FOUND, params=parameters)
-        known = _BY_NAME[kind]
+        known = kind_of(kind)
         # Items of a list leave out what they all have in common.
         common: Object = {"apiVersion": known.version, "kind": kind}
         return [] if status == _NOT_FOUND else [{**common, **each} for each in items(found, "items")]
@@ -153,7 +91,7 @@ class Api:
         return str(found.get("gitVersion", ""))
 
     async def _ask(self, method: str, key: Key, *, allowed: int = 0, **arguments: object) -> tuple[int, Object]:
-        path = _path(key, self.namespace)
+        path = path_of(key, self.namespace)
         status, found = await self._answer(method, path, arguments)
         if status < _BAD or status == allowed:
             return status, found
@@ -179,13 +117,6 @@ class Api:
         return self._api.call_api(
             method, version="", base=base, url=last, raise_for_status=False, stream=is_stream, **arguments
         )
-
-
-def _path(key: Key, namespace: str) -> str:
-    kind = _BY_NAME[key.kind]
-    root = "/api" if "/" not in kind.version else "/apis"
-    place = f"/namespaces/{namespace}" if kind.namespaced else ""
-    return f"{root}/{kind.version}{place}/{kind.plural}" + (f"/{key.name}" if key.name else "")
 
 
 def unreachable(address: str, error: Exception) -> Exception:

@@ -12,9 +12,10 @@ from atoll.errors import (
     AtollError,
     Problem,
 )
-from atoll.kubernetes.client import Api, Key, items, key_of, mapping
+from atoll.kubernetes.client import Api
 from atoll.kubernetes.diff import difference
 from atoll.kubernetes.names import GATEWAY, MANAGER, NAMESPACE, SETUP, Object, Target
+from atoll.kubernetes.objects import Key, items, key_of, mapping
 from atoll.kubernetes.revision import COMPONENT as REVISION
 from atoll.kubernetes.rollout import WATCHED, Log, Row, Seen, has_failed, rows
 from atoll.kubernetes.setup import setup_document
@@ -150,7 +151,9 @@ async def carry_out(api: Api, parts: Parts, changes: Changes, show: Show, within
     within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it.
     """
     changed = {key_of(each.wanted) for each in changes.applied}
-    for stage in stages(parts):
+    # What is up needs no order.
+    whole = [[made for stage in stages(parts) for made in stage]]
+    for stage in whole if changes.is_nothing else stages(parts):
         for made in stage:
             if made["kind"] == "Job":
                 await _run_again(api, key_of(made), changed)

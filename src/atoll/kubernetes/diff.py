@@ -2,8 +2,8 @@
 
 import difflib
 
-from atoll.kubernetes.client import key_of, mapping
 from atoll.kubernetes.names import Object
+from atoll.kubernetes.objects import key_of, mapping
 from atoll.kubernetes.text import yaml
 
 _BY_THE_SERVER = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")

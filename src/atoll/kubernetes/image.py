@@ -22,7 +22,7 @@ RUN --mount=type=bind,source=wheels,target=/wheels \\
     python3 -m venv /install \\
  && python3 -m venv --without-pip /opt/atoll \\
  && /install/bin/pip --disable-pip-version-check --no-cache-dir --python /opt/atoll/bin/python install \\
-    --no-index --find-links /wheels --no-deps --require-hashes --no-compile --requirement /requirements.txt \\
+    --no-index --find-links=/wheels --no-deps --require-hashes --no-compile --requirement /requirements.txt \\
  && /opt/atoll/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/atoll/lib
 
 FROM ${{BASE}}

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from atoll.errors import BREAKS_CONSUMER, NO_REVISION, AtollError
 from atoll.kubernetes import deploy
-from atoll.kubernetes.client import Api, Key, key_of, mapping
+from atoll.kubernetes.client import Api
 from atoll.kubernetes.deploy import Changes, Parts, Show
 from atoll.kubernetes.names import MANAGER, NATS, POSTGRES, Object, Target
+from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
 from atoll.kubernetes.revision import (
     LABEL,

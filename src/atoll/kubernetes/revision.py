@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from atoll.kubernetes.client import mapping
 from atoll.kubernetes.names import Object, Target, metadata
+from atoll.kubernetes.objects import mapping
 from atoll.wire.compat import breaks
 from atoll.wire.description import ContractData, MemberData
 from atoll.wire.schema import Schema

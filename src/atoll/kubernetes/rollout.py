@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from atoll.kubernetes.client import Key, items, key_of, mapping
 from atoll.kubernetes.names import Object
+from atoll.kubernetes.objects import Key, items, key_of, mapping
 
 State = Literal["done", "waiting", "failed"]
 WATCHED = ("Deployment", "StatefulSet", "Job")

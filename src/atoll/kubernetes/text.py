@@ -66,7 +66,11 @@ def _fits_block(text: str) -> bool:
 def _scalar(value: object) -> str:
     if isinstance(value, str):
         return value if _PLAIN.fullmatch(value) and value.lower() not in _WORDS else _quoted(value)
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, float):
+        # With a point, or YAML 1.1 reads a text.
+        digits, e, exponent = repr(value).partition("e")
+        return f"{digits}{'' if '.' in digits else '.0'}{e}{exponent}"
+    if value is None or isinstance(value, bool | int):
         return json.dumps(value)
     return "{}" if isinstance(value, dict) else "[]"
 

@@ -15,7 +15,7 @@ from atoll.kubernetes.lock import Locked
 
 _GLIBC = 36
 """The newest minor version of glibc 2 that bases have; a wheel names the oldest that it needs."""
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "x86_64": "x86_64", "aarch64": "aarch64"}
+_MACHINES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "aarch64", "x86_64": "x86_64", "aarch64": "aarch64"}
 
 
 async def fetch_wheels(

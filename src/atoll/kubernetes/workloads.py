@@ -1,5 +1,7 @@
 """What runs of a service: Deployment, autoscaler, disruption budget, and the Job that prepares it."""
 
+from collections.abc import Mapping
+
 from atoll.kubernetes.names import (
     CODE,
     DOCUMENTS,
@@ -55,7 +57,7 @@ def security(user: int = USER) -> Object:
     }
 
 
-CONTAINER_SECURITY: Object = {
+CONTAINER_SECURITY: Mapping[str, object] = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},

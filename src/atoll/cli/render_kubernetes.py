@@ -1,0 +1,34 @@
+"""`atoll render kubernetes`."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from atoll.cli.declared import assembled
+from atoll.cli.options import environment_option, target_argument
+from atoll.kubernetes.render import render
+
+
+@click.command("kubernetes")
+@target_argument
+@environment_option
+@click.option("--output", metavar="FOLDER", help="Write a file a part and a kustomization.yaml there.")
+def command(target: str | None, environment: str, output: str | None) -> None:
+    """Print the system as Kubernetes objects, or write them to a folder for `kubectl apply -k`, Argo CD or Flux."""
+    files = render(asyncio.run(assembled(target, environment)).target)
+    _write(files, output)
+
+
+def _write(files: Mapping[str, str], output: str | None) -> None:
+    """To the folder, in which every other file of ours is removed, or to the terminal."""
+    if output is None:
+        for content in files.values():
+            click.echo(content, nl=False)
+        return
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    click.echo(f"{len(files)} files in {folder}")
