@@ -136,15 +136,17 @@ async def test_one_order_is_one_trace_from_the_gateway_to_the_mail(browser: Brow
     # When its events have been handled and the spans are written
     state = Path(shop.status().state)
 
-    def traced() -> Trace | None:
-        """The newest order that everybody has told of: spans are written a little later than they end."""
+    found: list[Trace] = []
+
+    def is_traced() -> bool:
+        """Whether everybody has told of an order: spans are written a little later than they end."""
         everybody = {"gateway", "frontend", "checkout", "cart", "catalog", "payment", "email"}
         traces = (trace for trace in recent(state, 20) if everybody <= set(trace.services))
-        return next((trace for trace in traces if len(trace.roots) == 1), None)
+        found[:] = [trace for trace in traces if len(trace.roots) == 1]
+        return bool(found)
 
-    await until(traced)
-    trace = traced()
-    assert trace is not None
+    await until(is_traced)
+    trace = found[0]
     # Then everything hangs below the gateway's span, and the mail below what caused it, over HTTP and NATS
     spans = {span.span: span for span in trace.spans}
     hop = next(span for span in trace.spans if span.service == "email" and span.kind == "consumer")
