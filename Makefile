@@ -11,18 +11,22 @@ TESTS := -n 2
 UV := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format lock clean
+.PHONY: help demo test test-cluster bench lint format lock clean
 .PHONY: check-format check-rules check-types check-public-types check-layers
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo  ## run the shop on real engines, with customers, until Ctrl-C
 	@cd examples/shop && ../../$(BIN)/python -m shop.demo
 
 test: lint  ## check everything, then run every test on real engines (under 6 minutes)
 	@echo "tests, on real engines"
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@$(BIN)/python -m pytest -q $(TESTS) --ignore=tests/cluster
+
+test-cluster: $(VENV)/.develop  ## test on a real Kubernetes that is made for it (root, Debian; builds it the first time)
+	@$(BIN)/python -m tests.cluster build
+	@$(BIN)/python -m pytest -q tests/cluster
 
 bench: $(VENV)/.develop  ## measure atoll and its peers in the same run
 	@$(BIN)/python -m benchmarks all

@@ -1,0 +1,67 @@
+"""A real Kubernetes of one node, and a namespace of it for each test."""
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import lifecycle
+from tests.cluster.binaries import Binaries, cache_folder, planned
+from tests.cluster.cluster import KUBECONFIG, Cluster, elsewhere, of_place
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.place import Place
+from tests.conftest import CI
+
+# Seconds; the first test also waits for the cluster.
+LIMIT = 180
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT))
+
+
+def need(lacking: Sequence[str]) -> None:
+    """Skip the test on a laptop that lacks something; fail it in CI."""
+    if lacking and CI:
+        pytest.fail(f"CI lacks {', '.join(lacking)}: add Debian's packages to .ci/run", pytrace=False)
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)}")
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """What clusters on this machine are made of."""
+    made = planned(cache_folder(os.environ))
+    need([*lifecycle.lacking(), *([] if made.are_built else ["the programs that make test-cluster builds"])])
+    return made
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The contributor's own, if ATOLL_TEST_KUBECONFIG names one; the one of `python -m tests.cluster up`; or a new one.
+
+    `cluster.kubectl`, `.kubeconfig`, `.node_address`; `cluster.docker.build(tag, folder)`, `.base("python")`,
+    `.push(tag)`; `cluster.load(tag)`.
+    """
+    if KUBECONFIG in os.environ:
+        yield elsewhere(os.environ)
+    else:
+        binaries, place = request.getfixturevalue("binaries"), Place()
+        with lifecycle.borrowed(place, binaries, print):
+            yield of_place(place, binaries)
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
+    """kubectl in a new namespace, `kubectl.namespace`, which ends with the test."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl.run("create", "namespace", name)
+    inside = cluster.kubectl.in_namespace(name)
+    # No pod is taken before.
+    inside.wait("create", "serviceaccount/default")
+    yield inside
+    cluster.kubectl.delete("namespace", name, wait=False)
