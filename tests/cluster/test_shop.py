@@ -60,8 +60,9 @@ class Shop:
         file.write_text(text.replace(old, new, 1))
 
     def generations(self) -> dict[str, int]:
-        found = self.kubectl.list("deployments")
-        return {each["metadata"]["name"]: each["metadata"]["generation"] for each in found}
+        """Of each Deployment but the catalog's, which its autoscaler changes when it likes."""
+        found = {each["metadata"]["name"]: each["metadata"] for each in self.kubectl.list("deployments")}
+        return {name: described["generation"] for name, described in found.items() if name != "catalog"}
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +116,8 @@ async def test_a_new_version_and_its_rollback_fail_no_request_and_touch_no_other
         await asyncio.to_thread(shop.atoll, "rollback", "-e", "test")
         summary = await buying
     assert summary.errors == 0
-    # An autoscaler may have spoken to the services that it scales.
-    assert after["payment"] > before["payment"]
-    assert {name: after[name] for name in ("users", "email", "admin", "gateway")} == {
-        name: before[name] for name in ("users", "email", "admin", "gateway")
-    }
+    assert after.pop("payment") > before.pop("payment")
+    assert after == before
     shop.edit("payment/service.py", '"""(Again.) ', '"""')
 
 
@@ -141,7 +139,7 @@ async def test_pods_that_are_deleted_fail_no_request_where_there_are_two(shop: S
 async def test_an_image_that_nobody_has_is_named_and_the_old_version_serves_on(shop: Shop) -> None:
     shop.edit("users/service.py", '"""', '"""(Never built.) ')
     try:
-        with pytest.raises(Failed, match=r"Deployment users does not come up: the image .*/users:\w+ can't be had"):
+        with pytest.raises(Failed, match=r"users\S* does not come up: the image .*/users:\w+ can't be had"):
             await asyncio.to_thread(shop.atoll, "deploy", "users", "-e", "test", "--timeout", "60")
         async with customers(shop, 3.0) as buying:
             assert (await buying).errors == 0
