@@ -13,7 +13,7 @@ import pytest
 
 from atoll import Unreachable
 from atoll.runtime.discovery import Address, Endpoint, look_up, read_address
-from atoll.runtime.replicas import IDLE, Replica, Replicas
+from atoll.runtime.replicas import IDLE, PERIOD, Replica, Replicas
 from atoll.runtime.resilience.policy import Policy
 from tests.runtime.calling import Item, calling
 from tests.runtime.peer import Peer, answering, until
@@ -98,6 +98,16 @@ async def test_replicas_that_moved_are_found_soon_when_they_can_not_be_reached()
         replicas.failed(picked(replicas), started, reached=False)
         await until(lambda: host_of(replicas) == "127.0.0.2")
         assert time.monotonic() - started < 2.0
+
+
+async def test_the_first_replica_of_a_service_is_found_soon_after_it_came_up() -> None:
+    names = Names()
+    async with replicas_of("http://items:80", names) as replicas:
+        assert host_of(replicas) == ""
+        names.hosts = ["127.0.0.1"]
+        started = time.monotonic()
+        await until(lambda: host_of(replicas) == "127.0.0.1")
+        assert time.monotonic() - started < PERIOD / 2
 
 
 async def test_a_name_server_that_knows_nothing_does_not_make_replicas_go_away() -> None:

@@ -137,9 +137,11 @@ class Replicas:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(SOONEST)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PERIOD - SOONEST):
-                    await self._look.wait()
+            # Of a service that nobody is known of yet, the first replica is wanted as soon as it is there.
+            if self._balancer.replicas:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PERIOD - SOONEST):
+                        await self._look.wait()
             self._look.clear()
             if self._named:
                 await self._refresh()
