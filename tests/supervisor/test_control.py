@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from atoll.errors import NO_SUCH_PROCESS, AtollError
-from atoll.supervisor.control import ControlClient, serve, sockets_folder
+from atoll.supervisor.control import ControlClient, clear_sockets, serve, sockets_folder
 from atoll.supervisor.logs import Line, LogHub
 from atoll.supervisor.status import ProcessStatus, Status
 from atoll.wire.description import Description
@@ -111,3 +111,20 @@ def test_a_path_that_is_too_long_for_a_socket_is_replaced_by_a_short_one(tmp_pat
     assert len(str(sockets_folder(deep) / "control.sock")) <= 100
     assert sockets_folder(deep) == sockets_folder(deep)
     assert sockets_folder(deep) != sockets_folder(tmp_path / ("y" * 100))
+
+
+def test_the_short_folder_goes_with_what_is_in_it_and_a_state_folder_stays(tmp_path: Path) -> None:
+    # Given the sockets of a system far down, and of one that is not
+    deep = tmp_path / ("x" * 100)
+    short = sockets_folder(deep)
+    short.mkdir()
+    (short / "envoy.sock").touch()
+    near = Path("/tmp", f"atoll-test-{tmp_path.parent.name}-near")
+    near.mkdir()
+    # When both are cleared
+    clear_sockets(deep)
+    clear_sockets(near)
+    # Then only the folder that was made for sockets is gone
+    assert not short.exists()
+    assert near.exists()
+    near.rmdir()

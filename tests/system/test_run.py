@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from atoll.supervisor.control import sockets_folder
 from tests.system.runs import TARGET, Run, alive, ask, atoll, copy_sample, until
 
 
@@ -167,6 +168,8 @@ def test_ctrl_c_ends_everything_in_order_and_leaves_nothing(tmp_path: Path) -> N
         reasons = {row["name"]: row["reason"] for row in run.status["processes"]}
         assert reasons["counter-1"] == reasons["greeter-1"] == "exit status 0", "they drained by themselves"
         assert atoll(run.folder, "status", TARGET).returncode == 3
+        state = Path(run.status["state"])
+        assert sockets_folder(state) == state.resolve() or not sockets_folder(state).exists()
         # And the same folder can be run again at once, on the same data, with the code as it is now.
         file = tmp_path / "sample" / "greeter" / "service.py"
         file.write_text(file.read_text().replace('"Hello"', '"Good day"'))

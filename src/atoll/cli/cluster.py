@@ -1,6 +1,7 @@
 """What the commands for a cluster share: the connection, and how far things are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import click
 from rich.live import Live
@@ -8,16 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from atoll.cli.console import console
-from atoll.kubernetes.client import Api, connect
+from atoll.kubernetes.client import connect
 from atoll.kubernetes.names import Target
+from atoll.kubernetes.release import Release
 from atoll.kubernetes.rollout import Row
 
 _STYLES: Mapping[str, str] = {"done": "green", "waiting": "cyan", "failed": "red"}
 
 
-async def api_of(target: Target) -> Api:
-    """Raises AtollError CLUSTER_UNREACHABLE."""
-    return await connect(target.environment.cluster.context, target.namespace)
+@asynccontextmanager
+async def released(target: Target, timeout: float = 0.0, *, as_lines: bool) -> AsyncIterator[Release]:
+    """The system in its cluster, and how far things are told meanwhile. Raises AtollError CLUSTER_UNREACHABLE."""
+    async with connect(target.environment.cluster.context, target.namespace) as api:
+        with Progress(as_lines=as_lines) as show:
+            yield Release(api, target, show, timeout)
 
 
 class Progress:

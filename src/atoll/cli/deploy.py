@@ -5,14 +5,13 @@ import json
 
 import click
 
-from atoll.cli.cluster import Progress, api_of
+from atoll.cli.cluster import released
 from atoll.cli.declared import assembled
 from atoll.cli.exits import PROBLEMS
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
 from atoll.kubernetes.deploy import Changes
 from atoll.kubernetes.objects import key_of
-from atoll.kubernetes.release import Release
 from atoll.kubernetes.render import objects
 from atoll.model.suggest import nearest
 
@@ -59,9 +58,7 @@ async def _deploy(
     unknown = [each for each in services if each not in names]
     if unknown:
         raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))
-    api = await api_of(wanted)
-    with Progress(as_lines=as_json) as show:
-        release = Release(api, wanted, show, timeout)
+    async with released(wanted, timeout, as_lines=as_json) as release:
         plan = await release.plan(services, is_forced=force)
         if not as_json or only_diff:
             show_changes(plan.changes, as_json=as_json)

@@ -4,10 +4,9 @@ import asyncio
 
 import click
 
-from atoll.cli.cluster import Progress, api_of
+from atoll.cli.cluster import released
 from atoll.cli.declared import declared
 from atoll.cli.options import environment_option, target_option
-from atoll.kubernetes.release import Release
 
 
 @click.command("destroy")
@@ -22,10 +21,9 @@ def command(target: str | None, environment: str, with_data: bool, yes: bool) ->
 
 async def _destroy(target: str | None, environment: str, with_data: bool, yes: bool) -> None:
     wanted = await declared(target, environment)
-    api = await api_of(wanted)
     what = "with all of its data" if with_data else "without its volumes and secrets"
     if not yes:
         click.confirm(f"Remove {wanted.system} from {wanted.namespace}, {what}?", abort=True)
-    with Progress(as_lines=True) as show:
-        count = await Release(api, wanted, show, 0.0).destroy(click.echo, with_data=with_data)
+    async with released(wanted, as_lines=True) as release:
+        count = await release.destroy(click.echo, with_data=with_data)
     click.echo(f"{count} objects of {wanted.system} are removed from {wanted.namespace}")

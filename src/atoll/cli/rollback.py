@@ -5,11 +5,10 @@ import json
 
 import click
 
-from atoll.cli.cluster import Progress, api_of
+from atoll.cli.cluster import released
 from atoll.cli.declared import declared
 from atoll.cli.deploy import show_changes
 from atoll.cli.options import environment_option, json_option, target_option
-from atoll.kubernetes.release import Release
 from atoll.kubernetes.revision import Revision
 
 
@@ -31,9 +30,7 @@ async def _rollback(
     revision: int | None, target: str | None, environment: str, is_list: bool, timeout: float, as_json: bool
 ) -> None:
     wanted = await declared(target, environment)
-    api = await api_of(wanted)
-    with Progress(as_lines=as_json) as show:
-        release = Release(api, wanted, show, timeout)
+    async with released(wanted, timeout, as_lines=as_json) as release:
         if is_list:
             _list(await release.revisions(), as_json=as_json)
             return

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import tempfile
 import warnings
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -124,13 +125,27 @@ def unreachable(address: str, error: Exception) -> Exception:
     return CLUSTER_UNREACHABLE.error(address=address, reason=reason.rstrip("."))
 
 
-async def connect(context: str, namespace: str) -> Api:
+@asynccontextmanager
+async def connect(context: str, namespace: str) -> AsyncIterator[Api]:
     """To the cluster of the kubeconfig's context; "" is the current one. Raises AtollError CLUSTER_UNREACHABLE."""
-    try:
-        # It warns of versions newer than itself; the objects we apply are in all of them.
-        warnings.filterwarnings("ignore", message="Kubernetes version", module="kr8s")
-        api = await kr8s.asyncio.api(context=context or None, namespace=namespace)
-    except (httpx.HTTPError, ValueError, OSError, KeyError, kr8s.ServerError) as error:
-        raise unreachable(context or "the current context", error) from error
-    api.timeout = 30.0
-    return Api(api, namespace)
+    with _keys_in_a_folder():
+        try:
+            # It warns of versions newer than itself; the objects we apply are in all of them.
+            warnings.filterwarnings("ignore", message="Kubernetes version", module="kr8s")
+            api = await kr8s.asyncio.api(context=context or None, namespace=namespace)
+        except (httpx.HTTPError, ValueError, OSError, KeyError, kr8s.ServerError) as error:
+            raise unreachable(context or "the current context", error) from error
+        api.timeout = 30.0
+        yield Api(api, namespace)
+
+
+@contextmanager
+def _keys_in_a_folder() -> Iterator[None]:
+    """kr8s writes a kubeconfig's keys into temporary files and leaves them: give it a folder that goes."""
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="atoll-keys-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = usual

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -77,6 +78,13 @@ def sockets_folder(state: Path) -> Path:
         return state
     name = hashlib.sha256(os.fsencode(state)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"atoll-{os.getuid()}-{name}"
+
+
+def clear_sockets(state: Path) -> None:
+    """Remove the short folder, if the sockets of the system had to be in one."""
+    folder = sockets_folder(state)
+    if folder != state.resolve():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @asynccontextmanager

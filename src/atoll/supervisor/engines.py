@@ -7,6 +7,7 @@ from pathlib import Path
 from atoll.engines import envoy, nats, postgres, versions
 from atoll.engines.engine import Engine, Readiness
 from atoll.provision.programs import find_program
+from atoll.supervisor.control import clear_sockets
 from atoll.supervisor.envoy_admin import bound_access_log
 from atoll.supervisor.gateway import gateway_of
 from atoll.supervisor.home import Home
@@ -63,6 +64,7 @@ class Engines:
     def close(self) -> None:
         """When none of them runs any more."""
         self._admin.unlink(missing_ok=True)
+        clear_sockets(self._home.state)
 
     def permit(self, plan: Plan) -> bool:
         """Write the broker's users as they are now; it reads them at SIGHUP. Returns whether anything changed."""
