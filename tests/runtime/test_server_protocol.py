@@ -154,6 +154,7 @@ async def test_too_large_a_body_is_413_also_without_a_length() -> None:
         assert fits.status == 200
         known = await service.ask("POST", "/echo", note("x" * 2000))
         assert (known.status, known.json["type"]) == (413, "urn:atoll:problem:too-large")
+        assert known.json["detail"] == "At most 1,000 bytes are accepted."
         async with await service.peer() as peer:
             await peer.send(chunked("/echo", b"x" * 600, b"x" * 600))
             answer = await peer.answer()

@@ -13,8 +13,8 @@ from atoll.runtime.refusals import (
     BAD_REQUEST,
     HEADERS_TOO_LARGE,
     TARGET_TOO_LONG,
-    TOO_LARGE,
     Refusal,
+    too_large,
 )
 
 LONGEST_TARGET = 8_192
@@ -156,7 +156,7 @@ class Receiver(asyncio.Protocol, Answering):
         self._in_body = True
         headers = self._headers
         if b"content-length" in headers and int(headers[b"content-length"]) > self._body_limit:
-            self._stop(TOO_LARGE)
+            self._stop(too_large(self._body_limit))
         if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
             self.expects = True
 
@@ -168,7 +168,7 @@ class Receiver(asyncio.Protocol, Answering):
                 self._body = bytearray(self._body)
             self._body += body
         if len(self._body) > self._body_limit:
-            self._stop(TOO_LARGE)
+            self._stop(too_large(self._body_limit))
 
     def on_message_complete(self) -> None:
         parser, headers, body = self._parser, self._headers, self._body
@@ -215,7 +215,7 @@ class Receiver(asyncio.Protocol, Answering):
         """Refuse a head or body that grows without a callback: the parser tells of a header when it is whole."""
         self._received += more
         if self._received > 2 * LARGEST_HEAD + (8 * self._body_limit if self._in_body else 0):
-            self.refuse(TOO_LARGE if self._in_body else HEADERS_TOO_LARGE)
+            self.refuse(too_large(self._body_limit) if self._in_body else HEADERS_TOO_LARGE)
 
 
 def _framing(headers: dict[bytes, bytes], version: str) -> Refusal | None:

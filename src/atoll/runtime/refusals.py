@@ -24,7 +24,6 @@ NOT_FOUND = Refusal(404, "not-found", "Nothing is at this path")
 METHOD_NOT_ALLOWED = Refusal(405, "method-not-allowed", "The path does not answer this method")
 TOO_SLOW = Refusal(408, "request-timeout", "The request did not arrive in time")
 KEY_RUNNING = Refusal(409, "key-running", "A request with this Idempotency-Key is still running")
-TOO_LARGE = Refusal(413, "too-large", "The body is too large")
 TARGET_TOO_LONG = Refusal(414, "target-too-long", "Path and query are too long")
 UNSUPPORTED_MEDIA_TYPE = Refusal(
     415, "unsupported-media-type", "The body has to be JSON", "Send it with Content-Type: application/json."
@@ -43,3 +42,8 @@ STOPPING = Refusal(503, "stopping", "This replica is stopping", "Try again: anot
 DATABASE_UNREACHABLE = Refusal(503, "database-unreachable", "The database of this service can't be reached")
 DEADLINE_EXCEEDED = Refusal(504, "deadline-exceeded", "The time for this request ran out")
 STREAM_IDLE = Refusal(504, "stream-idle", "The stream had nothing to say for too long")
+
+
+def too_large(limit: int) -> Refusal:
+    """limit: most bytes of a body."""
+    return Refusal(413, "too-large", "The body is too large", f"At most {limit:,} bytes are accepted.")
