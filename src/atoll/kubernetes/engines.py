@@ -33,11 +33,13 @@ from atoll.kubernetes.workloads import (
 POSTGRES_USER = 999
 """The account `postgres` of the official image: initdb refuses a user without a name."""
 
+CONFIGURATION = PurePosixPath("/etc/atoll")
+POSTGRES_DATA = PurePosixPath("/var/lib/postgresql/data")
+NATS_DATA = PurePosixPath("/data")
+
 _COMPONENT = "engine"
-_CONFIGURATION = PurePosixPath("/etc/atoll")
 _SECRET = PurePosixPath("/run/secrets/postgres")
-_DATA = PurePosixPath("/var/lib/postgresql/data")
-_CLUSTER = _DATA / "pgdata"
+_CLUSTER = POSTGRES_DATA / "pgdata"
 _START = f"""\
 #!/bin/sh
 # Makes the data folder the first time, and then becomes the server.
@@ -48,11 +50,12 @@ if [ ! -s {_CLUSTER}/PG_VERSION ]; then
     --auth scram-sha-256 --encoding UTF8 --locale C --locale-provider builtin --builtin-locale C.UTF-8
   mv {_CLUSTER}.new {_CLUSTER}
 fi
-exec postgres -D {_CLUSTER} -c config_file={_CONFIGURATION}/postgresql.conf -c hba_file={_CONFIGURATION}/pg_hba.conf
+exec postgres -D {_CLUSTER} -c config_file={CONFIGURATION}/postgresql.conf -c hba_file={CONFIGURATION}/pg_hba.conf
 """
 
 
-def postgres_objects(target: Target) -> list[Object]:
+def postgres_files() -> dict[str, str]:
+    """What the server reads in CONFIGURATION, and the script that starts it."""
     server = postgres.Server(
         programs=PurePosixPath(),
         data=_CLUSTER,
@@ -60,14 +63,17 @@ def postgres_objects(target: Target) -> list[Object]:
         host="*",
         clients=("0.0.0.0/0", "::/0"),
     )
-    files = {each.path.name: each.content for each in postgres.configuration(server)}
-    made = configuration(target, POSTGRES, POSTGRES, _COMPONENT, {**files, "start.sh": _START})
+    return {**{each.path.name: each.content for each in postgres.configuration(server)}, "start.sh": _START}
+
+
+def postgres_objects(target: Target) -> list[Object]:
+    made = configuration(target, POSTGRES, POSTGRES, _COMPONENT, postgres_files())
     wanted = target.environment.engines.postgres
     ready = {"exec": {"command": ["pg_isready", "--host", "127.0.0.1", "--username", postgres.SUPERUSER]}}
     container: Object = {
         "name": POSTGRES,
         "image": target.images[POSTGRES],
-        "command": ["/bin/sh", str(_CONFIGURATION / "start.sh")],
+        "command": ["/bin/sh", str(CONFIGURATION / "start.sh")],
         "ports": [{"name": "postgres", "containerPort": POSTGRES_PORT}],
         "env": [{"name": "LC_ALL", "value": "C"}, {"name": "TZ", "value": "UTC"}],
         "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
@@ -79,8 +85,8 @@ def postgres_objects(target: Target) -> list[Object]:
         "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", "kill -INT 1"]}}},
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
-            {"name": "data", "mountPath": str(_DATA)},
-            {"name": "configuration", "mountPath": str(_CONFIGURATION), "readOnly": True},
+            {"name": "data", "mountPath": str(POSTGRES_DATA)},
+            {"name": "configuration", "mountPath": str(CONFIGURATION), "readOnly": True},
             {"name": "password", "mountPath": str(_SECRET), "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an empty volume of the pod
         ],
@@ -102,10 +108,14 @@ def postgres_objects(target: Target) -> list[Object]:
     ]
 
 
-def nats_objects(target: Target) -> list[Object]:
-    store = PurePosixPath("/data")
-    members = [each for each in target.members if uses_broker(each)]
-    accounts = [account_of(target.system, each, _unquoted(each.name)) for each in members]
+def nats_users(target: Target) -> tuple[str, ...]:
+    """The administrator, and every member that uses the broker."""
+    return (nats.ADMIN, *(each.name for each in target.members if uses_broker(each)))
+
+
+def nats_files(target: Target) -> dict[str, str]:
+    """What the server reads in CONFIGURATION. Passwords are in variables."""
+    accounts = [account_of(target.system, each, _unquoted(each.name)) for each in target.members if uses_broker(each)]
     broker = nats.Broker(
         port=NATS_PORT,
         monitor_port=NATS_MONITOR_PORT,
@@ -114,30 +124,33 @@ def nats_objects(target: Target) -> list[Object]:
         host="0.0.0.0",  # noqa: S104 - a pod has its own network
         monitor_host="0.0.0.0",  # noqa: S104 - for probes; the network policy keeps others out
     )
-    written = nats.configuration(broker, store).content
-    users = [nats.ADMIN, *(each.name for each in members)]
-    for user in users:
+    written = nats.configuration(broker, NATS_DATA).content
+    for user in nats_users(target):
         # A variable is only one where it has no quotes.
         written = written.replace(f'"{_unquoted(user)}"', _unquoted(user))
-    made = configuration(target, NATS, NATS, _COMPONENT, {"nats.conf": written})
+    return {"nats.conf": written}
+
+
+def nats_objects(target: Target) -> list[Object]:
+    made = configuration(target, NATS, NATS, _COMPONENT, nats_files(target))
     wanted = target.environment.engines.nats
     container: Object = {
         "name": NATS,
         "image": target.images[NATS],
-        "args": ["-c", str(_CONFIGURATION / "nats.conf")],
+        "args": ["-c", str(CONFIGURATION / "nats.conf")],
         "ports": [
             {"name": "nats", "containerPort": NATS_PORT},
             {"name": "monitor", "containerPort": NATS_MONITOR_PORT},
         ],
-        "env": [_password(user) for user in users],
+        "env": [_password(user) for user in nats_users(target)],
         "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
         "startupProbe": http_probe("/healthz", "monitor", period=1, failures=300),
         "livenessProbe": http_probe("/healthz?js-server-only=true", "monitor", period=10, failures=6),
         "readinessProbe": http_probe("/healthz?js-server-only=true", "monitor", period=2, failures=2),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [
-            {"name": "data", "mountPath": str(store)},
-            {"name": "configuration", "mountPath": str(_CONFIGURATION), "readOnly": True},
+            {"name": "data", "mountPath": str(NATS_DATA)},
+            {"name": "configuration", "mountPath": str(CONFIGURATION), "readOnly": True},
         ],
     }
     spec: Object = {

@@ -33,9 +33,14 @@ from atoll.kubernetes.workloads import (
 )
 from atoll.wire.description import MemberData
 
+ENVOY = "envoy.json"
+ARGUMENTS = (
+    *("-c", f"{DOCUMENTS}/{ENVOY}", "--concurrency", "2", "--disable-hot-restart"),
+    *("--drain-strategy", "immediate", "-l", "warning", "--component-log-level", "tracing:off"),
+)
+TLS_FOLDER = PurePosixPath("/etc/tls")
+
 _COMPONENT = "gateway"
-_FILE = "envoy.json"
-_TLS = PurePosixPath("/etc/tls")
 _ENVOY_ADMIN = 9901
 _LEAVES = 5
 _DRAINS = 10
@@ -49,7 +54,7 @@ _DRAIN = (
 
 
 def gateway_objects(target: Target) -> list[Object]:
-    made = configuration(target, GATEWAY, GATEWAY, _COMPONENT, {_FILE: envoy_configuration(target)})
+    made = configuration(target, GATEWAY, GATEWAY, _COMPONENT, {ENVOY: envoy_configuration(target)})
     found = [account(target, GATEWAY, _COMPONENT), made, _deployment(target, made), _service(target)]
     if target.environment.gateway.replicas > 1:
         found.append(budget(target, GATEWAY, _COMPONENT))
@@ -69,7 +74,7 @@ def envoy_configuration(target: Target) -> str:
         routes=tuple(route for member in behind for route in routes_of(target.description, member)),
         clusters=tuple(_cluster(member) for member in behind),
         host="0.0.0.0",  # noqa: S104 - a pod has its own network
-        tls=Tls(GATEWAY_TLS_PORT, _TLS / "tls.crt", _TLS / "tls.key") if _ends_tls(target) else None,
+        tls=Tls(GATEWAY_TLS_PORT, TLS_FOLDER / "tls.crt", TLS_FOLDER / "tls.key") if ends_tls(target) else None,
         observed=Observed(GATEWAY_ADMIN_PORT, _ENVOY_ADMIN),
     )
     unused = PurePosixPath(DOCUMENTS)
@@ -87,7 +92,7 @@ def _cluster(member: MemberData) -> envoy.Cluster:
     )
 
 
-def _ends_tls(target: Target) -> bool:
+def ends_tls(target: Target) -> bool:
     """Whether TLS ends at Envoy: an Ingress or a Gateway before it does it by itself."""
     wanted = target.environment.gateway
     return bool(wanted.tls) and wanted.way_in in {"loadbalancer", "nodeport"}
@@ -97,20 +102,17 @@ def _deployment(target: Target, made: Object) -> Object:
     wanted = target.environment.gateway
     described = made["metadata"]
     assert isinstance(described, dict)
-    tls_port: list[Object] = [{"name": "https", "containerPort": GATEWAY_TLS_PORT}] if _ends_tls(target) else []
+    tls_port: list[Object] = [{"name": "https", "containerPort": GATEWAY_TLS_PORT}] if ends_tls(target) else []
     mounts: list[Object] = [{"name": "configuration", "mountPath": DOCUMENTS, "readOnly": True}]
     volumes: list[Object] = [mounted_map("configuration", str(described["name"]))]
-    if _ends_tls(target):
-        mounts.append({"name": "tls", "mountPath": str(_TLS), "readOnly": True})
+    if ends_tls(target):
+        mounts.append({"name": "tls", "mountPath": str(TLS_FOLDER), "readOnly": True})
         volumes.append({"name": "tls", "secret": {"secretName": wanted.tls}})
     container: Object = {
         "name": GATEWAY,
         "image": target.images[GATEWAY],
         "command": ["envoy"],
-        "args": [
-            *("-c", f"{DOCUMENTS}/{_FILE}", "--concurrency", "2", "--disable-hot-restart"),
-            *("--drain-strategy", "immediate", "-l", "warning", "--component-log-level", "tracing:off"),
-        ],
+        "args": list(ARGUMENTS),
         "ports": [
             {"name": "http", "containerPort": GATEWAY_PORT},
             *tls_port,
@@ -153,7 +155,7 @@ def _service(target: Target) -> Object:
     kinds = {"loadbalancer": "LoadBalancer", "nodeport": "NodePort"}
     node_port = {"nodePort": wanted.node_port} if wanted.node_port else {}
     ports: list[Object] = [{"name": "http", "port": 80, "targetPort": "http", **node_port}]
-    if _ends_tls(target):
+    if ends_tls(target):
         ports.append({"name": "https", "port": 443, "targetPort": "https"})
     return {
         "apiVersion": "v1",

@@ -23,7 +23,7 @@ from atoll.wire.description import MemberData
 COMPONENT = "service"
 UNFIT = 3
 """How a preparation ends that no other try can mend, such as one with a wrong migration."""
-_LAUNCH, _PREPARE = "launch.json", "prepare.json"
+LAUNCH, PREPARE = "launch.json", "prepare.json"
 _LEAVES = 5
 """Seconds that a pod still serves after it was told to stop: until then every balancer has heard of it."""
 _BUSY = 70
@@ -32,10 +32,10 @@ _BUSY = 70
 
 def service_objects(target: Target, member: MemberData) -> list[Object]:
     """Everything of one member, in the order to apply it."""
-    documents = _documents(target, member)
+    documents = documents_of(target, member)
     found = [_account(target, member), *([_configuration(target, member, documents)] if documents else [])]
     found += _claims(target, member)
-    if _PREPARE in documents:
+    if PREPARE in documents:
         found.append(_job(target, member, documents))
     found += [_deployment(target, member, documents), *_services(target, member)]
     least, most = target.replicas(member)
@@ -131,14 +131,14 @@ def _account(target: Target, member: MemberData) -> Object:
     return account(target, member.name, COMPONENT)
 
 
-def _documents(target: Target, member: MemberData) -> dict[str, str]:
+def documents_of(target: Target, member: MemberData) -> dict[str, str]:
     """The files its processes are started with."""
     if member.kind == "process":
         return {}
-    found = {_LAUNCH: document(launch(target, member))}
+    found = {LAUNCH: document(launch(target, member))}
     prepared = preparation(target, member)
     if prepared is not None:
-        found[_PREPARE] = document(prepared)
+        found[PREPARE] = document(prepared)
     return found
 
 
@@ -180,7 +180,7 @@ def _pod(target: Target, member: MemberData, documents: dict[str, str]) -> Objec
         "terminationGracePeriodSeconds": _LEAVES + int(member.grace) + 1,
         "topologySpreadConstraints": spread(member.name),
     }
-    if _PREPARE in documents and member.database:
+    if PREPARE in documents and member.database:
         spec["initContainers"] = [_waiting(target, member)]
     spec["containers"] = [container]
     spec["volumes"] = volumes
@@ -201,7 +201,7 @@ def _container(target: Target, member: MemberData) -> Object:
         made["command"] = list(member.command)
         made["workingDir"] = CODE
     else:
-        made["args"] = [f"{DOCUMENTS}/{_LAUNCH}"]
+        made["args"] = [f"{DOCUMENTS}/{LAUNCH}"]
     made["ports"] = ports
     env = variables(target, member)
     if env:
@@ -258,7 +258,7 @@ def _waiting(target: Target, member: MemberData) -> Object:
     return {
         "name": "prepared",
         "image": target.images[member.name],
-        "args": ["prepared", f"{DOCUMENTS}/{_PREPARE}"],
+        "args": ["prepared", f"{DOCUMENTS}/{PREPARE}"],
         "env": [each for each in variables(target, member) if each["name"] == "DATABASE_URL"],
         "resources": resources("10m", "64Mi", "128Mi"),
         "securityContext": CONTAINER_SECURITY,
@@ -272,7 +272,7 @@ def _job(target: Target, member: MemberData, documents: dict[str, str]) -> Objec
     container: Object = {
         "name": "prepare",
         "image": image,
-        "args": ["prepare", f"{DOCUMENTS}/{_PREPARE}"],
+        "args": ["prepare", f"{DOCUMENTS}/{PREPARE}"],
         "env": preparation_variables(target, member),
         "resources": resources("10m", "64Mi", "256Mi"),
         "securityContext": CONTAINER_SECURITY,
