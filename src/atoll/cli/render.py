@@ -9,6 +9,7 @@ from atoll.cli.lazy import Commands
 DOCUMENTS: Mapping[str, tuple[str, str]] = {
     "openapi": ("render_openapi", "Print the OpenAPI 3.1 document of the system's HTTP interface."),
     "kubernetes": ("render_kubernetes", "Print the system as Kubernetes objects, or write them to a folder."),
+    "compose": ("render_compose", "Write the system as a compose.yaml with what its containers read."),
 }
 
 

@@ -36,9 +36,9 @@ POSTGRES_USER = 999
 CONFIGURATION = PurePosixPath("/etc/atoll")
 POSTGRES_DATA = PurePosixPath("/var/lib/postgresql/data")
 NATS_DATA = PurePosixPath("/data")
+POSTGRES_SECRET = PurePosixPath("/run/secrets/postgres")
 
 _COMPONENT = "engine"
-_SECRET = PurePosixPath("/run/secrets/postgres")
 _CLUSTER = POSTGRES_DATA / "pgdata"
 _START = f"""\
 #!/bin/sh
@@ -46,7 +46,7 @@ _START = f"""\
 set -eu
 if [ ! -s {_CLUSTER}/PG_VERSION ]; then
   rm -rf {_CLUSTER}.new
-  initdb --pgdata {_CLUSTER}.new --username {postgres.SUPERUSER} --pwfile {_SECRET / PASSWORD_KEY} \\
+  initdb --pgdata {_CLUSTER}.new --username {postgres.SUPERUSER} --pwfile {POSTGRES_SECRET / PASSWORD_KEY} \\
     --auth scram-sha-256 --encoding UTF8 --locale C --locale-provider builtin --builtin-locale C.UTF-8
   mv {_CLUSTER}.new {_CLUSTER}
 fi
@@ -87,7 +87,7 @@ def postgres_objects(target: Target) -> list[Object]:
         "volumeMounts": [
             {"name": "data", "mountPath": str(POSTGRES_DATA)},
             {"name": "configuration", "mountPath": str(CONFIGURATION), "readOnly": True},
-            {"name": "password", "mountPath": str(_SECRET), "readOnly": True},
+            {"name": "password", "mountPath": str(POSTGRES_SECRET), "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an empty volume of the pod
         ],
     }
@@ -172,13 +172,18 @@ def password_variable(user: str) -> str:
     return f"PASSWORD_{user.upper().replace('-', '_')}"
 
 
+def password_secret(user: str) -> tuple[str, str]:
+    """The Secret and key of a user's password."""
+    return nats_secret(user), PASSWORD_KEY
+
+
 def _unquoted(user: str) -> str:
     return f"${password_variable(user)}"
 
 
 def _password(user: str) -> Object:
-    reference = {"name": nats_secret(user), "key": PASSWORD_KEY}
-    return {"name": password_variable(user), "valueFrom": {"secretKeyRef": reference}}
+    secret, key = password_secret(user)
+    return {"name": password_variable(user), "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _port(name: str, number: int) -> Object:

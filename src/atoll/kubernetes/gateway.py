@@ -38,6 +38,7 @@ ARGUMENTS = (
     *("-c", f"{DOCUMENTS}/{ENVOY}", "--concurrency", "2", "--disable-hot-restart"),
     *("--drain-strategy", "immediate", "-l", "warning", "--component-log-level", "tracing:off"),
 )
+ADMIN_PORT = GATEWAY_ADMIN_PORT
 TLS_FOLDER = PurePosixPath("/etc/tls")
 
 _COMPONENT = "gateway"

@@ -21,7 +21,9 @@ GATEWAY = "gateway"
 SETUP = "setup"
 NAMESPACE = "namespace"
 KUSTOMIZATION = "kustomization"
-RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, NAMESPACE, KUSTOMIZATION)
+OUTSIDE = "outside"
+VOLUMES = "volumes"
+RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, NAMESPACE, KUSTOMIZATION, OUTSIDE, VOLUMES)
 """What a member can't be called: objects and files of ours have these names."""
 
 SERVICE_PORT = 8080

@@ -77,6 +77,11 @@ def around(found: Iterable[Edge]) -> Mapping[str, tuple[Edge, ...]]:
     return {app: tuple(each) for app, each in by_app.items()}
 
 
+def leaves(target: Target, name: str) -> bool:
+    """Whether it connects to what is not of the system: external services, or engines by address."""
+    return bool(_beyond(target, name))
+
+
 def namespace_policies(target: Target) -> list[Object]:
     """Of all pods: nothing in, and nothing out but questions to DNS."""
     dns: Object = {
@@ -121,25 +126,31 @@ class _Outside:
 
 def _outside(target: Target, name: str) -> _Outside:
     ingress: list[Object] = []
-    egress: list[Object] = []
+    egress = _beyond(target, name)
+    member = target.member(name)
     if name == GATEWAY:
         ingress.append({"ports": _ports((GATEWAY_PORT, GATEWAY_TLS_PORT))})
         ingress.append(_from_monitoring(GATEWAY_ADMIN_PORT))
-    if name == SETUP:
+    elif name == SETUP:
         # The API server is no pod, and its address is not known here.
-        egress.append({"ports": _ports((443, 6443))})
-        egress += _engine_elsewhere(target)
+        egress.insert(0, {"ports": _ports((443, 6443))})
+    elif member is not None and member.kind != "process":
+        ingress.append(_from_monitoring(admin_port_of(member)))
+    return _Outside(ingress, egress)
+
+
+def _beyond(target: Target, name: str) -> list[Object]:
+    """Rules to what is used and does not run in the system: external services, and engines by address."""
+    if name == SETUP:
+        return _engine_elsewhere(target)
     member = target.member(name) or target.member(name.removesuffix(_PREPARE))
     if member is None:
-        return _Outside(ingress, egress)
-    if name == member.name and member.kind != "process":
-        ingress.append(_from_monitoring(admin_port_of(member)))
-    if name == member.name:
-        egress += [_to_external(each) for each in _externals(target, member)]
-    egress += _databases_elsewhere(target, member)
+        return []
+    found = [_to_external(each) for each in _externals(target, member)] if name == member.name else []
+    found += _databases_elsewhere(target, member)
     if uses_broker(member) and not target.runs_nats:
-        egress.append(_to_address(target.environment.engines.nats.address, NATS_PORT))
-    return _Outside(ingress, egress)
+        found.append(_to_address(target.environment.engines.nats.address, NATS_PORT))
+    return found
 
 
 def _engine_elsewhere(target: Target) -> list[Object]:

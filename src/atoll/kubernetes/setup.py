@@ -19,8 +19,9 @@ from atoll.kubernetes.resolve import PASSWORD_KEY, dsn_secret, nats_secret
 from atoll.kubernetes.workloads import CONTAINER_SECURITY, account, configuration, mounted_map, pod, resources
 from atoll.model.setup import Generated, OwnDatabase, Setup
 
+FILE = "setup.json"
+
 _COMPONENT = "job"
-_FILE = "setup.json"
 
 
 def namespace_object(target: Target) -> Object:
@@ -65,7 +66,7 @@ def setup_objects(target: Target) -> list[Object]:
     made = setup_document(target)
     if not made.secrets and not made.databases:
         return []
-    data = {_FILE: msgspec.json.format(msgspec.json.encode(made)).decode() + "\n"}
+    data = {FILE: msgspec.json.format(msgspec.json.encode(made)).decode() + "\n"}
     written = configuration(target, SETUP, SETUP, _COMPONENT, data)
     described = written["metadata"]
     assert isinstance(described, dict)
@@ -96,7 +97,7 @@ def _job(target: Target, data: dict[str, str], configuration_name: str) -> Objec
     container: Object = {
         "name": SETUP,
         "image": image,
-        "args": ["setup", f"{DOCUMENTS}/{_FILE}"],
+        "args": ["setup", f"{DOCUMENTS}/{FILE}"],
         "resources": resources("10m", "64Mi", "256Mi"),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "documents", "mountPath": DOCUMENTS, "readOnly": True}],

@@ -1,4 +1,6 @@
-"""The document of the Job that makes what a namespace needs once: secrets, and databases with their owners."""
+"""The document of what makes, once, what a system needs where it is deployed: secrets, and databases with owners."""
+
+from typing import Literal
 
 import msgspec
 
@@ -21,7 +23,8 @@ class OwnDatabase(msgspec.Struct, frozen=True):
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """admin_secret, admin_key: the superuser's password, or with `is_dsn` a DSN of who may create databases.
 
-    host, port, user: of the server inside; a DSN says them itself.
+    host, port, user: of the server inside; a DSN says them itself. kept: secrets are the cluster's, or they were given
+    as variables, and none can be made.
     """
 
     namespace: str
@@ -34,3 +37,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     admin_secret: str = ""
     admin_key: str = ""
     is_dsn: bool = False
+    kept: Literal["cluster", "variables"] = "cluster"
+
+
+def variable_of(secret: str, key: str) -> str:
+    """The variable that holds a key of a secret where there is no cluster to keep it."""
+    return f"{secret}_{key}".upper().replace("-", "_").replace(".", "_")

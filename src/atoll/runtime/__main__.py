@@ -91,6 +91,9 @@ async def wait(path: str) -> None:
 async def set_up(path: str) -> None:
     document = read_document(path, Setup)
     module = importlib.import_module("atoll.runtime.setup")
+    if document.kept == "variables":
+        await module.set_up(document, module.Variables(os.environ), _say)
+        return
     api = importlib.import_module("atoll.runtime.api_server")
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -6,23 +6,10 @@ import ssl
 from collections.abc import Mapping
 from http.client import HTTPSConnection
 from pathlib import Path
-from typing import Protocol
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TIMEOUT = 10.0
 _NOT_FOUND, _CONFLICT = 404, 409
-
-
-class ApiServer(Protocol):
-    """Where secrets are kept."""
-
-    def secret(self, name: str) -> Mapping[str, str]:
-        """Its values by key; nothing if there is no such Secret. Raises OSError."""
-        ...
-
-    def keep_secret(self, name: str, wanted: Mapping[str, str], system: str) -> list[str]:
-        """Add the keys that it lacks, and make it first if it is missing; the keys added. Raises OSError."""
-        ...
 
 
 class InCluster:
@@ -34,7 +21,11 @@ class InCluster:
         self._folder = folder
         self._tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
 
-    def secret(self, name: str) -> Mapping[str, str]:
+    def value(self, secret: str, key: str) -> str | None:
+        return self._values(secret).get(key)
+
+    def _values(self, name: str) -> Mapping[str, str]:
+        """By key; nothing if there is no such Secret."""
         status, found = self._ask("GET", f"{self._path}/{name}")
         if status == _NOT_FOUND:
             return {}
@@ -42,7 +33,7 @@ class InCluster:
         assert data is None or isinstance(data, dict)
         return {key: base64.b64decode(value).decode() for key, value in (data or {}).items()}
 
-    def keep_secret(self, name: str, wanted: Mapping[str, str], system: str) -> list[str]:
+    def keep(self, name: str, wanted: Mapping[str, str], system: str) -> list[str]:
         labels = {"app.kubernetes.io/part-of": system, "app.kubernetes.io/managed-by": "atoll"}
         made = {
             "apiVersion": "v1",
@@ -54,7 +45,7 @@ class InCluster:
         status, _ = self._ask("POST", self._path, made, allowed=_CONFLICT)
         if status != _CONFLICT:
             return list(wanted)
-        kept = self.secret(name)
+        kept = self._values(name)
         missing = {key: value for key, value in wanted.items() if key not in kept}
         if missing:
             self._ask("PATCH", f"{self._path}/{name}", {"stringData": missing})

@@ -1,47 +1,72 @@
-"""In a cluster, once a namespace: secrets where they are missing, and a database with an owner for each service."""
+"""Once where a system is deployed: secrets where they are missing, and a database with an owner for each service."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import asyncpg
 
 from atoll.engines import postgres
 from atoll.engines.postgres import Owner
-from atoll.model.setup import Setup
+from atoll.model.setup import Setup, variable_of
 from atoll.provision.databases import adopt_databases, create_databases
-from atoll.runtime.api_server import ApiServer
+from atoll.provision.passwords import new_password
 
 _LOOK_AGAIN = 1.0
-_ENTROPY = 32
 
 
-async def set_up(setup: Setup, server: ApiServer, say: Callable[[str], None]) -> None:
+class Store(Protocol):
+    """Where secrets are kept."""
+
+    def value(self, secret: str, key: str) -> str | None:
+        """None if there is no such secret, or no such key in it. Raises OSError."""
+        ...
+
+    def keep(self, name: str, wanted: Mapping[str, str], system: str) -> list[str]:
+        """Add the keys that it lacks, and make it first if it is missing; the keys added. Raises OSError."""
+        ...
+
+
+class Variables:
+    """What was given to this process; nothing can be added to it."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+
+    def value(self, secret: str, key: str) -> str | None:
+        return self._given.get(variable_of(secret, key)) or None
+
+    def keep(self, name: str, wanted: Mapping[str, str], system: str) -> list[str]:
+        """Raises OSError naming the variable that is missing."""
+        for key in wanted:
+            if self.value(name, key) is None:
+                raise OSError(f"{system}: the variable {variable_of(name, key)} is missing or empty")
+        return []
+
+
+async def set_up(setup: Setup, store: Store, say: Callable[[str], None]) -> None:
     """Make what is missing. What is there stays as it is, so that it may be run at any time.
 
-    Raises AtollError ENGINE_UNUSABLE, and OSError where the API server does not let us.
+    Raises AtollError ENGINE_UNUSABLE, and OSError where the store lacks something or does not let us.
     """
     for generated in setup.secrets:
-        await _ensure(server, setup, generated.secret, {generated.key: new_password()}, say)
+        await _ensure(store, setup, generated.secret, {generated.key: new_password()}, say)
     if not setup.databases:
         return
-    kept = await asyncio.to_thread(server.secret, setup.admin_secret)
-    admin = _admin(setup, kept[setup.admin_key])
+    kept = await asyncio.to_thread(store.value, setup.admin_secret, setup.admin_key)
+    if kept is None:
+        raise OSError(f"{setup.system}: the secret {setup.admin_secret} has no key {setup.admin_key}")
+    admin = _admin(setup, kept)
     await _until_reachable(admin, say)
-    owners = [Owner(each.name, await _password(server, each.secret, each.key)) for each in setup.databases]
+    owners = [Owner(each.name, await _password(store, each.secret, each.key)) for each in setup.databases]
     if setup.is_dsn:
         found = await adopt_databases(admin, owners, postgres.Limits())
     else:
         await create_databases(admin, owners, postgres.Limits())
         found = {each.name: postgres.redirected(admin, each.name, each) for each in owners}
     for each in setup.databases:
-        await _ensure(server, setup, each.secret, {each.key: found[each.name]}, say)
+        await _ensure(store, setup, each.secret, {each.key: found[each.name]}, say)
     say(f"{len(owners)} databases are ready")
-
-
-def new_password() -> str:
-    """Random, and begins with a letter: NATS reads a variable that begins with a digit as a number."""
-    return "p" + secrets.token_hex(_ENTROPY)
 
 
 def _admin(setup: Setup, value: str) -> str:
@@ -50,16 +75,14 @@ def _admin(setup: Setup, value: str) -> str:
     return postgres.dsn(host=setup.host, port=setup.port, user=setup.user, password=value, database=postgres.SUPERUSER)
 
 
-async def _password(server: ApiServer, secret: str, key: str) -> str:
+async def _password(store: Store, secret: str, key: str) -> str:
     """The owner's password in the DSN that is kept; a new one for a new owner."""
-    kept = await asyncio.to_thread(server.secret, secret)
-    return postgres.password_of(kept[key]) if key in kept else new_password()
+    kept = await asyncio.to_thread(store.value, secret, key)
+    return new_password() if kept is None else postgres.password_of(kept)
 
 
-async def _ensure(
-    server: ApiServer, setup: Setup, name: str, wanted: Mapping[str, str], say: Callable[[str], None]
-) -> None:
-    made = await asyncio.to_thread(server.keep_secret, name, wanted, setup.system)
+async def _ensure(store: Store, setup: Setup, name: str, wanted: Mapping[str, str], say: Callable[[str], None]) -> None:
+    made = await asyncio.to_thread(store.keep, name, wanted, setup.system)
     if made:
         say(f"Secret {name}: made {', '.join(made)}")
 

@@ -1,13 +1,13 @@
 """What engines need on this machine before they start: programs, folders, passwords, files."""
 
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from atoll.engines.engine import Command, Engine, File, User
 from atoll.errors import ENGINE_FAILED
+from atoll.provision.passwords import new_password
 from atoll.supervisor.home import Home
 from atoll.supervisor.process import Process
 
@@ -29,7 +29,7 @@ def secret(folder: Path, name: str) -> str:
     """A password of 256 random bits in a file of this name, made once and kept; only its owner can read it."""
     path = folder / name
     if not path.exists():
-        made = File(path, secrets.token_urlsafe(32))
+        made = File(path, new_password())
         write(made, durable=True)
     return path.read_text().strip()
 

@@ -1,0 +1,57 @@
+"""`atoll render compose`."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from itertools import repeat
+from pathlib import Path
+
+import click
+
+from atoll.cli.declared import assembled
+from atoll.cli.options import environment_option, target_argument
+from atoll.kubernetes.compose import COMPOSE, VARIABLES, completed, render_compose
+from atoll.kubernetes.names import Target
+from atoll.provision.passwords import new_password
+
+
+@click.command("compose")
+@target_argument
+@environment_option
+@click.option("--output", default="compose", show_default=True, metavar="FOLDER", help="Where to write the files.")
+def command(target: str | None, environment: str, output: str) -> None:
+    """Write the system as a compose.yaml with the configuration of its containers.
+
+    Passwords are made once, in a file .env beside it that stays as it is: keep it out of version control.
+    """
+    wanted = asyncio.run(assembled(target, environment)).target
+    folder = Path(output)
+    files = render_compose(wanted)
+    _write(folder, files)
+    click.echo(f"{len(files)} files in {folder}")
+    _give_secrets(folder / VARIABLES, wanted)
+    click.echo(f"docker compose -f {folder / COMPOSE} up --detach")
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, content in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+        # Containers read them as users of their own; nothing in them is secret.
+        place.chmod(0o644)
+
+
+def _give_secrets(file: Path, target: Target) -> None:
+    before = file.read_text() if file.exists() else ""
+    after, missing = completed(before, target, _passwords())
+    if after != before:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as written:
+            written.write(after)
+    for each in missing:
+        click.echo(f"{file}: give {each.variable} a value: {each.what}", err=True)
+
+
+def _passwords() -> Iterator[str]:
+    return (new_password() for _ in repeat(None))
