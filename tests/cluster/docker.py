@@ -17,7 +17,7 @@ REGISTRY = f"localhost:{REGISTRY_PORT}"
 
 
 def daemon(setting: Setting) -> Specification:
-    """dockerd without networks: a build is given `--network none`, and a container `--network none` or `host`."""
+    """dockerd, whose networks are from the range for tests: one without a way out, as the namespace has none itself."""
     place = setting.place
     command = [
         "dockerd",
@@ -28,9 +28,10 @@ def daemon(setting: Setting) -> Specification:
         f"--containerd={place.containerd}",
         f"--cgroup-parent=/{place.group}/docker",
         "--exec-opt=native.cgroupdriver=cgroupfs",
-        "--bridge=none",
-        "--iptables=false",
+        f"--bip={place.docker_network}",
+        f"--default-address-pool=base={place.docker_networks},size=27",
         "--ip6tables=false",
+        # It is on already; a dockerd that turns it on forbids what the cluster forwards.
         "--ip-forward=false",
     ]
     return Specification("dockerd", command, Listens(place.docker))

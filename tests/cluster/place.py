@@ -5,7 +5,7 @@ from pathlib import Path
 
 HOME = Path("/var/tmp/atoll-cluster")
 # A number is a byte of an address, and a quarter of the last byte of another.
-PLACES = 63
+PLACES = 48
 NODE = "node1"
 
 
@@ -69,6 +69,16 @@ class Place:
     @property
     def services(self) -> str:
         return f"198.19.{self.number}.0/24"
+
+    @property
+    def docker_network(self) -> str:
+        """dockerd's own address, and its network for containers that name none."""
+        return f"198.18.{64 + self.number}.1/24"
+
+    @property
+    def docker_networks(self) -> str:
+        """Where it takes networks from that a Compose file asks for."""
+        return f"198.19.{64 + 4 * self.number}.0/22"
 
     @property
     def api_service(self) -> str:

@@ -13,13 +13,13 @@ from tests.cluster import lifecycle
 from tests.cluster.binaries import Binaries
 from tests.cluster.cgroup import Group
 from tests.cluster.cluster import Cluster, of_place
-from tests.cluster.place import Place
+from tests.cluster.place import PLACES, Place
 from tests.cluster.programs import run
 from tests.cluster.waiting import until
 
 ROOT = Path(__file__).parents[2]
 # The last one: beside the one that the other tests use.
-PLACE = Place(62)
+PLACE = Place(PLACES - 1)
 
 
 @pytest.fixture

@@ -2,76 +2,25 @@
 
 import asyncio
 import json
-import os
-import shutil
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from shop.customers import Summary, shop_for
 from shop.demo import settle
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.kubectl import Kubectl
-from tests.cluster.programs import Failed, run
+from tests.cluster.programs import Failed
+from tests.cluster.shop import Shop
 
-SOURCE = Path(__file__).parents[2] / "examples" / "shop"
-DEPLOYED_WITHIN = 400.0
 CUSTOMERS = 4
 
 pytestmark = pytest.mark.timeout(600)
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A copy of the boutique that a test may change, and where it is deployed to."""
-
-    folder: Path
-    cluster: Cluster
-    url: str
-
-    @property
-    def kubectl(self) -> Kubectl:
-        return self.cluster.kubectl.in_namespace("shop")
-
-    def atoll(self, *arguments: str, within: float = DEPLOYED_WITHIN) -> str:
-        """What the command prints. Raises programs.Failed with all that it says."""
-        environment = {
-            **os.environ,
-            **self.cluster.docker.environment,
-            "KUBECONFIG": str(self.cluster.kubeconfig),
-            "PYTHONPATH": str(self.folder),
-        }
-        command = [sys.executable, "-m", "atoll.cli.main", *arguments]
-        return run(command, within=within, environment=environment, folder=self.folder)
-
-    def build(self, *services: str) -> None:
-        """Build what is new, and give it to the node."""
-        built = self.atoll("build", "-e", "test", "--builder", self.cluster.docker.program, "--json", *services)
-        self.cluster.load(*json.loads(built).values())
-
-    def edit(self, path: str, old: str, new: str) -> None:
-        file = self.folder / "shop" / path
-        text = file.read_text()
-        assert old in text
-        file.write_text(text.replace(old, new, 1))
-
-    def generations(self) -> dict[str, int]:
-        """Of each Deployment but the catalog's, which its autoscaler changes when it likes."""
-        found = {each["metadata"]["name"]: each["metadata"] for each in self.kubectl.list("deployments")}
-        return {name: described["generation"] for name, described in found.items() if name != "catalog"}
-
-
 @pytest.fixture(scope="module")
 def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("boutique") / "shop"
-    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns(".atoll", "__pycache__"))
-    made = Shop(folder, cluster, f"http://{cluster.node_address}:30080")
-    for base in ("python", "node"):
-        cluster.docker.base(base)
+    made = Shop.copied(tmp_path_factory.mktemp("boutique") / "shop", cluster, f"http://{cluster.node_address}:30080")
     made.build()
     made.atoll("deploy", "-e", "test")
     try:

@@ -5,7 +5,7 @@ What is secret is in variables of a file `.env` beside it, which is made once an
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import msgspec
@@ -164,6 +164,25 @@ class _Made:
     secrets: Sequence[tuple[str, str]] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Container:
+    """What one container has that others have otherwise.
+
+    files: its configuration, mounted in DOCUMENTS. folders: in memory. after: what has to be so before, by service.
+    """
+
+    own: Object
+    files: Mapping[str, str]
+    mounts: Sequence[str] = ()
+    folders: Sequence[str] = ("/tmp",)  # noqa: S108 - in the container's memory
+    after: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    user: int = USER
+    memory: str = "256Mi"
+    grace: int = 10
+    is_one_off: bool = False
+
+
 def _containers(target: Target) -> list[tuple[str, _Made]]:
     """In the order in which they start."""
     found: list[tuple[str, _Made]] = []
@@ -201,10 +220,8 @@ def _member(target: Target, member: MemberData, documents: Mapping[str, str]) ->
     after = {preparing(member): _UNTIL_DONE} if PREPARE in documents else {}
     if mounts:
         after[VOLUMES] = _UNTIL_DONE
-    service = _service(
-        target,
-        member.name,
-        {**own, "environment": environment} if environment else own,
+    container = _Container(
+        own={**own, "environment": environment} if environment else own,
         files=files,
         mounts=mounts,
         folders=["/tmp", *(path for path, size in sizes if not size)],  # noqa: S108 - in the container's memory
@@ -212,6 +229,7 @@ def _member(target: Target, member: MemberData, documents: Mapping[str, str]) ->
         memory=limit,
         grace=int(member.grace) + 1,
     )
+    service = _service(target, member.name, container)
     least, _ = target.replicas(member)
     if least != 1:
         service["deploy"] = {"replicas": least}
@@ -227,10 +245,8 @@ def _preparation(target: Target, member: MemberData, document: str) -> _Made:
     if target.runs_nats and uses_broker(member):
         after[NATS] = _UNTIL_UP
     own: Object = {"command": ["prepare", f"{DOCUMENTS}/{PREPARE}"], "environment": environment}
-    service = _service(
-        target, preparing(member), own, files=files, after=after, image=target.images[member.name], is_one_off=True
-    )
-    return _Made(service, files, secrets)
+    container = _Container(own=own, files=files, after=after, image=target.images[member.name], is_one_off=True)
+    return _Made(_service(target, preparing(member), container), files, secrets)
 
 
 def _setup(target: Target) -> _Made:
@@ -241,7 +257,8 @@ def _setup(target: Target) -> _Made:
     environment = {variable_of(*each): _filled(*each) for each in secrets}
     after = {POSTGRES: _UNTIL_UP} if target.runs_postgres else {}
     own: Object = {"command": ["setup", f"{DOCUMENTS}/{SETUP_FILE}"], "environment": environment}
-    return _Made(_service(target, SETUP, own, files=files, after=after, is_one_off=True), files, secrets)
+    container = _Container(own=own, files=files, after=after, is_one_off=True)
+    return _Made(_service(target, SETUP, container), files, secrets)
 
 
 def _postgres(target: Target) -> _Made:
@@ -257,10 +274,8 @@ def _postgres(target: Target) -> _Made:
         },
     }
     user = engines.POSTGRES_USER
-    service = _service(
-        target,
-        POSTGRES,
-        own,
+    container = _Container(
+        own=own,
         files=files,
         mounts=[f"{POSTGRES}:{engines.POSTGRES_DATA}"],
         folders=["/tmp", f"{_PASSWORD_FOLDER}:mode=0700,uid={user},gid={user}"],  # noqa: S108 - as above
@@ -269,7 +284,7 @@ def _postgres(target: Target) -> _Made:
         memory=target.environment.engines.postgres.memory_limit,
         grace=60,
     )
-    return _Made(service, files, [secret])
+    return _Made(_service(target, POSTGRES, container), files, [secret])
 
 
 def _nats(target: Target) -> _Made:
@@ -286,17 +301,15 @@ def _nats(target: Target) -> _Made:
         "environment": {name: _filled(*secret) for name, secret in secrets.items()},
         "healthcheck": {"test": asks, **_OFTEN},
     }
-    service = _service(
-        target,
-        NATS,
-        own,
+    container = _Container(
+        own=own,
         files=files,
         mounts=[f"{NATS}:{engines.NATS_DATA}"],
         after={VOLUMES: _UNTIL_DONE},
         memory=target.environment.engines.nats.memory_limit,
         grace=30,
     )
-    return _Made(service, files, list(secrets.values()))
+    return _Made(_service(target, NATS, container), files, list(secrets.values()))
 
 
 def _gateway(target: Target) -> _Made:
@@ -313,7 +326,8 @@ def _gateway(target: Target) -> _Made:
         "healthcheck": {"test": ["CMD", "/bin/bash", "-c", _escaped([_GATEWAY_READY])[0]], **_OFTEN},
     }
     limit = target.environment.gateway.memory_limit
-    return _Made(_service(target, GATEWAY, own, files=files, mounts=mounts, memory=limit), files)
+    container = _Container(own=own, files=files, mounts=mounts, memory=limit)
+    return _Made(_service(target, GATEWAY, container), files)
 
 
 def _owners(target: Target) -> _Made:
@@ -335,41 +349,28 @@ def _owners(target: Target) -> _Made:
     return _Made(service, {})
 
 
-def _service(
-    target: Target,
-    name: str,
-    own: Object,
-    *,
-    files: Mapping[str, str],
-    mounts: Sequence[str] = (),
-    folders: Sequence[str] = ("/tmp",),  # noqa: S108 - in the container's memory
-    after: Mapping[str, str] | None = None,
-    image: str = "",
-    user: int = USER,
-    memory: str = "256Mi",
-    grace: int = 10,
-    is_one_off: bool = False,
-) -> Object:
-    """An entry with all that every container of ours has. after: what has to be so before, by service."""
+def _service(target: Target, name: str, container: _Container) -> Object:
+    """An entry with all that every container of ours has."""
+    files, after = container.files, container.after
     read = [f"./{name}/{file}:{DOCUMENTS}/{file}:ro" for file in files]
     # A container is made anew when its entry changes; so its files are told in it.
     digest = sha256(msgspec.json.encode(sorted(files.items()))).hexdigest()[:10]
     attached = _attached(target, name)
     return {
-        "image": image or target.images[name],
-        **own,
+        "image": container.image or target.images[name],
+        **container.own,
         **({"labels": {"atoll.configuration": digest}} if files else {}),
         **({"depends_on": {each: {"condition": condition} for each, condition in after.items()}} if after else {}),
         **({"networks": attached} if attached else {"network_mode": "none"}),
-        **({"volumes": [*read, *mounts]} if read or mounts else {}),
-        "tmpfs": list(folders),
-        "user": f"{user}:{user}",
+        **({"volumes": [*read, *container.mounts]} if read or container.mounts else {}),
+        "tmpfs": list(container.folders),
+        "user": f"{container.user}:{container.user}",
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
-        "mem_limit": limit_of(memory),
-        "stop_grace_period": f"{grace}s",
-        "restart": "no" if is_one_off else "unless-stopped",
+        "mem_limit": limit_of(container.memory),
+        "stop_grace_period": f"{container.grace}s",
+        "restart": "no" if container.is_one_off else "unless-stopped",
         "logging": dict(_LOG),
     }
 

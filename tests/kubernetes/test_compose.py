@@ -1,0 +1,89 @@
+from itertools import count
+
+import pytest
+import yaml
+
+from atoll.kubernetes.compose import completed, limit_of, render_compose, secrets_of
+from atoll.kubernetes.names import GATEWAY, Object
+from atoll.kubernetes.networking import edges
+from atoll.kubernetes.objects import mapping
+from atoll.wire.description import Description
+from tests.kubernetes.targets import target_of
+
+PASSWORDS = [f"p{number}" for number in range(100)]
+
+
+def services(files: dict[str, str]) -> dict[str, Object]:
+    found: dict[str, Object] = yaml.safe_load(files["compose.yaml"])["services"]
+    return found
+
+
+@pytest.fixture
+def made(shop: Description) -> dict[str, Object]:
+    return services(dict(render_compose(target_of(shop))))
+
+
+def test_the_same_system_gives_the_same_bytes(shop: Description) -> None:
+    assert render_compose(target_of(shop)) == render_compose(target_of(shop))
+
+
+def test_whoever_calls_shares_the_network_of_who_is_called_and_only_the_gateway_leaves(
+    shop: Description, made: dict[str, Object]
+) -> None:
+    expected = {(edge.source, edge.to) for edge in edges(target_of(shop))}
+    found = {(name, network) for name, each in made.items() for network in mapping(each, "networks")}
+    assert {each for each in found if each[0] != each[1] and each[1] != "outside"} == expected
+    assert [name for name, network in sorted(found) if network == "outside"] == [GATEWAY]
+
+
+def test_nothing_but_the_gateway_publishes_a_port_and_that_one_on_loopback(made: dict[str, Object]) -> None:
+    published = {name: each["ports"] for name, each in made.items() if "ports" in each}
+    assert published == {GATEWAY: ["${GATEWAY_ADDRESS:-127.0.0.1:8080}:8080"]}
+
+
+def test_every_container_has_no_rights_and_a_root_that_can_not_be_written(made: dict[str, Object]) -> None:
+    for name, each in made.items():
+        assert each["cap_drop"] == ["ALL"]
+        assert each["read_only"] is True
+        assert each["security_opt"] == ["no-new-privileges:true"]
+        assert (each["user"] == "0:0") == (name == "volumes")  # which may change owners, and sees no network
+
+
+def test_another_configuration_makes_the_container_anew(shop: Description) -> None:
+    one = services(dict(render_compose(target_of(shop))))
+    other = services(dict(render_compose(target_of(shop, gateway={"tls": "certificate"}))))
+    assert mapping(one["gateway"], "labels") != mapping(other["gateway"], "labels")
+    assert mapping(one["cart"], "labels") == mapping(other["cart"], "labels")
+
+
+def test_passwords_are_made_once_and_what_is_there_stays(shop: Description) -> None:
+    target = target_of(shop)
+    first, missing = completed("MINE=1\nNATS_ADMIN_PASSWORD=kept", target, PASSWORDS)
+    assert missing == ()
+    assert first.startswith("MINE=1\nNATS_ADMIN_PASSWORD=kept\n")
+    assert "DB_SECRET_URL=postgresql://users:p" in first
+    assert completed(first, target, PASSWORDS) == (first, ())
+    lines = [line for line in first.splitlines() if line.startswith(("NATS", "DB", "CART", "POSTGRES"))]
+    assert len({line.partition("=")[2] for line in lines}) == len(lines)
+
+
+def test_a_secret_that_is_not_generated_is_asked_for_by_its_name(shop: Description) -> None:
+    target = target_of(shop, secrets={})
+    text, missing = completed("", target, (f"p{number}" for number in count()))
+    assert "DB_SECRET_URL" in [each.variable for each in missing]
+    assert "DB_SECRET_URL=\n" in text
+
+
+def test_every_variable_that_is_read_is_in_the_file_of_secrets(shop: Description) -> None:
+    target = target_of(shop)
+    text = render_compose(target)["compose.yaml"]
+    assert {each.variable for each in secrets_of(target)} == {
+        part.partition(":?")[0] for part in text.split("${")[1:] if ":?" in part.partition("}")[0]
+    }
+
+
+@pytest.mark.parametrize(
+    ("quantity", "limit"), [("512Mi", "512m"), ("1Gi", "1024m"), ("1.5Gi", "1536m"), ("500M", "500000000b")]
+)
+def test_a_quantity_of_memory_is_written_as_compose_has_it(quantity: str, limit: str) -> None:
+    assert limit_of(quantity) == limit
