@@ -11,7 +11,7 @@ from tests.cluster import lifecycle
 from tests.cluster.binaries import Binaries, cache_folder, planned
 from tests.cluster.cluster import KUBECONFIG, Cluster, elsewhere, of_place
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.place import Place
+from tests.cluster.place import chosen
 from tests.conftest import CI
 
 # Seconds; the first test also waits for the cluster.
@@ -44,13 +44,15 @@ def binaries() -> Binaries:
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The contributor's own, if ATOLL_TEST_KUBECONFIG names one; the one of `python -m tests.cluster up`; or a new one.
 
+    ATOLL_TEST_PLACE=3 is another one of this machine, which `python -m tests.cluster --place 3 up` keeps.
     `cluster.kubectl`, `.kubeconfig`, `.node_address`; `cluster.docker.build(tag, folder)`, `.base("python")`,
     `.push(tag)`; `cluster.load(tag)`.
     """
     if KUBECONFIG in os.environ:
         yield elsewhere(os.environ)
     else:
-        binaries, place = request.getfixturevalue("binaries"), Place()
+        binaries = request.getfixturevalue("binaries")
+        place = chosen(os.environ)
         with lifecycle.borrowed(place, binaries, print):
             yield of_place(place, binaries)
 

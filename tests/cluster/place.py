@@ -1,11 +1,13 @@
 """Where on this machine a test cluster is: its folder, its names, its addresses."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 HOME = Path("/var/tmp/atoll-cluster")
 # A number is a byte of an address, and a quarter of the last byte of another.
 PLACES = 48
+CHOICE = "ATOLL_TEST_PLACE"
 NODE = "node1"
 
 
@@ -101,6 +103,11 @@ class Place:
     def kubeconfig(self) -> Path:
         """The administrator's."""
         return self.folder / "kubeconfig"
+
+
+def chosen(environment: Mapping[str, str]) -> Place:
+    """The place that tests share, or the one of this number: two checkouts can then be tested at a time."""
+    return Place(int(environment.get(CHOICE, "0")))
 
 
 def places(home: Path = HOME) -> list[Place]:
