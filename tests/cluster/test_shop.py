@@ -41,7 +41,7 @@ async def customers(shop: Shop, seconds: float) -> AsyncIterator["asyncio.Task[S
     assert summary.unfinished == 0
 
 
-async def test_customers_buy_and_every_order_is_paid_once_and_mailed_once(shop: Shop) -> None:
+async def test_customers_buy_and_every_order_is_paid_once_and_sent_once_and_told_of_once(shop: Shop) -> None:
     async with customers(shop, 8.0) as buying:
         summary = await buying
     assert summary.errors == 0

@@ -24,18 +24,20 @@ def test_the_percentile_of_nothing_is_zero() -> None:
 
 
 def test_the_summary_adds_up_what_was_noted() -> None:
-    # Given four requests, one without an answer and one that failed, and two orders
+    # Given four requests, one without an answer and one that failed, and three orders
     answers = [
         Answer("GET", "/", status, seconds) for status, seconds in [(200, 0.1), (0, 0.4), (503, 0.2), (402, 0.3)]
     ]
-    diary = Diary(answers, [Confirmed("a", Money("EUR", 1850)), Confirmed("b", Money("EUR", 150))], declined=1)
+    orders = [("a", Money("EUR", 1850)), ("b", Money("JPY", 900)), ("c", Money("EUR", 150))]
+    diary = Diary(answers, [Confirmed(*order) for order in orders], declined=1)
     # When the diary is closed
     summary = diary.summary(customers=2, seconds=4.0)
-    # Then a declined card is no error, and the orders make the revenue
+    # Then a declined card is no error, and the orders make the revenue of each currency
     assert (summary.requests, summary.errors, summary.declined) == (4, 2, 1)
     assert (summary.p50, summary.p99) == (0.2, 0.4)
-    assert summary.revenue == Money("EUR", 2000)
-    assert "2 confirmed" in told(summary)
+    assert summary.revenue == [Money("EUR", 2000), Money("JPY", 900)]
+    assert "3 confirmed" in told(summary)
+    assert "€ 20.00, ¥ 900" in told(summary)
     assert "4 (1/s), 2 errors" in told(summary)
 
 

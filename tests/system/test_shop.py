@@ -84,11 +84,47 @@ async def test_the_catalog_answers_by_itself_and_what_is_private_does_not(browse
     assert '"id":"harbour-teapot"' in (await browser.get("/products/harbour-teapot")).text.replace(" ", "")
     unknown = await browser.get("/products/yacht")
     assert (unknown.status, "yacht" in unknown.text) == (404, True)
-    for private in ("/orders", "/users", "/charges?order_ids=x", "/mails?order_ids=x"):
+    for private in ("/orders", "/users", "/charges?order_ids=x", "/shipments?order_ids=x", "/mails?order_ids=x"):
         assert "</html>" in (await browser.get(private)).text  # the boutique's own "not here": no service behind it
 
 
-async def test_an_order_is_declined_then_paid_then_mailed_once(browser: Browser, shop: Running, project: Path) -> None:
+async def test_prices_are_in_the_chosen_currency_on_every_page(browser: Browser) -> None:
+    # Given two mugs in the basket, and a visitor who chooses yen on the page of a teapot
+    await fill_basket(browser)
+    assert "€ 1 is 180.94" in (await browser.get("/currency")).text
+    page = await browser.post("/currency", {"currency": "JPY", "back": "/item/harbour-teapot"})
+    # Then the visitor is back at the teapot, and no page shows another currency
+    assert page.path == "/item/harbour-teapot"
+    assert "¥ 8,323" in page.text  # € 46.00
+    for path in ("/", "/shelf/kitchen", "/find?q=mug", "/item/harbour-teapot", "/basket", "/checkout"):
+        text = (await browser.get(path)).text
+        assert "¥" in text
+        assert "€" not in text
+    # And a currency that the boutique does not take counts for nothing
+    assert "€ 46.00" in (await browser.post("/currency", {"currency": "XXX", "back": "/item/harbour-teapot"})).text
+
+
+async def test_an_order_is_paid_in_the_currency_that_its_page_showed(browser: Browser, shop: Running) -> None:
+    # Given a basket whose till shows dollars
+    await browser.post("/currency", {"currency": "USD"})
+    form = await fill_basket(browser)
+    assert "Pay $ 46.64" in (await browser.get("/checkout")).text  # twice 20.83, and 4.98 for the parcel
+    # When it is paid
+    page = await browser.post("/checkout", {**form, "currency": "USD", "card": GOOD_CARD})
+    # Then that is what was stored and charged
+    assert 'data-currency="USD" data-total="4664"' in page.text
+    outcome = await settle(shop.url, [Confirmed(form["basket_id"], Money("USD", 4664))])
+    assert outcome.wrong == ()
+
+
+async def test_a_page_has_a_corner_for_an_ad_of_something_else(browser: Browser) -> None:
+    for path in ("/", "/shelf/garden", "/item/harbour-teapot"):
+        assert 'aria-label="Advertisement"' in (await browser.get(path)).text
+
+
+async def test_an_order_is_declined_then_paid_then_sent_and_told_of_once(
+    browser: Browser, shop: Running, project: Path
+) -> None:
     # Given a basket whose first card is declined
     form = await fill_basket(browser)
     declined = await browser.post("/checkout", {**form, "card": DECLINED_CARD})
@@ -97,13 +133,19 @@ async def test_an_order_is_declined_then_paid_then_mailed_once(browser: Browser,
     # When another card pays, and the form is sent once more
     first = await browser.post("/checkout", {**form, "card": GOOD_CARD})
     again = await browser.post("/checkout", {**form, "card": GOOD_CARD})
-    # Then both answers are the same order, and it is mailed once
+    # Then both answers are the same order; it is sent once, and told of twice: that it is confirmed, and has left
     assert first.path == again.path == f"/thanks/{form['basket_id']}"
     assert "Thank you, Ada!" in first.text
-    outcome = await settle(shop.url, [Confirmed(form["basket_id"], Money("EUR", 3600))])
+    outcome = await settle(shop.url, [Confirmed(form["basket_id"], Money("EUR", 3600 + 430))])
     assert outcome.wrong == ()
-    mail = project / "shop" / ".atoll" / "mailbox" / f"{form['basket_id']}.eml"
-    assert "2 x Tidepool Mug" in mail.read_text()
+    mailbox = project / "shop" / ".atoll" / "mailbox"
+    assert "2 x Tidepool Mug" in (mailbox / f"{form['basket_id']}-confirmed.eml").read_text()
+    shipped = (mailbox / f"{form['basket_id']}-shipped.eml").read_text()
+    assert "for Hoorn in Holland" in shipped
+    # And the page that says thank you shows the number that the mail does
+    number = re.search(r"SP-[0-9A-F-]{14}", (await browser.get(first.path)).text)
+    assert number is not None
+    assert number[0] in shipped
 
 
 async def test_a_basket_is_empty_after_its_order_and_the_next_one_is_new(browser: Browser) -> None:
@@ -129,7 +171,7 @@ async def test_who_registers_is_greeted_and_logs_in_again(browser: Browser, shop
         assert "Hello, Grace Hopper" in (await another.post("/account/log-in", account)).text
 
 
-async def test_one_order_is_one_trace_from_the_gateway_to_the_mail(browser: Browser, shop: Running) -> None:
+async def test_one_order_is_one_trace_from_the_gateway_to_both_mails(browser: Browser, shop: Running) -> None:
     # Given an order
     form = await fill_basket(browser)
     await browser.post("/checkout", {**form, "card": GOOD_CARD})
@@ -140,34 +182,35 @@ async def test_one_order_is_one_trace_from_the_gateway_to_the_mail(browser: Brow
 
     def is_traced() -> bool:
         """Whether everybody has told of an order: spans are written a little later than they end."""
-        everybody = {"gateway", "frontend", "checkout", "cart", "catalog", "payment", "email"}
+        everybody = {"gateway", "frontend", "checkout", "cart", "catalog", "payment", "shipping", "email"}
         traces = (trace for trace in recent(state, 20) if everybody <= set(trace.services))
         found[:] = [trace for trace in traces if len(trace.roots) == 1]
         return bool(found)
 
     await until(is_traced)
     trace = found[0]
-    # Then everything hangs below the gateway's span, and the mail below what caused it, over HTTP and NATS
+    # Then everything hangs below the gateway's span, and each mail below what caused it, over HTTP and NATS
     spans = {span.span: span for span in trace.spans}
-    hop = next(span for span in trace.spans if span.service == "email" and span.kind == "consumer")
-    path = [f"{hop.service} {hop.kind}"]
-    while hop.parent in spans:
-        hop = spans[hop.parent]
-        path.append(f"{hop.service} {hop.kind}")
-    assert path == [
-        "email consumer",
-        "checkout producer",
-        "checkout server",
-        "frontend client",
-        "frontend server",
-        "gateway server",
+    paths = []
+    for hop in trace.spans:
+        if hop.service == "email" and hop.kind == "consumer":
+            path = [f"{hop.service} {hop.kind}"]
+            while hop.parent in spans:
+                hop = spans[hop.parent]
+                path.append(f"{hop.service} {hop.kind}")
+            paths.append(path)
+    first = ["checkout server", "frontend client", "frontend server", "gateway server"]
+    paid = ["payment producer", "payment server", "checkout client", *first]
+    assert sorted(paths) == [
+        ["email consumer", "checkout producer", *first],
+        ["email consumer", "shipping producer", "shipping consumer", *paid],
     ]
     assert {"payment server", "cart server", "catalog server"} <= {
         f"{each.service} {each.kind}" for each in trace.spans
     }
 
 
-async def test_every_order_of_a_crowd_is_paid_once_and_mailed_once(shop: Running) -> None:
+async def test_every_order_of_a_crowd_is_paid_once_and_sent_once_and_told_of_once(shop: Running) -> None:
     summary = await shop_for(shop.url, seconds=2.0, customers=4)
     outcome = await settle(shop.url, summary.confirmed)
     assert len(summary.confirmed) >= 3
@@ -180,7 +223,20 @@ def orders(shop: Running) -> bytes:
         return bytes(answer.read())
 
 
-SERVICES = ["frontend", "admin", "catalog", "cart", "users", "checkout", "payment", "email", "recommendation"]
+SERVICES = [
+    "frontend",
+    "admin",
+    "catalog",
+    "cart",
+    "users",
+    "currency",
+    "checkout",
+    "payment",
+    "shipping",
+    "email",
+    "ads",
+    "recommendation",
+]
 ENGINES = ["postgres", "nats", "envoy"]
 
 

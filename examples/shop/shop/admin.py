@@ -15,20 +15,29 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
+from .money import Money
+
 PATIENCE = 2.5
 
 app = FastAPI(title="Sandpiper, the office")
 
 
+class Amount(BaseModel):
+    """So many of a currency's smallest units."""
+
+    currency: str
+    minor: int
+
+
 class Audit(BaseModel):
-    """What became of an order: how often it was paid and mailed, and whether the amounts agree."""
+    """What became of an order: each charge, each parcel's number, and the kind of each mail."""
 
     order_id: str
     status: str
-    total: int
-    charged: int
-    charges: int
-    mails: int
+    total: Amount
+    charges: list[Amount]
+    shipments: list[str]
+    mails: list[str]
 
 
 def ask(service: str, path: str, **query: Any) -> Any:
@@ -51,7 +60,7 @@ def office() -> str:
     rows = "".join(
         f"<tr><td>{order['placed_at'][:19].replace('T', ' ')}<td><code>{order['id'][:8]}</code>"
         f"<td>{html.escape(order['address']['country'])}<td class=n>{sum(line['quantity'] for line in order['lines'])}"
-        f"<td class=n>{order['total']['minor'] / 100:,.2f} {order['total']['currency']}"
+        f"<td class=n>{Money(**order['total'])}"
         f"<td class={order['status']}>{order['status']}"
         for order in orders
     )
@@ -71,22 +80,21 @@ def orders(limit: Annotated[int, Query(ge=1, le=100)] = 50) -> list[dict[str, An
 
 @app.get("/audit")
 def audit(order_id: Annotated[list[str], Query(max_length=50)]) -> list[Audit]:
-    """Whether these orders were paid and mailed. Only who knows the id of an order can ask about it."""
+    """Whether these orders were paid, sent and mailed. Only who knows the id of an order can ask about it."""
     charges = ask("payment", "/charges", order_ids=order_id)
+    shipments = ask("shipping", "/shipments", order_ids=order_id)
     mails = ask("email", "/mails", order_ids=order_id)
     found = []
     for each in order_id:
         order = ask("checkout", f"/orders/{each}")
-        paid = [charge["amount"]["minor"] for charge in charges if charge["order_id"] == each]
-        sent = [mail for mail in mails if mail["order_id"] == each]
         found.append(
             Audit(
                 order_id=each,
                 status=order["status"],
-                total=order["total"]["minor"],
-                charged=sum(paid),
-                charges=len(paid),
-                mails=len(sent),
+                total=order["total"],
+                charges=[charge["amount"] for charge in charges if charge["order_id"] == each],
+                shipments=[shipment["tracking"] for shipment in shipments if shipment["order_id"] == each],
+                mails=[mail["kind"] for mail in mails if mail["order_id"] == each],
             )
         )
     return found

@@ -30,6 +30,7 @@ PLACES = (
     ("Rua do Mar 3", "Porto", "Portugal"),
     ("Kade 7", "Hoorn", "Holland"),
 )
+CURRENCIES = ("CHF", "GBP", "JPY", "USD")
 NAMES = ("Ada", "Grace", "Edsger", "Barbara", "Alan", "Radia", "Tony", "Frances", "Leslie", "Hedy")
 
 PATIENCE = 10.0  # seconds for one page
@@ -66,9 +67,13 @@ class Summary:
     p99: float
 
     @property
-    def revenue(self) -> Money:
-        """What the confirmed orders were paid with."""
-        return total(order.paid for order in self.confirmed)
+    def revenue(self) -> list[Money]:
+        """What the confirmed orders were paid with, by currency."""
+        paid = [order.paid for order in self.confirmed]
+        return [
+            total(each for each in paid if each.currency == currency)
+            for currency in sorted({each.currency for each in paid})
+        ]
 
 
 @dataclass
@@ -140,6 +145,8 @@ class Customer:
         await self._browser.get("/")
         if self._chance.random() < 0.1:
             await self._open_account()
+        if self._chance.random() < 0.3:
+            await self._browser.post("/currency", {"currency": self._chance.choice(CURRENCIES)})
         page = await self._look_around()
         things = re.findall(r'href="/item/([a-z0-9-]+)"', page.text)
         has_basket = False
@@ -176,7 +183,8 @@ class Customer:
         basket = re.search(r'name="basket_id" value="([0-9a-f]{32})"', page.text)
         if page.status != 200 or basket is None:
             return
-        form = self._form(basket[1])
+        currency = re.search(r'name="currency" value="([A-Z]{3})"', page.text)
+        form = {**self._form(basket[1]), "currency": currency[1] if currency else "EUR"}
         if self._chance.random() < 0.15:
             page = await self._browser.post("/checkout", {**form, "card": DECLINED_CARD})
             self._diary.declined += page.status == 402
@@ -200,8 +208,8 @@ class Customer:
         except (OSError, TimeoutError):
             return None
         order = re.search(r'data-order="([0-9a-f]+)"', page.text)
-        paid = re.search(r'data-total="(\d+)"', page.text)
-        return Confirmed(order[1], Money("EUR", int(paid[1]))) if order and paid else None
+        paid = re.search(r'data-currency="([A-Z]{3})" data-total="(\d+)"', page.text)
+        return Confirmed(order[1], Money(paid[1], int(paid[2]))) if order and paid else None
 
     def _form(self, basket_id: str) -> dict[str, str]:
         name = self._chance.choice(NAMES)
@@ -244,7 +252,7 @@ def told(summary: Summary) -> str:
         [
             f"customers {summary.customers} at a time, for {summary.seconds:.1f} s",
             f"orders    {orders} confirmed, {summary.declined} declined, {summary.unfinished} unfinished",
-            f"revenue   {summary.revenue}",
+            f"revenue   {', '.join(map(str, summary.revenue)) or 'none'}",
             f"requests  {summary.requests} ({rate:.0f}/s), {summary.errors} errors",
             f"answered  half within {1000 * summary.p50:.1f} ms, 99 of 100 within {1000 * summary.p99:.1f} ms",
         ]

@@ -2,7 +2,8 @@
 
 python -m shop.demo [--seconds 10] [--customers 8] [--port 8080]
 
-Exits with 0 if every order of a good card was confirmed, and every confirmed order was paid and mailed exactly once.
+Exits with 0 if every order of a good card was confirmed, and every confirmed order was paid, sent
+and told of exactly once.
 On a terminal it then stays up until Ctrl-C; anywhere else it stops.
 """
 
@@ -27,6 +28,8 @@ from atoll import AtollError
 from atoll.testing import Running, running
 
 from .customers import Confirmed, Summary, shop_for, told
+from .emails.contract import Kind
+from .money import Money
 
 SYSTEM = "shop.system:shop"
 PROJECT = Path(__file__).parents[1]
@@ -36,20 +39,21 @@ SETTLED_WITHIN = 20.0  # seconds that events may take to arrive, after the last 
 
 
 class Audit(Struct, frozen=True):
-    """What the office says of an order; amounts in cents."""
+    """What the office says of an order: each charge, each parcel's number, and the kind of each mail."""
 
     order_id: str
     status: str
-    total: int
-    charged: int
-    charges: int
-    mails: int
+    total: Money
+    charges: list[Money]
+    shipments: list[str]
+    mails: list[Kind]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of the orders that customers saw confirmed. wrong: a sentence for each that is not as promised."""
 
+    shipments: int
     mails: int
     seconds_to_settle: float
     wrong: tuple[str, ...]
@@ -59,12 +63,15 @@ def why_wrong(order: Confirmed, found: Audit) -> str:
     """What is not as the customer was promised; "" if all is well."""
     if found.status != "confirmed":
         return f"order {order.order_id} is {found.status}, and its customer was told that it is confirmed"
-    if found.charges != 1:
-        return f"order {order.order_id} was paid {found.charges} times"
-    if not order.paid.minor == found.total == found.charged:
-        return f"order {order.order_id}: shown {order.paid.minor}, stored {found.total}, charged {found.charged} cents"
-    if found.mails != 1:
-        return f"order {order.order_id} was mailed {found.mails} times"
+    if len(found.charges) != 1:
+        return f"order {order.order_id} was paid {len(found.charges)} times"
+    if not order.paid == found.total == found.charges[0]:
+        return f"order {order.order_id}: shown {order.paid}, stored {found.total}, charged {found.charges[0]}"
+    if len(found.shipments) != 1:
+        return f"order {order.order_id} was sent {len(found.shipments)} times"
+    for kind in Kind:
+        if found.mails.count(kind) != 1:
+            return f"its customer was told {found.mails.count(kind)} times that order {order.order_id} is {kind}"
     return ""
 
 
@@ -77,7 +84,8 @@ async def settle(url: str, orders: Sequence[Confirmed]) -> Outcome:
         wrong = [why for order, audit in zip(orders, found, strict=False) if (why := why_wrong(order, audit))]
         seconds = time.monotonic() - began
         if not (wrong or missing) or seconds > SETTLED_WITHIN:
-            return Outcome(sum(audit.mails for audit in found), seconds, (*wrong, *missing))
+            shipments, mails = (sum(len(audit.shipments) for audit in found), sum(len(audit.mails) for audit in found))
+            return Outcome(shipments, mails, seconds, (*wrong, *missing))
         await asyncio.sleep(0.1)  # between two questions; events take a few milliseconds
 
 
@@ -101,6 +109,7 @@ def report(system: Running, summary: Summary, outcome: Outcome) -> str:
         "",
         f"  ready     after {system.seconds_to_ready:.1f} s",
         *(f"  {line}" for line in told(summary).splitlines()),
+        f"  parcels   {outcome.shipments} sent",
         f"  mails     {outcome.mails} written, the last within {outcome.seconds_to_settle:.1f} s",
         "",
     ]
@@ -109,7 +118,7 @@ def report(system: Running, summary: Summary, outcome: Outcome) -> str:
     elif summary.unfinished:
         lines += [f"  WRONG     {summary.unfinished} orders were never confirmed"]
     else:
-        lines += ["  Every confirmed order is paid once and mailed once."]
+        lines += ["  Every confirmed order is paid once, sent once, and its customer told once of each."]
     lines += [f"  left out  {each}" for each in left_out]
     lines += [
         "",

@@ -14,7 +14,12 @@ Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
 # How many digits of an amount are minor units; two where nothing is said.
 DIGITS = {"JPY": 0, "KRW": 0, "TND": 3}
-SIGNS = {"EUR": "€", "GBP": "£", "JPY": "¥", "USD": "$"}
+SIGNS = {"CAD": "C$", "EUR": "€", "GBP": "£", "JPY": "¥", "USD": "$"}
+
+
+def digits(currency: str) -> int:
+    """How many digits of an amount in this currency are minor units."""
+    return DIGITS.get(currency, 2)
 
 
 class Money(Struct, frozen=True, order=False):
@@ -32,9 +37,9 @@ class Money(Struct, frozen=True, order=False):
         return Money(self.currency, self.minor * times)
 
     def __str__(self) -> str:
-        digits = DIGITS.get(self.currency, 2)
-        whole, rest = divmod(abs(self.minor), 10**digits)
-        amount = f"{whole:,}.{rest:0{digits}}" if digits else f"{whole:,}"
+        places = digits(self.currency)
+        whole, rest = divmod(abs(self.minor), 10**places)
+        amount = f"{whole:,}.{rest:0{places}}" if places else f"{whole:,}"
         return f"{'-' if self.minor < 0 else ''}{SIGNS.get(self.currency, self.currency)} {amount}"
 
 

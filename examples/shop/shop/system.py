@@ -7,17 +7,21 @@ ports are not said either: the supervisor here and Kubernetes there each fill in
 
 from atoll import Asgi, Gateway, Postgres, Process, Replicas, Secret, Service, System
 
+from .ads.service import AdService
 from .cart.service import CartService
 from .catalog.contract import Catalog
 from .catalog.service import CatalogService
 from .checkout.contract import Checkout
 from .checkout.service import CheckoutService
+from .currency.service import CurrencyService
 from .emails.contract import Mailbox
 from .emails.service import EmailService, EmailSettings
 from .frontend.app import FrontendSettings
 from .payment.contract import Payment
 from .payment.service import PaymentService, PaymentSettings
 from .recommendation.contract import Recommendation
+from .shipping.contract import Shipping
+from .shipping.service import ShippingService
 from .users.contract import Users
 from .users.service import UserService
 
@@ -37,7 +41,10 @@ users = Service(
     replicas=3,
 )
 
-# Publishes order-placed, consumes payment-settled; calls cart, catalog and payment.
+# Asked for every page in another currency than the boutique's own; its rates come with its migrations.
+currency = Service("currency", CurrencyService, database=Postgres(migrations="currency/migrations"), replicas=2)
+
+# Publishes order-placed, consumes payment-settled; calls cart, catalog, currency, shipping and payment.
 checkout = Service(
     "checkout", CheckoutService, database=Postgres(migrations="checkout/migrations"), replicas=Replicas(2, 10)
 )
@@ -48,12 +55,20 @@ payment = Service(
     settings=PaymentSettings(limit=1_000_000),
     replicas=2,
 )
+
+# Consumes payment-settled, publishes order-shipped: nobody asks it to send a parcel.
+shipping = Service("shipping", ShippingService, database=Postgres(migrations="shipping/migrations"), replicas=2)
+
+# Consumes order-placed and order-shipped.
 email = Service(
     "email",
     EmailService,
     database=Postgres(migrations="emails/migrations"),
     settings=EmailSettings(folder=".atoll/mailbox"),
 )
+
+# The smallest of them: a contract and a list. It has no database, so none is made for it.
+ads = Service("ads", AdService)
 
 # A program in another language is a member too. Where Node.js is missing it is left out, and pages go without it.
 recommendation = Process(
@@ -75,11 +90,24 @@ frontend = Asgi(
 
 # A FastAPI application as anyone would have written it. It knows nothing of atoll: the addresses of what it calls are
 # in its environment, as CHECKOUT_URL and so on.
-admin = Asgi("admin", "shop.admin:app", path="/admin", calls=[Checkout, Payment, Mailbox, Users])
+admin = Asgi("admin", "shop.admin:app", path="/admin", calls=[Checkout, Payment, Shipping, Mailbox, Users])
 
 shop = System(
     "shop",
-    services=[frontend, admin, catalog, cart, users, checkout, payment, email, recommendation],
+    services=[
+        frontend,
+        admin,
+        catalog,
+        cart,
+        users,
+        currency,
+        checkout,
+        payment,
+        shipping,
+        email,
+        ads,
+        recommendation,
+    ],
     # The pages, the office, and the catalog's own API. The others are called from inside alone: nothing that could list
     # the customers or charge a card can be reached from outside.
     gateway=Gateway(expose=[frontend, admin, catalog]),

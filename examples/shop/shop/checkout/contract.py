@@ -10,30 +10,26 @@ from atoll import Fault, Topic, get, post
 
 from ..cart.contract import BasketId
 from ..catalog.contract import UnknownProduct
-from ..money import Money
+from ..currency.contract import UnknownCurrency
+from ..money import Currency, Money
 from ..payment.contract import Card, Declined
-from ..users.contract import Email, Name
+from ..shipping.contract import Address
+from ..users.contract import Email
 
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
 PageSize = Annotated[int, Meta(ge=1, le=100)]
 
 
-class Address(Struct, frozen=True):
-    """Where the parcel goes."""
-
-    name: Name
-    street: Text
-    city: Text
-    country: Text
-
-
 class NewOrder(Struct, frozen=True):
-    """A basket to be ordered. The order takes the basket's id, so a basket can be ordered once."""
+    """A basket to be ordered, and the currency to pay in.
+
+    The order takes the basket's id, so a basket can be ordered once.
+    """
 
     basket_id: BasketId
     email: Email
     address: Address
     card: Card
+    currency: Currency = "EUR"
 
 
 class Line(Struct, frozen=True):
@@ -54,13 +50,17 @@ class Status(StrEnum):
 
 
 class Order(Struct, frozen=True):
-    """An order and how far it has come. Only a confirmed one is paid, mailed and sent."""
+    """An order and how far it has come. Only a confirmed one is paid, mailed and sent.
+
+    All amounts are in the currency that it is paid in. total: the lines and the shipping.
+    """
 
     id: str
     status: Status
     email: str
     address: Address
     lines: list[Line]
+    shipping: Money
     total: Money
     placed_at: datetime
 
@@ -72,6 +72,7 @@ class OrderPlaced(Struct, frozen=True):
     email: str
     name: str
     lines: list[Line]
+    shipping: Money
     total: Money
 
 
@@ -93,7 +94,7 @@ order_placed = Topic("order-placed", OrderPlaced, key="order_id")
 class Checkout(Protocol):
     """Turns baskets into orders."""
 
-    @post("/orders", status=201, idempotency_key=True, raises=[EmptyBasket, UnknownProduct, Declined])
+    @post("/orders", status=201, idempotency_key=True, raises=[EmptyBasket, UnknownProduct, UnknownCurrency, Declined])
     async def place(self, order: NewOrder) -> Order:
         """Charge the card and confirm the order. Asking again for the same basket answers the same order."""
         ...

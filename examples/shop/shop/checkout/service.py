@@ -1,32 +1,46 @@
 """The checkout: how a basket becomes an order that is paid exactly once, whoever fails on the way.
 
-First the order is stored as pending, then the card is charged, then the order is confirmed and its event published
-in one transaction. If this process dies after the charge, the event payment-settled confirms the order instead; if the
-customer asks again, payment answers with the charge it has. What a pending order contains never changes, for nobody
-knows yet whether it was charged.
+First the order is stored as pending and its parcel packed, then the card is charged, then the order is confirmed and
+its event published in one transaction. If this process dies after the charge, the event payment-settled confirms the
+order instead; if the customer asks again, payment answers with the charge it has. What a pending order contains never
+changes, for nobody knows yet whether it was charged.
 """
 
 import asyncio
+
+from msgspec.structs import replace
 
 from atoll import Database, Transaction, consumes, publishes
 
 from ..cart.contract import Cart, Item
 from ..catalog.contract import Catalog
-from ..money import total
+from ..currency.contract import Conversion, Currencies
+from ..money import Money, total
 from ..payment.contract import Declined, NewCharge, Payment, PaymentSettled, payment_settled
+from ..shipping.contract import Parcel, Shipping
 from .contract import Checkout, EmptyBasket, Line, NewOrder, Order, OrderPlaced, Status, UnknownOrder, order_placed
 
-ORDER = "SELECT id, status, email, address, lines, total, placed_at FROM orders"
+ORDER = "SELECT id, status, email, address, lines, shipping, total, placed_at FROM orders"
 
 
 @publishes(order_placed)
 class CheckoutService(Checkout):
-    """Asks cart, catalog and payment, and keeps the orders."""
+    """Asks those who know what is in the basket, what it costs and who pays, and keeps the orders."""
 
-    def __init__(self, database: Database, cart: Cart, catalog: Catalog, payment: Payment) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cart: Cart,
+        catalog: Catalog,
+        currencies: Currencies,
+        shipping: Shipping,
+        payment: Payment,
+    ) -> None:
         self._database = database
         self._cart = cart
         self._catalog = catalog
+        self._currencies = currencies
+        self._shipping = shipping
         self._payment = payment
 
     async def place(self, order: NewOrder) -> Order:
@@ -34,6 +48,8 @@ class CheckoutService(Checkout):
         if pending.status is Status.CONFIRMED:
             return pending
         # Outside of any transaction: a call may take long, and would hold the row's lock all the while.
+        things = sum(line.quantity for line in pending.lines)
+        await self._shipping.pack(pending.id, Parcel(things, pending.address, pending.email))
         try:
             await self._payment.charge(NewCharge(pending.id, pending.total, order.card))
         except Declined:
@@ -63,29 +79,43 @@ class CheckoutService(Checkout):
         known = await self._database.one(Order, f"{ORDER} WHERE id = $1", order.basket_id)
         if known and known.status is not Status.DECLINED:
             return known
-        lines = await self._lines(order.basket_id)
+        lines, shipping = await self._priced(order.basket_id, order.currency)
         await self._database.execute(
-            """INSERT INTO orders (id, email, address, lines, total) VALUES ($1, $2, $3, $4, $5)
+            """INSERT INTO orders (id, email, address, lines, shipping, total) VALUES ($1, $2, $3, $4, $5, $6)
                ON CONFLICT (id) DO UPDATE
-               SET status = 'pending', email = $2, address = $3, lines = $4, total = $5, placed_at = now()
+               SET status = 'pending', email = $2, address = $3, lines = $4, shipping = $5, total = $6,
+                   placed_at = now()
                WHERE orders.status = 'declined'""",
             order.basket_id,
             order.email,
             order.address,
             lines,
-            total(line.price * line.quantity for line in lines),
+            shipping,
+            total([*(line.price * line.quantity for line in lines), shipping]),
         )
         return await self.order(order.basket_id)
 
-    async def _lines(self, basket_id: str) -> list[Line]:
+    async def _priced(self, basket_id: str, currency: str) -> tuple[list[Line], Money]:
+        """The lines of the basket and the shipping, each in the currency."""
         basket = await self._cart.basket(basket_id)
         if not basket.items:
             raise EmptyBasket(basket_id=basket_id)
-        return await asyncio.gather(*map(self._priced, basket.items))
+        things = sum(item.quantity for item in basket.items)
+        quote, lines = await asyncio.gather(
+            self._shipping.quote(things), asyncio.gather(*map(self._line, basket.items))
+        )
+        shipping, *prices = await self._converted([quote.cost, *(line.price for line in lines)], currency)
+        return [replace(line, price=price) for line, price in zip(lines, prices, strict=True)], shipping
 
-    async def _priced(self, item: Item) -> Line:
+    async def _line(self, item: Item) -> Line:
         product = await self._catalog.product(item.product_id)
         return Line(product.id, product.name, item.quantity, product.price)
+
+    async def _converted(self, amounts: list[Money], currency: str) -> list[Money]:
+        """The amounts in the currency; who pays in the boutique's own does not depend on anybody for that."""
+        if all(amount.currency == currency for amount in amounts):
+            return amounts
+        return await self._currencies.convert(Conversion(amounts, currency))
 
     async def _confirm(self, tx: Transaction, order_id: str) -> Order:
         """Confirm the order and publish it. Of two who come at once one waits for the other, and finds it done."""
@@ -96,6 +126,6 @@ class CheckoutService(Checkout):
         if order is None:
             raise UnknownOrder(order_id=order_id)
         if is_first:
-            event = OrderPlaced(order.id, order.email, order.address.name, order.lines, order.total)
+            event = OrderPlaced(order.id, order.email, order.address.name, order.lines, order.shipping, order.total)
             await tx.publish(order_placed, event)
         return order

@@ -1,6 +1,7 @@
 """What other services may ask about mails."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
@@ -8,10 +9,18 @@ from msgspec import Meta, Struct
 from atoll import get
 
 
+class Kind(StrEnum):
+    """What a mail says: that the order is confirmed, or that its parcel has left."""
+
+    CONFIRMED = "confirmed"
+    SHIPPED = "shipped"
+
+
 class Mail(Struct, frozen=True):
     """A mail that was written."""
 
     order_id: str
+    kind: Kind
     recipient: str
     subject: str
     file: str

@@ -13,16 +13,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atoll import CallFailed, Secret
 
+from ..ads.contract import Ads
 from ..cart.contract import Cart
 from ..catalog.contract import Catalog
 from ..checkout.contract import Checkout
+from ..currency.contract import Currencies
 from ..recommendation.contract import Recommendation
+from ..shipping.contract import Shipping
 from ..users.contract import Users
 from .accounts import Accounts
 from .browsing import Browsing
 from .buying import Buying
+from .choosing import Choosing
 from .pictures import picture
+from .prices import Prices
+from .reckoning import Reckoner
 from .sessions import Sessions
+from .suggestions import Suggestions
 from .view import View
 
 HERE = Path(__file__).parent
@@ -40,16 +47,23 @@ def create(
     cart: Cart,
     checkout: Checkout,
     users: Users,
+    currencies: Currencies,
+    shipping: Shipping,
+    ads: Ads,
     recommendation: Recommendation,
     settings: FrontendSettings,
 ) -> Starlette:
     """The application; `Asgi("frontend", "shop.frontend:create", ...)` in shop/system.py names it."""
     sessions = Sessions(settings.session_key.reveal())
     view = View(HERE / "templates", cart, sessions)
+    prices = Prices(currencies)
+    reckoner = Reckoner(catalog, cart, shipping, prices)
+    suggestions = Suggestions(recommendation, ads)
     routes = [
-        *Browsing(view, catalog, recommendation).routes,
-        *Buying(view, catalog, cart, checkout, recommendation).routes,
+        *Browsing(view, catalog, prices, suggestions).routes,
+        *Buying(view, catalog, cart, checkout, shipping, reckoner, suggestions).routes,
         *Accounts(view, users).routes,
+        *Choosing(view, currencies).routes,
         Route("/pictures/{shape}/{palette}/{pattern}.svg", show_picture),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]

@@ -9,7 +9,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ..catalog.contract import Catalog, Category, Product, UnknownProduct
-from ..recommendation.contract import Recommendation
+from .prices import Prices
+from .suggestions import Suggestions
 from .view import View, or_none
 
 ON_THE_TABLE = 12
@@ -37,10 +38,11 @@ SAYINGS = {
 class Browsing:
     """Home, shelves, search, and the page of one product. What is missing is left out; the page is there."""
 
-    def __init__(self, view: View, catalog: Catalog, recommendation: Recommendation) -> None:
+    def __init__(self, view: View, catalog: Catalog, prices: Prices, suggestions: Suggestions) -> None:
         self._view = view
         self._catalog = catalog
-        self._recommendation = recommendation
+        self._prices = prices
+        self._suggestions = suggestions
         self.routes = [
             Route("/", self.home),
             Route("/shelf", self.everything),
@@ -51,8 +53,11 @@ class Browsing:
         ]
 
     async def home(self, request: Request) -> Response:
-        products = await or_none(self._catalog.products(limit=ON_THE_TABLE))
-        return await self._view.page(request, "home.html", products=products, tiles=TILES)
+        products, ads = await asyncio.gather(
+            or_none(self._catalog.products(limit=ON_THE_TABLE)), self._suggestions.ads()
+        )
+        products = await self._priced(request, products)
+        return await self._view.page(request, "home.html", products=products, tiles=TILES, ads=ads)
 
     async def everything(self, request: Request) -> Response:
         after = request.query_params.get("after", "")
@@ -69,8 +74,10 @@ class Browsing:
             room = Category(request.path_params["room"])
         except ValueError as error:
             raise HTTPException(404) from error
-        products = await or_none(self._catalog.products(category=room, limit=100))
-        return await self._shelf(request, room.capitalize(), SAYINGS[room], products, here=room)
+        products, ads = await asyncio.gather(
+            or_none(self._catalog.products(category=room, limit=100)), self._suggestions.ads(room)
+        )
+        return await self._shelf(request, room.capitalize(), SAYINGS[room], products, here=room, ads=ads)
 
     async def find(self, request: Request) -> Response:
         text = request.query_params.get("q", "").strip()[:100]
@@ -83,12 +90,16 @@ class Browsing:
         product_id = request.path_params["product_id"]
         try:
             product, companions = await asyncio.gather(
-                self._catalog.product(product_id), or_none(self._recommendation.beside(product_id))
+                self._catalog.product(product_id), self._suggestions.companions(product_id)
             )
         except UnknownProduct as error:
             raise HTTPException(404) from error
+        currency = self._view.sessions.visit(request).currency
+        ads, (product, *companions) = await asyncio.gather(
+            self._suggestions.ads(product.category), self._prices.products([product, *companions], currency)
+        )
         return await self._view.page(
-            request, "item.html", product=product, companions=companions, here=product.category
+            request, "item.html", product=product, companions=companions, ads=ads, here=product.category
         )
 
     async def choose_theme(self, request: Request) -> Response:
@@ -101,6 +112,11 @@ class Browsing:
     async def _shelf(
         self, request: Request, heading: str, saying: str, products: list[Product] | None, **values: object
     ) -> Response:
-        shared: dict[str, object] = {"heading": heading, "saying": saying, "products": products, "more": ""}
+        products = await self._priced(request, products)
+        shared: dict[str, object] = {"heading": heading, "saying": saying, "products": products, "more": "", "ads": ()}
         status = 503 if products is None else 200
         return await self._view.page(request, "shelf.html", status=status, **shared | values)
+
+    async def _priced(self, request: Request, products: list[Product] | None) -> list[Product] | None:
+        """The products in the visitor's currency, if there are any."""
+        return products and await self._prices.products(products, self._view.sessions.visit(request).currency)

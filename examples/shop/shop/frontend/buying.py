@@ -1,6 +1,5 @@
 """The basket, the till, and the page that says thank you."""
 
-import asyncio
 from collections.abc import Mapping
 
 import msgspec
@@ -12,12 +11,14 @@ from starlette.routing import Route
 from atoll import CallFailed
 
 from ..cart.contract import Amount, BasketClosed, BasketFull, Cart, Item
-from ..catalog.contract import Catalog, Product, UnknownProduct
-from ..checkout.contract import Address, Checkout, EmptyBasket, NewOrder, UnknownOrder
-from ..money import Money, total
+from ..catalog.contract import Catalog, UnknownProduct
+from ..checkout.contract import Checkout, EmptyBasket, NewOrder, UnknownOrder
+from ..currency.contract import UnknownCurrency
 from ..payment.contract import DECLINED_CARD, GOOD_CARD, Declined
-from ..recommendation.contract import Recommendation
-from .sessions import Visit, new_basket_id
+from ..shipping.contract import Address, Shipping
+from .reckoning import Reckoner
+from .sessions import new_basket_id
+from .suggestions import Suggestions
 from .view import View, or_none
 
 FIELDS = {
@@ -28,17 +29,6 @@ FIELDS = {
     "country": "In which country?",
     "card": "A card has 12 to 19 digits.",
 }
-
-
-class PricedLine(Struct, frozen=True):
-    """An item of a basket as the page shows it."""
-
-    product: Product
-    quantity: int
-
-    @property
-    def price(self) -> Money:
-        return self.product.price * self.quantity
 
 
 class Trouble(Struct, frozen=True):
@@ -54,13 +44,22 @@ class Buying:
     """From the basket to the order."""
 
     def __init__(
-        self, view: View, catalog: Catalog, cart: Cart, checkout: Checkout, recommendation: Recommendation
+        self,
+        view: View,
+        catalog: Catalog,
+        cart: Cart,
+        checkout: Checkout,
+        shipping: Shipping,
+        reckoner: Reckoner,
+        suggestions: Suggestions,
     ) -> None:
         self._view = view
         self._catalog = catalog
         self._cart = cart
         self._checkout = checkout
-        self._recommendation = recommendation
+        self._shipping = shipping
+        self._reckoner = reckoner
+        self._suggestions = suggestions
         self.routes = [
             Route("/basket", self.basket),
             Route("/basket", self.put_in, methods=["POST"]),
@@ -71,17 +70,17 @@ class Buying:
         ]
 
     async def basket(self, request: Request) -> Response:
-        lines = await or_none(self._lines(self._view.sessions.visit(request)))
-        first = lines[0].product.id if lines else ""
-        companions = await or_none(self._recommendation.beside(first)) if first else None
+        visit = self._view.sessions.visit(request)
+        reckoning = await or_none(self._reckoner.reckon(visit))
+        first = reckoning.lines[0].product.id if reckoning and reckoning.lines else ""
+        companions = await self._suggestions.companions(first) if first else ()
         return await self._view.page(
             request,
             "basket.html",
-            status=503 if lines is None else 200,
-            lines=lines,
-            total=_sum(lines),
-            count=sum(line.quantity for line in lines or []),
-            companions=companions,
+            status=200 if reckoning else 503,
+            reckoning=reckoning,
+            count=reckoning.things if reckoning else 0,
+            companions=await self._reckoner.prices.products(companions, visit.currency),
         )
 
     async def put_in(self, request: Request) -> Response:
@@ -138,7 +137,7 @@ class Buying:
                 "The card was declined", f"{declined.reason.capitalize()}. Nothing was ordered or charged."
             )
             return await self._till(request, filled, status=402, trouble=trouble)
-        except (EmptyBasket, UnknownProduct):
+        except (EmptyBasket, UnknownProduct, UnknownCurrency):
             return RedirectResponse("/basket", 303)
         except CallFailed as failure:
             trouble = unsure(order.basket_id) if failure.may_have_happened else NOT_ORDERED
@@ -155,8 +154,15 @@ class Buying:
         except UnknownOrder:
             text = "There is no such order. If you have just pressed “Pay”: nothing was ordered, and nothing charged."
             return await self._sorry(request, 404, "No such order", text)
-        status = 503 if order is None else 200
-        return await self._view.page(request, "thanks.html", status=status, order=order, order_id=order_id)
+        shipments = await or_none(self._shipping.shipments([order_id])) if order else None
+        return await self._view.page(
+            request,
+            "thanks.html",
+            status=503 if order is None else 200,
+            order=order,
+            order_id=order_id,
+            shipment=shipments[0] if shipments else None,
+        )
 
     async def _till(
         self,
@@ -168,16 +174,15 @@ class Buying:
         trouble: Trouble | None = None,
     ) -> Response:
         visit = self._view.sessions.visit(request)
-        lines = await or_none(self._lines(visit))
-        if lines == [] and status == 200:
+        reckoning = await or_none(self._reckoner.reckon(visit))
+        if reckoning and not reckoning.lines and status == 200:
             return RedirectResponse("/basket", 303)
         return await self._view.page(
             request,
             "checkout.html",
             status=status,
-            lines=lines,
-            total=_sum(lines),
-            count=sum(line.quantity for line in lines or []),
+            reckoning=reckoning,
+            count=reckoning.things if reckoning else 0,
             basket_id=filled.get("basket_id", visit.basket_id),
             filled=filled,
             wrong=wrong or {},
@@ -185,21 +190,6 @@ class Buying:
             good_card=GOOD_CARD,
             declined_card=DECLINED_CARD,
         )
-
-    async def _lines(self, visit: Visit) -> list[PricedLine]:
-        """The basket with its products, each asked for at the same time."""
-        if not visit.basket_id:
-            return []
-        basket = await self._cart.basket(visit.basket_id)
-        lines = await asyncio.gather(*(self._line(basket.id, item) for item in basket.items))
-        return [line for line in lines if line]
-
-    async def _line(self, basket_id: str, item: Item) -> PricedLine | None:
-        try:
-            return PricedLine(await self._catalog.product(item.product_id), item.quantity)
-        except UnknownProduct:  # no longer on sale: take it out, or the till would refuse the whole basket
-            await self._cart.change(basket_id, item.product_id, Amount(0))
-            return None
 
     async def _sorry(self, request: Request, status: int, heading: str, text: str) -> Response:
         return await self._view.page(request, "sorry.html", status=status, heading=heading, text=text)
@@ -230,7 +220,9 @@ def new_order(filled: Mapping[str, str]) -> NewOrder:
     address = {name: filled.get(name, "") for name in Address.__struct_fields__}
     card = {"number": filled.get("card", "")}
     basket_id, email = filled.get("basket_id", ""), filled.get("email", "")
-    form = {"basket_id": basket_id, "email": email, "address": address, "card": card}
+    form: dict[str, object] = {"basket_id": basket_id, "email": email, "address": address, "card": card}
+    if "currency" in filled:
+        form["currency"] = filled["currency"]
     return msgspec.convert(form, NewOrder)
 
 
@@ -245,7 +237,3 @@ def what_is_wrong(filled: Mapping[str, str]) -> dict[str, str]:
         except msgspec.ValidationError:
             wrong[name] = sentence
     return wrong
-
-
-def _sum(lines: list[PricedLine] | None) -> Money | None:
-    return total(line.price for line in lines) if lines else None

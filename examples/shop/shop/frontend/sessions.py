@@ -1,7 +1,8 @@
 """Who visits: what the cookies of a request say, and how they are kept.
 
-Three cookies. `basket` is the random id of a basket: whoever has it may use the basket, and nothing else. `customer` is
-signed, so that nobody can claim to be somebody else. `theme` is a matter of taste.
+Four cookies. `basket` is the random id of a basket: whoever has it may use the basket, and nothing else. `customer` is
+signed, so that nobody can claim to be somebody else. `currency` and `theme` are a matter
+of taste.
 
 All are SameSite=Lax: a browser does not send them with a POST from another site. So a form on a foreign page can act
 on a fresh, empty session only, and needs no token to be harmless.
@@ -18,6 +19,8 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
+
+from ..money import Currency
 
 MONTH = 30 * 24 * 3600
 
@@ -38,6 +41,7 @@ class Visit(Struct, frozen=True):
     basket_id: str = ""
     customer: Customer | None = None
     theme: Theme = "auto"
+    currency: Currency = "EUR"
 
 
 class Sessions:
@@ -54,6 +58,7 @@ class Sessions:
             basket_id if len(basket_id) == 32 and set(basket_id) <= set("0123456789abcdef") else "",
             self._verified(request.cookies.get("customer", "")),
             "light" if theme == "light" else "dark" if theme == "dark" else "auto",
+            _currency(request.cookies.get("currency", "")) or "EUR",
         )
 
     def give_basket(self, response: Response, basket_id: str) -> None:
@@ -70,6 +75,10 @@ class Sessions:
 
     def set_theme(self, response: Response, theme: str) -> None:
         _set(response, "theme", theme)
+
+    def set_currency(self, response: Response, currency: str) -> None:
+        """Show prices in this currency from now on; anything that is no currency's code is none."""
+        _set(response, "currency", _currency(currency))
 
     def _signed(self, customer: Customer) -> str:
         payload = base64.urlsafe_b64encode(msgspec.json.encode(customer)).decode()
@@ -91,6 +100,10 @@ class Sessions:
 def new_basket_id() -> str:
     """An id that nobody guesses."""
     return uuid4().hex
+
+
+def _currency(text: str) -> str:
+    return text if len(text) == 3 and text.isascii() and text.isalpha() and text.isupper() else ""
 
 
 def _set(response: Response, name: str, value: str) -> None:

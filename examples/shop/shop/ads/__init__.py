@@ -1,0 +1,1 @@
+"""What the boutique draws attention to."""

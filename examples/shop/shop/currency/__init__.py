@@ -1,0 +1,1 @@
+"""What an amount is in another currency."""
