@@ -368,6 +368,11 @@ BREAKS_CONSUMER = Kind(
     "{service} would break {consumer}, which is deployed: {reason}.",
     "keep what {consumer} uses, or deploy a {consumer} first that does without it; --force deploys all the same",
 )
+NOT_DEPLOYED = Kind(
+    5108,
+    "{system} is not deployed in the namespace {namespace}.",
+    "deploy it: `atoll deploy`, or name another environment",
+)
 NO_REVISION = Kind(5107, "{system} has no revision {wanted} in the namespace {namespace}.", "name one that it has")
 REGISTRY_FAILED = Kind(5008, "{reference} could not be found at its registry: {reason}.", "{do}")
 

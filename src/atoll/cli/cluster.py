@@ -59,9 +59,12 @@ def rollout_table(rows: Sequence[Row]) -> Table:
         table.add_column(name, overflow="fold")
     for row in rows:
         why = row.why.reason if row.why else ""
-        state = Text(row.state, _STYLES[row.state])
-        table.add_row(str(row.key), state, f"{row.ready}/{row.wanted}", Text(why, "dim"))
+        table.add_row(str(row.key), state_of(row), f"{row.ready}/{row.wanted}", Text(why, "dim"))
     return table
+
+
+def state_of(row: Row) -> Text:
+    return Text(row.state, _STYLES[row.state])
 
 
 def plain(row: Row) -> str:

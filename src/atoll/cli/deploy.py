@@ -65,14 +65,15 @@ async def _deploy(
         if only_diff:
             return 0 if plan.changes.is_nothing else PROBLEMS
         number = await release.deploy(plan, note)
+        at = await release.address()
     applied = [str(key_of(each.wanted)) for each in plan.changes.applied]
     if as_json:
         removed = [str(each) for each in plan.changes.removed]
-        click.echo(json.dumps({"revision": number, "applied": applied, "removed": removed}))
-    elif plan.changes.is_nothing:
-        click.echo(f"{wanted.system} is as declared: revision {number} in {wanted.namespace}")
-    else:
-        click.echo(f"{wanted.system} is deployed: revision {number} in {wanted.namespace}")
+        click.echo(json.dumps({"revision": number, "applied": applied, "removed": removed, "url": at}))
+        return 0
+    how = "as declared" if plan.changes.is_nothing else "deployed"
+    reached = f", reached at {at}" if at else ""
+    click.echo(f"{wanted.system} is {how}: revision {number} in {wanted.namespace}{reached}")
     return 0
 
 

@@ -8,7 +8,7 @@ import click
 
 from atoll.cli.console import console
 from atoll.cli.lines import time_of
-from atoll.cli.options import json_option, target_option
+from atoll.cli.options import elsewhere_option, json_option, target_option
 from atoll.cli.printer import Printer
 from atoll.cli.project import find_state
 from atoll.errors import NO_SUCH_PROCESS
@@ -22,6 +22,7 @@ from atoll.supervisor.logs import Line
 @click.option("-f", "--follow", is_flag=True, help="Go on with every new line, until Ctrl-C or the run ends.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines, of each process.")
 @target_option
+@elsewhere_option
 @json_option
 def command(services: tuple[str, ...], follow: bool, lines: int, target: str | None, as_json: bool) -> None:
     """Show what the processes write: of SERVICES, of single processes such as users-2, of engines; or of all services.

@@ -38,10 +38,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "render": ("render", "Print documents made from the declaration: openapi, kubernetes."),
 }
 
+# What answers where --environment names a cluster; it needs the cluster's client, and the others do not.
+IN_A_CLUSTER: Mapping[str, str] = {"status": "status_cluster", "logs": "logs_cluster"}
+
 
 @click.group(
     cls=Commands,
     table=COMMANDS,
+    elsewhere=IN_A_CLUSTER,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done, 1 problems, 2 wrong usage, 3 nothing runs here.",
 )

@@ -26,3 +26,9 @@ def environment_option(function: F) -> F:
     text = "Which cluster: environments/NAME.toml beside the system file."
     option = click.option("--environment", "-e", default="production", show_default=True, metavar="NAME", help=text)
     return option(function)
+
+
+def elsewhere_option(function: F) -> F:
+    """For the help of a command that another module answers where a cluster is named."""
+    text = "Of a cluster, not of this machine: environments/NAME.toml beside the system file."
+    return click.option("--environment", "-e", metavar="NAME", expose_value=False, help=text)(function)

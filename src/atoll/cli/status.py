@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from atoll.cli.console import console
-from atoll.cli.options import json_option, target_argument
+from atoll.cli.options import elsewhere_option, json_option, target_argument
 from atoll.cli.problems import styled
 from atoll.cli.project import control_of
 from atoll.cli.table import headline, status_table
@@ -13,6 +13,7 @@ from atoll.supervisor.children import problem_of
 
 @click.command("status")
 @target_argument
+@elsewhere_option
 @json_option
 def command(target: str | None, as_json: bool) -> int:
     """Show what runs, what waits for what, and why.

@@ -22,6 +22,7 @@ from atoll.kubernetes.revision import (
     read_revision,
     revision_object,
 )
+from atoll.kubernetes.standing import gateway_key, url_of
 
 _LOOK_AGAIN = 0.5
 
@@ -50,9 +51,11 @@ class Release:
 
     async def revisions(self) -> list[Revision]:
         """Those that are kept, the oldest first."""
-        labels = f"{LABEL},app.kubernetes.io/part-of={self._target.system}"
-        found = [read_revision(each) for each in await self._api.all("ConfigMap", labels)]
-        return sorted(found, key=lambda each: each.number)
+        return await kept_revisions(self._api, self._target.system)
+
+    async def address(self) -> str:
+        """Where customers find the system; "" where that is not known yet."""
+        return await address(self._api, self._target)
 
     async def plan(self, services: Sequence[str], *, is_forced: bool) -> Plan:
         """What is to be done for these services; () is all of the system.
@@ -166,6 +169,29 @@ class Release:
                     for service, consumer, reason in found
                 )
             )
+
+
+async def kept_revisions(api: Api, system: str) -> list[Revision]:
+    """Those of the system that the cluster keeps, the oldest first."""
+    found = [read_revision(each) for each in await api.all("ConfigMap", f"{LABEL},{_part_of(system)}")]
+    return sorted(found, key=lambda each: each.number)
+
+
+async def address(api: Api, target: Target) -> str:
+    """Where customers find the system; "" where that is not known yet."""
+    service = await api.get(gateway_key()) if target.description.gateway else None
+    return url_of(target, service, await _nodes(api, target))
+
+
+async def _nodes(api: Api, target: Target) -> list[Object]:
+    """Those of the cluster, where they matter and may be read."""
+    if target.environment.gateway.way_in != "nodeport":
+        return []
+    try:
+        return await api.all("Node")
+    except AtollError:
+        # A right of the whole cluster, which who deploys to a namespace may not have.
+        return []
 
 
 def _part_of(system: str) -> str:

@@ -1,0 +1,59 @@
+"""`atoll logs --environment NAME`."""
+
+import asyncio
+
+import click
+
+from atoll.cli.console import console
+from atoll.cli.declared import declared
+from atoll.cli.options import environment_option, json_option, target_option
+from atoll.cli.printer import Printer
+from atoll.errors import NO_SUCH_SERVICE, AtollError
+from atoll.kubernetes.client import connect
+from atoll.kubernetes.engine_images import engines_used
+from atoll.kubernetes.names import SETUP, Target
+from atoll.kubernetes.reading import Follower, Written, last_lines
+from atoll.model.suggest import nearest
+from atoll.supervisor.logs import Line
+
+
+@click.command("logs")
+@click.argument("services", nargs=-1)
+@click.option("-f", "--follow", is_flag=True, help="Go on with every new line, also of new pods, until Ctrl-C.")
+@click.option("-n", "--lines", default=50, show_default=True, help="How many of the last lines, of each pod.")
+@target_option
+@environment_option
+@json_option
+def command(
+    services: tuple[str, ...], follow: bool, lines: int, target: str | None, environment: str, as_json: bool
+) -> None:
+    """Show what the pods in a cluster write: of SERVICES, of engines and the gateway by name; or of all services."""
+    asyncio.run(_show(services, follow, lines, target, environment, Printer(console(), as_json=as_json)))
+
+
+async def _show(
+    services: tuple[str, ...], follow: bool, lines: int, target: str | None, environment: str, printer: Printer
+) -> None:
+    wanted = await declared(target, environment)
+    chosen = _chosen(wanted, services)
+    async with connect(wanted.environment.cluster.context, wanted.namespace) as api:
+        if not follow:
+            for each in await last_lines(api, wanted, chosen, lines):
+                printer.show(_line(each))
+            return
+        async for each in Follower(api, wanted, chosen, lines).lines():
+            printer.show(_line(each))
+
+
+def _chosen(wanted: Target, services: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises AtollError NO_SUCH_SERVICE."""
+    members = tuple(each.name for each in wanted.members)
+    names = [*members, *engines_used(wanted), SETUP]
+    unknown = [each for each in services if each not in names]
+    if unknown:
+        raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))
+    return services or members
+
+
+def _line(each: Written) -> Line:
+    return Line(each.pod, each.text)
