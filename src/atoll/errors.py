@@ -327,6 +327,11 @@ ENGINE_STATE_INCOMPLETE = Kind(
     4008, "{folder} lacks {what}.", "restore it, or remove {folder} to start with empty databases"
 )
 NOT_READY = Kind(4020, "{system} is not ready after {seconds:g} s.", "read the logs in {folder}")
+FAULT_IMPOSSIBLE = Kind(
+    4010,
+    "{name} can't be told to fail: {reason}.",
+    "`atoll fault {name} kill` ends it; errors= and latency= go into who calls it",
+)
 ENGINE_UNUSABLE = Kind(4009, "{engine} at {address} can't be used: {reason}.", "{do}")
 
 # 5xxx: images and clusters

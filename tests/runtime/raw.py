@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from atoll.model.service import read_implementation
+from atoll.runtime.faults import Faults
 from atoll.runtime.listener import Listener
 from atoll.runtime.server import Claims, Server
 from atoll.runtime.telemetry import Telemetry
@@ -134,13 +135,20 @@ async def served(
     patience: float = 3.0,
     body_limit: int = 1_000_000,
     claims: Claims | None = None,
+    faults: Faults | None = None,
 ) -> AsyncIterator[Served]:
     """The service on a free port, until the end of the block."""
     telemetry = Telemetry(Recorder(), Metrics(), "test", "test-1")
     implementation, problems = read_implementation(type(service))
     assert problems == []
     server = Server(
-        implementation.contracts, service, telemetry, concurrency=concurrency, patience=patience, claims=claims
+        implementation.contracts,
+        service,
+        telemetry,
+        concurrency=concurrency,
+        patience=patience,
+        claims=claims,
+        faults=faults,
     )
     listener = Listener(address, server, body_limit)
     await listener.open()

@@ -10,6 +10,7 @@ import pytest
 from atoll.errors import AtollError
 from atoll.model.launch import Launch
 from atoll.runtime.asgi import UvicornListener, listener_of
+from atoll.runtime.faults import Faults
 from atoll.runtime.host import Made
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Metrics
@@ -33,7 +34,7 @@ def made(application: object, *, path: str = "/", listen: str = "127.0.0.1:0", c
         listen=listen,
         concurrency=concurrency,
     )
-    return Made(launch, Telemetry(Recorder(), Metrics(), "app", "app-1"), application, (), None, 5.0)
+    return Made(launch, Telemetry(Recorder(), Metrics(), "app", "app-1"), application, (), None, 5.0, Faults())
 
 
 @asynccontextmanager

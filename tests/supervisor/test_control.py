@@ -10,7 +10,9 @@ from typing import TypeVar
 import pytest
 
 from atoll.errors import NO_SUCH_PROCESS, AtollError
+from atoll.model.launch import InjectedFault
 from atoll.supervisor.control import ControlClient, clear_sockets, serve, sockets_folder
+from atoll.supervisor.faults import FaultAsked
 from atoll.supervisor.logs import Line, LogHub
 from atoll.supervisor.status import ProcessStatus, Status
 from atoll.wire.description import Description
@@ -40,6 +42,9 @@ class Controlled:
             raise NO_SUCH_PROCESS.error(has=["users"], name=name)
         return ("users-1",)
 
+    async def fault(self, asked: FaultAsked) -> tuple[str, ...]:
+        return tuple(f"{name}: {asked.fault}" for name in asked.names)
+
     def stop(self) -> None:
         self.stopped.set()
 
@@ -55,6 +60,8 @@ async def test_what_is_asked_is_answered(tmp_path: Path) -> None:
         assert await ask(client.status) == controlled.status()
         assert await ask(client.description) == sample()
         assert await ask(lambda: client.restart("users")) == ("users-1",)
+        asked = FaultAsked(("users",), InjectedFault(0.5, 0.8))
+        assert await ask(lambda: client.fault(asked)) == ("users: answers 500 to 50%, is 0.8 s late",)
         await ask(client.stop)
         assert controlled.stopped.is_set()
 

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "graph": ("graph", "Show who calls whom, and which events go where."),
     "events": ("events", "Follow events; look at dead letters, and send them again."),
     "restart": ("restart", "Replace the processes of a service."),
+    "fault": ("fault", "Let services fail on purpose: atoll fault payment errors=0.5"),
     "stop": ("stop", "Stop the system that runs here."),
     "build": ("build", "Build an image for each service."),
     "deploy": ("deploy", "Bring a cluster to what is declared here."),

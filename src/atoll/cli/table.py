@@ -24,13 +24,15 @@ def status_table(status: Status) -> Table:
     for each in status.processes:
         state = Text(each.state, _STYLES.get(each.state, "cyan"))
         why = Text(each.waits_for or each.reason, "dim" if each.state == "ready" else "")
+        if each.fault:
+            why = Text.assemble(why, " " if why else "", (f"{each.fault}, on purpose", "yellow"))
         table.add_row(each.name, state, why, str(each.port or ""), str(each.restarts or ""))
     return table
 
 
 def plain_row(process: ProcessStatus) -> str:
     """The same in one line without colours."""
-    why = process.waits_for or process.reason
+    why = process.waits_for or process.reason or (f"{process.fault}, on purpose" if process.fault else "")
     return f"{process.name} is {process.state}" + (f": {why}" if why else "")
 
 

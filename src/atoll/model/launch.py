@@ -1,5 +1,6 @@
 """The one document a service process is started with."""
 
+from typing import Annotated
 from typing import Literal as OneOf
 
 import msgspec
@@ -66,6 +67,30 @@ class Telemetry(msgspec.Struct, frozen=True):
     logs: OneOf["json", "human"] = "json"
 
 
+class InjectedFault(msgspec.Struct, frozen=True):
+    """What a process does wrong on purpose.
+
+    errors: the share of requests answered 500, from 0 to 1. latency: seconds by which each is late, at most a minute.
+    """
+
+    errors: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.0
+    latency: Annotated[float, msgspec.Meta(ge=0.0, le=60.0)] = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.errors or self.latency)
+
+    def __str__(self) -> str:
+        parts = [f"answers 500 to {self.errors:.0%}"] if self.errors else []
+        return ", ".join([*parts, *([f"is {self.latency:g} s late"] if self.latency else [])])
+
+
+class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the admin port is told at PUT /fault. token: of who may tell it."""
+
+    token: str
+    fault: InjectedFault
+
+
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a service process has to know; holds references, never a secret.
 
@@ -74,6 +99,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     import_path: folders put in front of Python's own.
     listen, admin: "127.0.0.1:3000", port 0 for any.
     share_port: another process of the service may listen on the same port, as a predecessor does that still stops.
+    fault: what it does wrong from the start. fault_token: of who may change that; None where nobody may.
     settings: the constant fields as JSON; secrets: fields to fill, by field name.
     """
 
@@ -98,6 +124,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 3.0
     grace: float = 15.0
     balancer_wait: float = 0.0
+    fault: InjectedFault = InjectedFault()
+    fault_token: Source | None = None
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,10 +14,11 @@ import uvicorn
 from atoll.errors import PORT_TAKEN, START_FAILED, AtollError
 from atoll.runtime.connections import IDLE_WHILE_DRAINING
 from atoll.runtime.context import Context, current, incoming
+from atoll.runtime.faults import Faults, Injected
 from atoll.runtime.host import Made
 from atoll.runtime.http import IDLE
 from atoll.runtime.listener import remove_stale, split
-from atoll.runtime.refusals import INTERNAL, STOPPING, Refusal
+from atoll.runtime.refusals import INJECTED, INTERNAL, STOPPING, Refusal
 from atoll.runtime.serving import DURATION, DURATION_HELP
 from atoll.runtime.telemetry import Telemetry
 from atoll.wire.faults import MEDIA_TYPE, problem
@@ -42,10 +43,11 @@ class Instrumented:
     draining: each answer is its connection's last. failure: what its lifespan says of its own failing.
     """
 
-    def __init__(self, application: Application, prefix: str, telemetry: Telemetry) -> None:
+    def __init__(self, application: Application, prefix: str, telemetry: Telemetry, faults: Faults) -> None:
         self._application = application
         self._prefix = prefix.rstrip("/")
         self._telemetry = telemetry
+        self._faults = faults
         self._active = 0
         self.draining = False
         self.failure = ""
@@ -64,7 +66,14 @@ class Instrumented:
         self._active += 1
         start, error = time.monotonic_ns(), ""
         try:
+            if self._faults.fault:
+                await self._faults.strike()
             await self._application(scope, receive, request.send)
+        except Injected as raised:
+            error = type(raised).__name__
+            logger.warning("%s failed: %s", request.title(self._prefix), raised)
+            if not await request.apologise(INJECTED):
+                raise
         except asyncio.CancelledError:
             error = STOPPING.kind
             if not await request.apologise(STOPPING):
@@ -176,7 +185,7 @@ class UvicornListener:
         self.address = launch.listen
         self._share_port = launch.share_port
         self._service = launch.service
-        self._instrumented = Instrumented(cast(Application, made.instance), launch.path, made.telemetry)
+        self._instrumented = Instrumented(cast(Application, made.instance), launch.path, made.telemetry, made.faults)
         self._config = uvicorn.Config(
             cast(Callable[..., object], self._instrumented),
             loop="uvloop",

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from atoll.errors import CallFailed, DatabaseUnreachable, DeadlineExceeded, QueryTimeout
+from atoll.runtime.faults import Injected
 from atoll.runtime.idempotency import KeyRefused
-from atoll.runtime.refusals import DATABASE_UNREACHABLE, DEADLINE_EXCEEDED, DEPENDENCY_FAILED, INTERNAL, Refusal
+from atoll.runtime.refusals import (
+    DATABASE_UNREACHABLE,
+    DEADLINE_EXCEEDED,
+    DEPENDENCY_FAILED,
+    INJECTED,
+    INTERNAL,
+    Refusal,
+)
 from atoll.wire.headers import RETRIED, RETRY_AFTER
 
 _RETRIED = ((RETRIED, "1"),)
@@ -35,4 +43,6 @@ def failure_of(error: Exception) -> Failure:
         return Failure(DATABASE_UNREACHABLE, _RETRIED)
     if isinstance(error, QueryTimeout):
         return Failure(DEADLINE_EXCEEDED, _RETRIED)
+    if isinstance(error, Injected):
+        return Failure(INJECTED)
     return Failure(INTERNAL, bug=True)

@@ -1,4 +1,4 @@
-"""What the admin port answers: whether the process lives, whether it is ready, and its metrics."""
+"""What the admin port answers: whether the process lives, whether it is ready, its metrics, and orders to fail."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from atoll.runtime.exchanges import Exchange, status_line
+from atoll.runtime.faults import Faults
 from atoll.runtime.refusals import METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.wire.faults import MEDIA_TYPE, problem
+
+LARGEST_ORDER = 1_024
+"""Bytes of what the port is told."""
 
 Reason = Callable[[], str]
 """Why the process is not ready; "" if it is."""
@@ -35,13 +39,16 @@ class Health:
 class Admin:
     """Answers the requests of the admin port (http.Application); it sheds none."""
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
+    def __init__(self, health: Health, metrics: Metrics, faults: Faults) -> None:
         self._health = health
         self._metrics = metrics
+        self._faults = faults
 
     def serve(self, exchange: Exchange) -> None:
         path = exchange.target.partition(b"?")[0]
-        if path not in (b"/health/live", b"/health/ready", b"/metrics"):
+        if path == b"/fault" and exchange.method == b"PUT":
+            self._order(exchange)
+        elif path not in (b"/health/live", b"/health/ready", b"/metrics"):
             self.refuse(exchange, NOT_FOUND)
         elif exchange.method not in (b"GET", b"HEAD"):
             self.refuse(exchange, METHOD_NOT_ALLOWED)
@@ -53,6 +60,13 @@ class Admin:
             reasons = self._health.why_not()
             body = msgspec.json.encode({"ready": not reasons, "reasons": reasons})
             self._answer(exchange, 503 if reasons else 200, "application/json", body)
+
+    def _order(self, exchange: Exchange) -> None:
+        refusal = self._faults.order(exchange.body)
+        if refusal is not None:
+            self.refuse(exchange, refusal)
+        else:
+            self._answer(exchange, 200, "application/json", msgspec.json.encode(self._faults.fault))
 
     def refuse(self, exchange: Exchange, refusal: Refusal) -> None:
         body = problem(refusal.status, refusal.kind, refusal.title, refusal.detail)

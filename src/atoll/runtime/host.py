@@ -18,7 +18,8 @@ from atoll.model.resources import Database, Publisher
 from atoll.model.service import Implementation, read_dependencies, read_implementation
 from atoll.model.system import is_factory
 from atoll.runtime.client import Destination, client_of
-from atoll.runtime.health import Admin, Health
+from atoll.runtime.faults import Faults
+from atoll.runtime.health import LARGEST_ORDER, Admin, Health
 from atoll.runtime.injection import Provided, arguments_for
 from atoll.runtime.listener import Listener
 from atoll.runtime.loading import load, user_frames
@@ -52,6 +53,7 @@ class Made:
     contracts: tuple[Contract, ...]
     claims: Claims | None
     drain_within: float
+    faults: Faults
 
 
 class Listening(Protocol):
@@ -92,6 +94,7 @@ class Host:
         self._reveal = reveal
         self._telemetry = Telemetry(Recorder(), Metrics(), launch.service, launch.replica)
         self._health = Health()
+        self._faults = Faults(reveal(launch.fault_token) if launch.fault_token else "", launch.fault)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; returns when everything under way is finished or the grace period is over.
@@ -100,7 +103,8 @@ class Host:
         """
         launch = self._launch
         async with AsyncExitStack() as stack:
-            admin = Listener(launch.admin, Admin(self._health, self._telemetry.metrics), body_limit=0)
+            port = Admin(self._health, self._telemetry.metrics, self._faults)
+            admin = Listener(launch.admin, port, body_limit=LARGEST_ORDER)
             await admin.open()
             stack.callback(admin.abort)
             if launch.telemetry.spans:
@@ -148,7 +152,9 @@ class Host:
         if launch.kind == "service" or is_factory(implementation.type):
             instance = await self._instance(stack, implementation, provided)
         claims = stores.claims if stores else None
-        return Made(launch, self._telemetry, instance, implementation.contracts, claims, self._drain_within), stores
+        contracts = implementation.contracts
+        made = Made(launch, self._telemetry, instance, contracts, claims, self._drain_within, self._faults)
+        return made, stores
 
     async def _stores(self, stack: AsyncExitStack, implementation: Implementation) -> Stores | None:
         launch = self._launch

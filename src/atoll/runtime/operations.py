@@ -17,6 +17,7 @@ class OperationsListener(Listener):
             concurrency=launch.concurrency,
             patience=launch.deadline,
             claims=made.claims,
+            faults=made.faults,
         )
         super().__init__(launch.listen, self._operations, launch.body_limit, share_port=launch.share_port)
 

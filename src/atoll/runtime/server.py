@@ -15,6 +15,7 @@ from atoll.model.contract import Contract, Fault
 from atoll.runtime.context import Context, current, incoming
 from atoll.runtime.exchanges import Exchange, status_line
 from atoll.runtime.failures import Failure, failure_of
+from atoll.runtime.faults import Faults
 from atoll.runtime.idempotency import REPLAYED, Answer, Idempotency, fingerprint
 from atoll.runtime.refusals import (
     BAD_TARGET,
@@ -81,12 +82,15 @@ class Server:
         concurrency: int,
         patience: float,
         claims: Claims | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self._router: Router[ServedOperation] = Router()
         for contract in contracts:
             for operation in contract.operations:
-                handler = getattr(implementation, operation.name)
-                self._router.add(operation.method, operation.pattern, ServedOperation(operation, handler, telemetry))
+                served = ServedOperation(operation, getattr(implementation, operation.name), telemetry)
+                self._router.add(operation.method, operation.pattern, served)
+                if faults is not None:
+                    faults.attach(served)
         self._telemetry = telemetry
         self._recorder = telemetry.recorder
         self._concurrency, self._patience = concurrency, patience

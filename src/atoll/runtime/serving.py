@@ -68,8 +68,7 @@ class ServedOperation:
 
     def __init__(self, operation: Operation, handler: Callable[..., object], telemetry: Telemetry) -> None:
         self.operation = operation
-        self.handler = handler
-        self.call = cast(Callable[..., Awaitable[object]], handler)
+        self.become(handler)
         self.name = f"{operation.method} {operation.path}"
         self.status = operation.status
         self.streams = operation.streams
@@ -87,6 +86,11 @@ class ServedOperation:
         self._decode = raw_decoder(self._body.type if self._body else object)
         self._telemetry = telemetry
         self.outcomes: dict[int, Outcome] = {}
+
+    def become(self, handler: Callable[..., object]) -> None:
+        """From now on this is what requests are given to."""
+        self.handler = handler
+        self.call = cast(Callable[..., Awaitable[object]], handler)
 
     # A request becomes arguments.
 

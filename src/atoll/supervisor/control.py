@@ -15,6 +15,7 @@ import msgspec
 
 from atoll.errors import NOT_RUNNING, AtollError
 from atoll.supervisor.children import data_of, problem_of
+from atoll.supervisor.faults import FaultAsked
 from atoll.supervisor.logs import Line
 from atoll.supervisor.record import is_alive, read_record
 from atoll.supervisor.status import Status
@@ -47,7 +48,7 @@ class StopAsked(msgspec.Struct, frozen=True, tag="stop"):
     """Stop the system. Answered, with null, when it begins to."""
 
 
-Request = StatusAsked | DescriptionAsked | LogsAsked | RestartAsked | StopAsked
+Request = StatusAsked | DescriptionAsked | LogsAsked | RestartAsked | FaultAsked | StopAsked
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -66,6 +67,10 @@ class Controlled(Protocol):
     def follow(self) -> AsyncIterator[Line]: ...
     def restart(self, name: str) -> tuple[str, ...]:
         """Raises AtollError if nothing is called so."""
+        ...
+
+    async def fault(self, asked: FaultAsked) -> tuple[str, ...]:
+        """Raises AtollError if nothing is called so, or can't fail like this."""
         ...
 
     def stop(self) -> None: ...
@@ -132,12 +137,12 @@ async def _answer(controlled: Controlled, reader: asyncio.StreamReader, writer: 
         await _stream(controlled.follow(), reader, writer)
         return
     try:
-        await _write(writer, Answer(msgspec.Raw(msgspec.json.encode(_value(controlled, request)))))
+        await _write(writer, Answer(msgspec.Raw(msgspec.json.encode(await _value(controlled, request)))))
     except AtollError as error:
         await _write(writer, Answer(problems=tuple(data_of(problem) for problem in error.problems)))
 
 
-def _value(controlled: Controlled, request: Request) -> object:
+async def _value(controlled: Controlled, request: Request) -> object:
     match request:
         case StatusAsked():
             return controlled.status()
@@ -145,6 +150,8 @@ def _value(controlled: Controlled, request: Request) -> object:
             return controlled.description
         case RestartAsked(name):
             return controlled.restart(name)
+        case FaultAsked():
+            return await controlled.fault(request)
         case _:
             controlled.stop()
             return None
@@ -186,6 +193,9 @@ class ControlClient:
 
     def restart(self, name: str) -> tuple[str, ...]:
         return msgspec.json.decode(self._one(RestartAsked(name)), type=tuple[str, ...])
+
+    def fault(self, asked: FaultAsked) -> tuple[str, ...]:
+        return msgspec.json.decode(self._one(asked), type=tuple[str, ...])
 
     def stop(self) -> None:
         self._one(StopAsked())

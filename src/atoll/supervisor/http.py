@@ -18,23 +18,25 @@ class Reply:
     body: str
 
 
-async def ask(where: HttpGet, *, method: str = "GET") -> Reply:
+async def ask(where: HttpGet, *, method: str = "GET", body: bytes = b"") -> Reply:
     """Ask once, on a connection of its own. Raises OSError if nothing listens there; there is no time limit."""
     if where.socket is None:
         reader, writer = await asyncio.open_connection(where.host, where.port)
     else:
         reader, writer = await asyncio.open_unix_connection(str(where.socket))
     try:
-        writer.write(f"{method} {where.path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n".encode())
-        head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        head_sent = f"{method} {where.path} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n{length}\r\n"
+        writer.write(head_sent.encode() + body)
+        head, _, said = (await reader.read(-1)).partition(b"\r\n\r\n")
     finally:
         writer.close()
     if b"\r\ntransfer-encoding: chunked" in head.lower():
-        body = b"".join(_chunks(body))
+        said = b"".join(_chunks(said))
     # Such as: HTTP/1.1 503 Service Unavailable
     first = head.split(b"\r\n", 1)[0].split()
     status = int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
-    return Reply(status, body.decode(errors="replace"))
+    return Reply(status, said.decode(errors="replace"))
 
 
 def _chunks(body: bytes) -> Iterator[bytes]:

@@ -116,6 +116,11 @@ class Plan:
         return f"http://{HOST}:{self.gateway_port}" if self.gateway_port else ""
 
 
+def fault_token(home: Home) -> Path:
+    """The file with the token of who may tell a process to fail on purpose."""
+    return home.secrets / "faults"
+
+
 def home_of(description: Description, namespace: str = "") -> Home:
     """Where the system's state is kept. namespace: "" is the local one."""
     suffix = f"-{namespace}" if namespace else ""
@@ -307,6 +312,7 @@ class _Planning:
             concurrency=member.concurrency,
             deadline=member.deadline,
             grace=member.grace,
+            fault_token=FromFile(str(fault_token(self.home))),
         )
 
     def environment(self, member: MemberData, name: str) -> dict[str, Source]:

@@ -15,6 +15,7 @@ from atoll.errors import ALREADY_RUNNING
 from atoll.supervisor import processes
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import write
+from atoll.supervisor.process import Process
 from atoll.supervisor.processes import identity
 
 _GRACE = 5.0
@@ -27,6 +28,10 @@ class Child(msgspec.Struct, frozen=True):
     pid: int
     started: str
     ask: str = "SIGTERM"
+
+
+def child_of(process: Process) -> Child:
+    return Child(process.name, process.pid, process.started, process.command.stop_signal)
 
 
 class RunRecord(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from atoll.engines.engine import Command, File, HttpGet, Readiness
 from atoll.supervisor.children import Python
+from atoll.supervisor.faults import Faults
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import write
 from atoll.supervisor.plan import HOST, ServiceProcess
@@ -17,8 +18,9 @@ from atoll.supervisor.resolve import environment_of
 class Services:
     """Everything that is started goes through `start`."""
 
-    def __init__(self, home: Home, python: Python, spawn: Spawn) -> None:
+    def __init__(self, home: Home, python: Python, spawn: Spawn, faults: Faults) -> None:
         self._home = home
+        self._faults = faults
         self._python = python
         self._spawn = spawn
 
@@ -41,6 +43,6 @@ class Services:
     def _launch(self, service: ServiceProcess, admin: int) -> Path:
         path = self._home.state / "launch" / f"{service.name}.json"
         assert service.launch is not None
-        document = msgspec.structs.replace(service.launch, admin=f"{HOST}:{admin}")
+        document = msgspec.structs.replace(self._faults.launch(service.launch), admin=f"{HOST}:{admin}")
         write(File(path, msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"))
         return path

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from atoll.errors import NO_SUCH_PROCESS
+from atoll.model.suggest import nearest
 from atoll.supervisor.decide import Decision
 from atoll.supervisor.plan import Plan
 from atoll.supervisor.state import Known, Process, State
@@ -15,6 +17,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
 
     waits_for: why it is not started yet. reason: why it is in this state, or why it ended the last time.
     port, admin: 0 where it has none. seconds: since it came into this state.
+    fault: what it does wrong because `atoll fault` asked for it.
     """
 
     name: str
@@ -28,6 +31,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     pid: int = 0
     restarts: int = 0
     seconds: float = 0.0
+    fault: str = ""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -72,12 +76,27 @@ def serving(known: Known, ports: Mapping[int, int]) -> dict[str, int]:
     return {name: ports[pid] for name, pid in pids.items() if pid in ports}
 
 
+def named(known: Known, name: str) -> tuple[Process, ...]:
+    """The process of this name, or those of the service. Raises NO_SUCH_PROCESS."""
+    found = tuple(each for each in known.processes.values() if name in (each.name, each.service))
+    if not found:
+        raise NO_SUCH_PROCESS.error(has=nearest(name, {each.service for each in known.processes.values()}), name=name)
+    return found
+
+
 def rows(
-    known: Known, plan: Plan, decision: Decision, admins: Mapping[str, int], now: float
+    known: Known,
+    plan: Plan,
+    decision: Decision,
+    admins: Mapping[str, int],
+    faults: Mapping[str, str],
+    now: float,
 ) -> tuple[ProcessStatus, ...]:
-    """Engines first, then services as declared."""
+    """Engines first, then services as declared. faults: in words, by process."""
     return tuple(
-        _row(each, plan, decision, admins.get(each.name, 0), now)
+        msgspec.structs.replace(
+            _row(each, plan, decision, admins.get(each.name, 0), now), fault=faults.get(each.name, "")
+        )
         for each in known.processes.values()
         if each.runs or not each.unwanted
     )

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import assert_never
 
 from atoll.engines.engine import Readiness
-from atoll.errors import NO_SUCH_PROCESS, AtollError, Problem
-from atoll.model.suggest import nearest
+from atoll.errors import AtollError, Problem
 from atoll.supervisor import control
 from atoll.supervisor.changes import Effect, is_relevant, watched_folders
 from atoll.supervisor.decide import GATEWAY, Action, Decision, Prepare, Start, Stop, decide
 from atoll.supervisor.declaration import Declaration
 from atoll.supervisor.engines import Engines
+from atoll.supervisor.faults import FaultAsked, Faults
 from atoll.supervisor.following import Following
 from atoll.supervisor.forkserver import Starter
 from atoll.supervisor.health import follow
@@ -27,7 +27,7 @@ from atoll.supervisor.preparation import prepare
 from atoll.supervisor.process import Exit, Process
 from atoll.supervisor.processes import identity
 from atoll.supervisor.project import Project
-from atoll.supervisor.record import Child, Run, RunRecord
+from atoll.supervisor.record import Run, RunRecord, child_of
 from atoll.supervisor.remembered import recall
 from atoll.supervisor.services import Services
 from atoll.supervisor.state import (
@@ -43,7 +43,7 @@ from atoll.supervisor.state import (
     SystemStops,
     after,
 )
-from atoll.supervisor.status import Status, addresses, is_ready, news, rows, serving
+from atoll.supervisor.status import Status, addresses, is_ready, named, news, rows, serving
 from atoll.supervisor.watch import watch
 from atoll.wire.description import Description
 
@@ -81,7 +81,8 @@ class Supervisor:
         self._engines = Engines(plan.home, self._sockets)
         self._starter = starter
         self._declaration = Declaration(project, starter.spawn)
-        self._services = Services(plan.home, project.python, starter.spawn)
+        self._faults = Faults(plan.home)
+        self._services = Services(plan.home, project.python, starter.spawn, self._faults)
         self._known = after(Known(), planned(plan), began)
         self._seen: asyncio.Queue[Observation] = asyncio.Queue()
         self._running: dict[int, _Running] = {}
@@ -113,7 +114,7 @@ class Supervisor:
             ready=self._is_ready(),
             seconds_to_ready=self._ready_after,
             addresses=addresses(plan),
-            processes=rows(self._known, plan, self._decision, admins, self._now()),
+            processes=rows(self._known, plan, self._decision, admins, self._faults.shown, self._now()),
             problems=self._declaration.problems,
         )
 
@@ -131,12 +132,15 @@ class Supervisor:
 
     def restart(self, name: str) -> tuple[str, ...]:
         """Replace the processes of a service, or the service of a process. Raises NO_SUCH_PROCESS."""
-        services = {each.service for each in self._known.processes.values() if name in (each.name, each.service)}
-        if not services:
-            has = nearest(name, {each.service for each in self._known.processes.values()})
-            raise NO_SUCH_PROCESS.error(has=has, name=name)
+        services = {each.service for each in named(self._known, name)}
         self._see(Changed(frozenset(services), "restarted by hand"))
         return tuple(each.name for service in services for each in self._known.of(service))
+
+    async def fault(self, asked: FaultAsked) -> tuple[str, ...]:
+        """Let processes fail on purpose; their names. Raises NO_SUCH_PROCESS, FAULT_IMPOSSIBLE."""
+        names = await self._faults.order(asked, self._known, self._plan, tuple(self._running.values()))
+        self._notify()
+        return names
 
     def stop(self) -> None:
         """Stop everything in order; called again, at once."""
@@ -292,11 +296,7 @@ class Supervisor:
         return error.problems[0].sentence if isinstance(error, AtollError) else str(error)
 
     def _write_down(self) -> None:
-        children = [
-            Child(each.process.name, pid, each.process.started, each.process.command.stop_signal)
-            for pid, each in self._running.items()
-        ]
-        self._run.write(tuple(children), self._plan.url)
+        self._run.write(tuple(child_of(each.process) for each in self._running.values()), self._plan.url)
 
     # --- the gateway
 

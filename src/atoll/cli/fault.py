@@ -1,0 +1,63 @@
+"""`atoll fault`."""
+
+import json
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from atoll.cli.options import json_option, target_option
+from atoll.cli.project import control_of
+from atoll.errors import BAD_ARGUMENT
+from atoll.model.launch import InjectedFault
+from atoll.supervisor.faults import FaultAsked
+
+_DO = "write SERVICE ... and errors=0.5 (a share), latency=0.8 (seconds), kill, or off"
+
+
+@click.command("fault")
+@click.argument("what", nargs=-1, required=True, metavar="SERVICE... FAULT...")
+@target_option
+@json_option
+def command(what: tuple[str, ...], target: str | None, as_json: bool) -> None:
+    """Let services fail on purpose, to see how the others take it.
+
+    \b
+    atoll fault payment errors=0.5        answers 500 to half of the requests
+    atoll fault payment latency=0.8       each answer is 0.8 s late
+    atoll fault payment cart errors=0.1 latency=0.2
+    atoll fault payment-1 kill            kill -9, once; it is started again
+    atoll fault payment off               as ever
+
+    It holds for the processes of a service, or one of them, until `off` or the end of the run; `atoll status` shows it.
+    A program, and an engine, can only be killed. Deployed systems take no such orders.
+    """
+    asked = read(what)
+    names = control_of(target).fault(asked)
+    if as_json:
+        click.echo(json.dumps({"processes": names}))
+    else:
+        does = "killed" if asked.kill else str(asked.fault) if asked.fault else "no fault any more"
+        click.echo(f"{', '.join(names)}: {does}")
+
+
+def read(what: Sequence[str]) -> FaultAsked:
+    """Names first or last, as it comes. Raises BAD_ARGUMENT."""
+    names = tuple(each for each in what if "=" not in each and each not in ("kill", "off"))
+    values = dict(each.split("=", 1) for each in what if "=" in each)
+    is_off, kills = "off" in what, "kill" in what
+    if not names:
+        raise BAD_ARGUMENT.error(argument="atoll fault", reason="no service is named", do=_DO)
+    if bool(values) + is_off + kills != 1:
+        raise BAD_ARGUMENT.error(argument=" ".join(what), reason="it needs one kind of fault", do=_DO)
+    if kills:
+        return FaultAsked(names, kill=True)
+    try:
+        fault = msgspec.convert(values, _Values, strict=False)
+    except msgspec.ValidationError as error:
+        raise BAD_ARGUMENT.error(argument=" ".join(what), reason=str(error), do=_DO) from error
+    return FaultAsked(names, InjectedFault(fault.errors, fault.latency))
+
+
+class _Values(InjectedFault, frozen=True, forbid_unknown_fields=True):
+    """As written at the command line."""
