@@ -257,6 +257,34 @@ async def test_no_order_is_lost_or_doubled_when_a_process_is_killed_under_custom
     assert (summary.unfinished, outcome.wrong) == (0, ())
 
 
+@pytest.mark.parametrize(
+    ("victim", "path", "without"),
+    [
+        ("ads", "/item/harbour-teapot", 'aria-label="Advertisement"'),
+        ("currency", "/item/harbour-teapot", "¥"),
+        ("shipping", "/basket", "<dt>Parcel</dt><dd>¥"),
+    ],
+)
+async def test_a_page_is_there_without_what_a_silent_service_would_say(
+    browser: Browser, shop: Running, victim: str, path: str, without: str
+) -> None:
+    # Given somebody who sees everything, in yen
+    await fill_basket(browser)
+    await browser.post("/currency", {"currency": "JPY"})
+    assert without in (await browser.get(path)).text
+    # When a service takes calls and answers none
+    process = next(each for each in shop.status().processes if each.service == victim)
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        page = await browser.get(path)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+    # Then the page is there all the same
+    assert page.status == 200
+    assert without not in page.text
+    assert "Harbour Teapot" in page.text or "Tidepool Mug" in page.text
+
+
 async def test_without_node_the_boutique_is_open_and_says_what_it_goes_without(tmp_path: Path) -> None:
     # Given a machine on which Node.js is not to be found
     folder = shutil.copytree(EXAMPLE, tmp_path / "shop", ignore=shutil.ignore_patterns(".atoll", "__pycache__"))

@@ -71,7 +71,7 @@ class Buying:
 
     async def basket(self, request: Request) -> Response:
         visit = self._view.sessions.visit(request)
-        reckoning = await or_none(self._reckoner.reckon(visit))
+        reckoning = await self._reckoner.reckon(visit)
         first = reckoning.lines[0].product.id if reckoning and reckoning.lines else ""
         companions = await self._suggestions.companions(first) if first else ()
         return await self._view.page(
@@ -174,7 +174,7 @@ class Buying:
         trouble: Trouble | None = None,
     ) -> Response:
         visit = self._view.sessions.visit(request)
-        reckoning = await or_none(self._reckoner.reckon(visit))
+        reckoning = await self._reckoner.reckon(visit)
         if reckoning and not reckoning.lines and status == 200:
             return RedirectResponse("/basket", 303)
         return await self._view.page(

@@ -54,12 +54,11 @@ class Reckoner:
         self._shipping = shipping
         self.prices = prices
 
-    async def reckon(self, visit: Visit) -> Reckoning:
-        """The visitor's basket.
-
-        Raises CallFailed if cart or catalog do not answer.
-        """
-        lines = await self._lines(visit)
+    async def reckon(self, visit: Visit) -> Reckoning | None:
+        """The visitor's basket; None if cart or catalog do not answer in time."""
+        lines = await or_none(self._lines(visit))
+        if lines is None:
+            return None
         things = sum(line.quantity for line in lines)
         quote = await or_none(self._shipping.quote(things)) if things else None
         wanted = [line.product.price for line in lines] + ([quote.cost] if quote else [])
