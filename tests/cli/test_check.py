@@ -61,3 +61,10 @@ def test_the_openapi_document_is_the_same_each_time() -> None:
     assert first.returncode == 0, first.stderr
     assert first.stdout == atoll(SAMPLE, "render", "openapi", "sample.system:system").stdout
     assert set(json.loads(first.stdout)["paths"]) == {"/counts/{name}", "/hello/{name}", "/heard"}
+
+
+def test_the_asyncapi_document_is_the_same_each_time() -> None:
+    first = atoll(SAMPLE, "render", "asyncapi", "sample.system:system")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == atoll(SAMPLE, "render", "asyncapi", "sample.system:system").stdout
+    assert set(json.loads(first.stdout)["operations"]) == {"counter.publish.counted", "greeter.remember"}

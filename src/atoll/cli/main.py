@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "deploy": ("deploy", "Bring a cluster to what is declared here."),
     "rollback": ("rollback", "Bring back an earlier revision in a cluster."),
     "destroy": ("destroy", "Remove the system from a cluster."),
-    "render": ("render", "Print documents made from the declaration: openapi, kubernetes."),
+    "render": ("render", "Print documents made from the declaration: openapi, asyncapi, kubernetes, compose."),
 }
 
 # What answers where --environment names a cluster; it needs the cluster's client, and the others do not.

@@ -9,13 +9,27 @@ import msgspec
 DEDUPE = "Nats-Msg-Id"
 """By this header JetStream stores a message once within the duplicate window of its stream."""
 
+CONTENT_TYPE = "application/json"
+
 _ID = "ce-id"
 _SOURCE = "ce-source"
 _TYPE = "ce-type"
 _TIME = "ce-time"
+_VERSION = "ce-specversion"
+_CONTENT_TYPE = "ce-datacontenttype"
 _KEY = "ce-partitionkey"
 # What CloudEvents' HTTP binding leaves as it is; quote() leaves letters, digits and "_.-~" alone.
 _PLAIN = "!#$&'()*+,/:;<=>?@[]^`{|}"
+
+
+def event_type(system: str, topic: str) -> str:
+    """The type of a topic's events, such as "shop.order-placed"."""
+    return f"{system}.{topic}"
+
+
+def event_source(system: str, service: str) -> str:
+    """Where a service's events come from, such as "/shop/checkout"."""
+    return f"/{system}/{service}"
 
 
 class Attributes(msgspec.Struct, frozen=True):
@@ -42,9 +56,9 @@ def write(attributes: Attributes) -> dict[str, str]:
         _ID: attributes.id,
         _SOURCE: attributes.source,
         _TYPE: attributes.type,
-        "ce-specversion": "1.0",
+        _VERSION: "1.0",
         _TIME: attributes.time.isoformat(),
-        "ce-datacontenttype": "application/json",
+        _CONTENT_TYPE: CONTENT_TYPE,
     }
     if attributes.key:
         headers[_KEY] = quote(attributes.key, safe=_PLAIN)
@@ -55,6 +69,29 @@ def write(attributes: Attributes) -> dict[str, str]:
     if attributes.baggage:
         headers["baggage"] = attributes.baggage
     return headers
+
+
+def schema(system: str, service: str, topic: str, key: str) -> dict[str, object]:
+    """The JSON Schema of the headers that `write` makes for a topic's events.
+
+    key: the field of the event whose value keeps events in order; "" for none.
+    """
+    text: dict[str, object] = {"type": "string"}
+    properties: dict[str, object] = {
+        DEDUPE: {**text, "description": f"The same as {_ID}: JetStream stores a message with it once."},
+        _ID: {**text, "description": "Unique; the same if the event is published again."},
+        _SOURCE: {**text, "const": event_source(system, service)},
+        _TYPE: {**text, "const": event_type(system, topic)},
+        _VERSION: {**text, "const": "1.0"},
+        _TIME: {**text, "format": "date-time"},
+        _CONTENT_TYPE: {**text, "const": CONTENT_TYPE},
+    }
+    required = list(properties)
+    if key:
+        properties[_KEY] = {**text, "description": f"The event's {key}, percent-encoded where it is not plain ASCII."}
+    described = "The trace that the event is part of (W3C)."
+    properties |= {name: {**text, "description": described} for name in ("traceparent", "tracestate", "baggage")}
+    return {"type": "object", "properties": properties, "required": required}
 
 
 def read(headers: Mapping[str, str], *, fallback_id: str, stored: datetime) -> Attributes:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from atoll.wire.description import ContractData, Description, FaultData, MemberData, OperationData, ParameterData
-from atoll.wire.schema import Schema
+from atoll.wire.schema import Schema, without_empty
 
 PROBLEM: Mapping[str, object] = {
     "title": "Problem",
@@ -40,7 +40,7 @@ def openapi(description: Description, version: str, *, exposed_only: bool = True
     paths: dict[str, dict[str, Schema]] = {}
     tags: list[Schema] = []
     for member, contract in _served(description, exposed_only):
-        tags.append(_without_empty({"name": member.name, "description": contract.doc}))
+        tags.append(without_empty({"name": member.name, "description": contract.doc}))
         for operation in contract.operations:
             paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(member, operation)
     return {
@@ -68,7 +68,7 @@ def _served(description: Description, exposed_only: bool) -> list[tuple[MemberDa
 
 def _operation(member: MemberData, operation: OperationData) -> Schema:
     summary, _, text = operation.doc.partition("\n")
-    return _without_empty(
+    return without_empty(
         {
             # The member's name and the method's: stays when contracts or paths are moved.
             "operationId": f"{member.name}.{operation.name}",
@@ -131,7 +131,3 @@ def _faults(faults: list[FaultData]) -> Schema:
 
 def _problem(schema: Schema) -> Schema:
     return {"application/problem+json": {"schema": schema}}
-
-
-def _without_empty(row: Schema) -> Schema:
-    return {name: value for name, value in row.items() if value not in ("", None, [])}

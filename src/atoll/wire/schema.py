@@ -44,3 +44,8 @@ def _pydantic(kind: type, components: dict[str, Schema]) -> Schema:
     components.update(definitions)
     components[kind.__name__] = schema
     return {"$ref": REFERENCE.format(name=kind.__name__)}
+
+
+def without_empty(row: Schema) -> Schema:
+    """The row without what says nothing."""
+    return {name: value for name, value in row.items() if value not in ("", None, [])}

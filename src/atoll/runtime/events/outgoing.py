@@ -40,7 +40,7 @@ class Writer:
 
     def __init__(self, system: str, service: str, topics: Iterable[AnyTopic], telemetry: Telemetry) -> None:
         self._system = system
-        self._source = f"/{system}/{service}"
+        self._source = cloudevents.event_source(system, service)
         self._topics = {topic.name: (topic, encoder(topic.type)) for topic in topics}
         self._recorder = telemetry.recorder
 
@@ -77,7 +77,7 @@ class Writer:
             cloudevents.Attributes(
                 id=event_id,
                 source=self._source,
-                type=f"{self._system}.{topic}",
+                type=cloudevents.event_type(self._system, topic),
                 time=datetime.now(UTC),
                 key=key,
                 traceparent=traceparent(trace_id, span_id, sampled).decode(),
