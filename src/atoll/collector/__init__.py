@@ -1,0 +1,1 @@
+"""Takes what processes tell of themselves, and keeps it to be looked at."""

@@ -1,0 +1,110 @@
+-- The store. Spans stay in the batches they came in; a row says where in its batch a span is.
+-- Times are nanoseconds since the epoch; `at` is the second in which ten seconds of figures begin.
+
+CREATE TABLE IF NOT EXISTS names (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+
+-- Who sends: a replica of a service.
+CREATE TABLE IF NOT EXISTS sources (
+    id INTEGER PRIMARY KEY,
+    service TEXT NOT NULL,
+    replica TEXT NOT NULL,
+    UNIQUE (service, replica)
+);
+
+-- came: when. first, last: ids of its spans. body: their messages, one behind the other.
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY,
+    came INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+
+-- name, error: of names; error 0 for none. kind: OTLP's number. place, size: of its message in the batch's body.
+CREATE TABLE IF NOT EXISTS spans (
+    id INTEGER PRIMARY KEY,
+    trace BLOB NOT NULL,
+    span BLOB NOT NULL,
+    parent BLOB,
+    source INTEGER NOT NULL,
+    name INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    duration INTEGER NOT NULL,
+    error INTEGER NOT NULL,
+    batch INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace);
+
+-- severity: OTLP's number, 1 to 24. attributes: JSON.
+CREATE TABLE IF NOT EXISTS logs (
+    id INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    severity INTEGER NOT NULL,
+    source INTEGER NOT NULL,
+    trace BLOB,
+    span BLOB,
+    body TEXT NOT NULL,
+    attributes TEXT
+);
+CREATE INDEX IF NOT EXISTS logs_by_trace ON logs (trace) WHERE trace IS NOT NULL;
+
+-- Requests served, events handled and runs made, in ten seconds. duration: number of a bucket (figures.py).
+CREATE TABLE IF NOT EXISTS work (
+    at INTEGER NOT NULL,
+    service TEXT NOT NULL,
+    name TEXT NOT NULL,
+    duration INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    PRIMARY KEY (at, service, name, duration)
+) WITHOUT ROWID;
+
+-- Who asked whom, in ten seconds. kind: call, database, publish, consume, external.
+CREATE TABLE IF NOT EXISTS edges (
+    at INTEGER NOT NULL,
+    caller TEXT NOT NULL,
+    callee TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    duration INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    PRIMARY KEY (at, caller, callee, kind, duration)
+) WITHOUT ROWID;
+
+-- attributes: JSON with sorted keys.
+CREATE TABLE IF NOT EXISTS series (
+    id INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    attributes TEXT NOT NULL,
+    UNIQUE (source, name, attributes)
+);
+
+CREATE TABLE IF NOT EXISTS points (
+    series INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (series, at)
+) WITHOUT ROWID;
+
+-- Limits that were reached: how often, and when last (seconds since the epoch).
+CREATE TABLE IF NOT EXISTS hits (
+    name TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    last REAL NOT NULL
+);
+
+-- How far each followed file, or container, was read. place: of a file "device:inode", of a container its name.
+CREATE TABLE IF NOT EXISTS followed (
+    name TEXT PRIMARY KEY,
+    place TEXT NOT NULL,
+    position TEXT NOT NULL
+);

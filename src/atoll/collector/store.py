@@ -1,0 +1,307 @@
+"""Writes what came to the store, and lets the oldest go."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from atoll.collector.callers import Callers
+from atoll.collector.database import FILE, open_to_write
+from atoll.collector.limits import Limits
+from atoll.collector.spans import Group
+from atoll.collector.tally import Tally
+
+OTHERS = "(others)"
+_SPANS_GONE_AT_ONCE = 20_000
+_LOGS_GONE_AT_ONCE = 20_000
+_ROOM = 0.9
+"""Of the bytes that may be kept: what is left when the oldest have gone."""
+
+
+class LogIn(NamedTuple):
+    """A line as it is read. trace, span: None for none. attributes: JSON; None without any."""
+
+    service: str
+    replica: str
+    time: int
+    severity: int
+    body: str
+    trace: bytes | None = None
+    span: bytes | None = None
+    attributes: str | None = None
+
+
+class PointIn(NamedTuple):
+    """A metric's value. at: seconds since the epoch. attributes: JSON with sorted keys."""
+
+    service: str
+    replica: str
+    name: str
+    kind: str
+    unit: str
+    attributes: str
+    at: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a file or container was followed; stored with the lines, so that none is stored twice."""
+
+    name: str
+    place: str
+    position: str
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What is stored together. body: the request whose spans `groups` are."""
+
+    body: bytes = b""
+    groups: Sequence[Group] = ()
+    logs: Sequence[LogIn] = ()
+    points: Sequence[PointIn] = ()
+    positions: Sequence[Position] = ()
+    hits: Counter[str] = field(default_factory=Counter[str])
+
+
+class Store:
+    """The one writer of a store; not for several threads at once."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._limits = limits
+        self._path = folder / FILE
+        self._database = open_to_write(self._path)
+        self._callers = Callers()
+        self._hits: Counter[str] = Counter()
+        self._names = self._known("SELECT name, id FROM names")
+        self._encoded: dict[bytes, tuple[str, int]] = {}
+        self._sources = {(a, b): c for a, b, c in self._database.execute("SELECT service, replica, id FROM sources")}
+        self._series = {
+            (a, b, c): d for a, b, c, d in self._database.execute("SELECT source, name, attributes, id FROM series")
+        }
+        self._next = {table: self._first_free(table) for table in ("spans", "batches")}
+
+    def close(self) -> None:
+        """Leaves one file behind, with everything in it."""
+        self._database.close()
+
+    def write(self, arrivals: Sequence[Arrival], now: float) -> None:
+        """Store all of them or none: what was stored outlives the process. Raises sqlite3.Error, as for a full disk.
+
+        now: seconds since the epoch.
+        """
+        before = dict(self._next)
+        database = self._database
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            tally = Tally(self._callers, int(now))
+            for arrival in arrivals:
+                self._hits += arrival.hits
+                if arrival.groups:
+                    self._write_spans(arrival, tally, int(now * 1e9))
+                self._write_logs(arrival.logs)
+                self._write_points(arrival.points)
+                self._write_positions(arrival.positions)
+            tally.write(database)
+            self._write_hits(now)
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            self._next = before
+            self._forget()
+            raise
+        self._hits.clear()
+
+    def hit(self, name: str, count: int = 1) -> None:
+        """A limit was reached; it is written with what comes next."""
+        self._hits[name] += count
+
+    def positions(self) -> dict[str, Position]:
+        """How far everything was followed, by name."""
+        rows = self._database.execute("SELECT name, place, position FROM followed")
+        return {row[0]: Position(*row) for row in rows}
+
+    def expire(self, now: float) -> bool:
+        """Let some of what is too old, or too much, go. Returns whether there is more to do. Raises sqlite3.Error."""
+        oldest = int((now - self._limits.kept_seconds) * 1e9)
+        is_full = self._bytes() > self._limits.kept_bytes * (_ROOM if self._was_full else 1.0)
+        if is_full and not self._was_full:
+            self.hit("kept bytes")
+        self._was_full = is_full
+        gone = self._expire_spans(oldest, is_full=is_full) + self._expire_logs(oldest, is_full=is_full)
+        seconds = int(now - self._limits.kept_seconds)
+        for table in ("work", "edges", "points"):
+            self._database.execute(f"DELETE FROM {table} WHERE at < ?", (seconds,))  # noqa: S608 (a constant)
+        return gone > 0
+
+    _was_full = False
+
+    def _expire_spans(self, oldest: int, *, is_full: bool) -> int:
+        """Whole batches, the oldest first, within one transaction."""
+        database = self._database
+        rows = database.execute("SELECT id, came, last FROM batches ORDER BY id LIMIT 200").fetchall()
+        going = [row for row in rows if row[1] < oldest]
+        if is_full and not going:
+            going = rows[:50]
+        if not going:
+            return 0
+        batch, _, last = going[-1]
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            database.execute("DELETE FROM spans WHERE id <= ?", (last,))
+            database.execute("DELETE FROM batches WHERE id <= ?", (batch,))
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+        return len(going)
+
+    def _expire_logs(self, oldest: int, *, is_full: bool) -> int:
+        first = self._database.execute("SELECT coalesce(min(id), 0) FROM logs").fetchone()[0]
+        last = first + _LOGS_GONE_AT_ONCE
+        condition = "id < ?" if is_full else "id < ? AND time < ?"
+        values = (last,) if is_full else (last, oldest)
+        return self._database.execute(f"DELETE FROM logs WHERE {condition}", values).rowcount  # noqa: S608 (constants)
+
+    def _bytes(self) -> int:
+        """Of the pages that hold something."""
+        pages, free, size = (
+            self._database.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    def _write_spans(self, arrival: Arrival, tally: Tally, came: int) -> None:
+        batch, number = self._next["batches"], self._next["spans"]
+        rows: list[tuple[object, ...]] = []
+        names = self._encoded
+        for group in arrival.groups:
+            source = self._source(group.service, group.replica)
+            service = group.service
+            for span in group.spans:
+                known = names.get(span.name) or self._name_of(span.name)
+                error = self._name(span.error) if span.error else 0
+                # fmt: off
+                rows.append((
+                    number, span.trace, span.span, span.parent or None, source, known[1], span.kind,
+                    span.start, span.duration, error, batch, span.place, span.size,
+                ))
+                # fmt: on
+                number += 1
+                tally.count(service, known[0], span)
+        if not rows:
+            return
+        first = self._next["spans"]
+        self._database.execute(
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?)", (batch, came, first, number - 1, arrival.body)
+        )
+        self._database.executemany("INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._next = {"batches": batch + 1, "spans": number}
+
+    def _write_logs(self, logs: Sequence[LogIn]) -> None:
+        rows = [
+            (
+                each.time,
+                each.severity,
+                self._source(each.service, each.replica),
+                each.trace,
+                each.span,
+                self._cut(each.body),
+                each.attributes,
+            )
+            for each in logs
+        ]
+        self._database.executemany(
+            "INSERT INTO logs (time, severity, source, trace, span, body, attributes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+    def _write_points(self, points: Sequence[PointIn]) -> None:
+        rows = [(series, each.at, each.value) for each in points if (series := self._series_of(each))]
+        self._database.executemany("INSERT OR REPLACE INTO points VALUES (?, ?, ?)", rows)
+
+    def _write_positions(self, positions: Sequence[Position]) -> None:
+        rows = [(each.name, each.place, each.position) for each in positions]
+        self._database.executemany("INSERT OR REPLACE INTO followed VALUES (?, ?, ?)", rows)
+
+    def _write_hits(self, now: float) -> None:
+        self._database.executemany(
+            """INSERT INTO hits VALUES (?, ?, ?)
+               ON CONFLICT DO UPDATE SET count = count + excluded.count, last = excluded.last""",
+            [(name, count, now) for name, count in self._hits.items()],
+        )
+
+    # --- numbers of what is said again and again
+
+    def _name_of(self, encoded: bytes) -> tuple[str, int]:
+        name = self._cut(encoded.decode(errors="replace"))
+        number = self._name(name)
+        if len(self._encoded) >= self._limits.names:
+            self._encoded.clear()
+        self._encoded[encoded] = (name if name in self._names else OTHERS, number)
+        return self._encoded[encoded]
+
+    def _name(self, name: str) -> int:
+        number = self._names.get(name)
+        if number is None:
+            if len(self._names) >= self._limits.names and name != OTHERS:
+                self.hit("names")
+                return self._name(OTHERS)
+            name = self._cut(name)
+            number = self._number(
+                "INSERT INTO names (name) VALUES (?) ON CONFLICT DO UPDATE SET name = name RETURNING id", (name,)
+            )
+            self._names[name] = number
+        return number
+
+    def _source(self, service: str, replica: str) -> int:
+        number = self._sources.get((service, replica))
+        if number is None:
+            if len(self._sources) >= self._limits.sources and service != OTHERS:
+                self.hit("sources")
+                return self._source(OTHERS, OTHERS)
+            sql = "INSERT INTO sources (service, replica) VALUES (?, ?) RETURNING id"
+            number = self._sources[service, replica] = self._number(sql, (service, replica))
+        return number
+
+    def _series_of(self, point: PointIn) -> int:
+        """0 if there are too many."""
+        key = (self._source(point.service, point.replica), point.name, point.attributes)
+        number = self._series.get(key)
+        if number is None:
+            if len(self._series) >= self._limits.series:
+                self.hit("series")
+                return 0
+            sql = "INSERT INTO series (source, name, attributes, kind, unit) VALUES (?, ?, ?, ?, ?) RETURNING id"
+            number = self._series[key] = self._number(sql, (*key, point.kind, point.unit))
+        return number
+
+    def _number(self, sql: str, values: Sequence[object]) -> int:
+        number: int = self._database.execute(sql, tuple(values)).fetchone()[0]
+        return number
+
+    def _known(self, sql: str) -> dict[str, int]:
+        return dict(self._database.execute(sql).fetchall())
+
+    def _first_free(self, table: str) -> int:
+        number: int = self._database.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0]  # noqa: S608
+        return number
+
+    def _cut(self, text: str) -> str:
+        if len(text) <= self._limits.text:
+            return text
+        self.hit("text")
+        return text[: self._limits.text] + "…"
+
+    def _forget(self) -> None:
+        """A transaction was undone, and with it the numbers that it gave."""
+        self._names = self._known("SELECT name, id FROM names")
+        self._encoded.clear()
+        self._sources = {(a, b): c for a, b, c in self._database.execute("SELECT service, replica, id FROM sources")}
+        self._series = {
+            (a, b, c): d for a, b, c, d in self._database.execute("SELECT source, name, attributes, id FROM series")
+        }
