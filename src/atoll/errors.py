@@ -353,6 +353,13 @@ NO_DOCKERFILE = Kind(
     "{service} has neither a Dockerfile nor a package.json in {folder}.",
     "write a Dockerfile there: atoll makes those of Python and Node.js services only",
 )
+NPM_FAILED = Kind(5009, "The packages of {service} could not be fetched: {reason}.", "{do}")
+UNPINNED = Kind(
+    5010,
+    "{file} has no digest of {image}, which images are to be made from or run.",
+    "run `atoll build --pin`: it asks the registry, and writes all that are needed",
+)
+BAD_PINS = Kind(5011, "{file} can't be used: {reason}.", "make it anew: `atoll build --pin`")
 NO_SUCH_SERVICE = Kind(5007, "The system has no service {name!r}.", "name one of those that it has")
 CLUSTER_UNREACHABLE = Kind(
     5101,

@@ -3,15 +3,20 @@
 import asyncio
 import json
 import os
+from pathlib import Path
 
 import click
 
-from atoll.cli.declared import assembled
-from atoll.cli.options import environment_option, json_option, target_option
+from atoll.cli.declared import assembly_of, declared
+from atoll.cli.options import base_option, environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
 from atoll.kubernetes.assembly import build, push
-from atoll.kubernetes.build import find_builder
+from atoll.kubernetes.build import Say, find_builder
 from atoll.kubernetes.image import Image
+from atoll.kubernetes.names import Target
+from atoll.kubernetes.pins import pins_file, written
+from atoll.kubernetes.project import tags_of
+from atoll.kubernetes.registry import digests_of
 from atoll.model.suggest import nearest
 
 
@@ -19,35 +24,66 @@ from atoll.model.suggest import nearest
 @click.argument("services", nargs=-1)
 @target_option
 @environment_option
+@base_option
+@click.option("--pin", "is_pinned", is_flag=True, help="First write what tags mean now to environments/NAME.lock.toml.")
 @click.option("--push", "is_pushed", is_flag=True, help="Push what is built, and what was there, to its registry.")
 @click.option("--builder", default="", metavar="PROGRAM", help="docker or buildah, where the PATH has another one.")
 @json_option
 def command(
-    services: tuple[str, ...], target: str | None, environment: str, is_pushed: bool, builder: str, as_json: bool
+    services: tuple[str, ...],
+    target: str | None,
+    environment: str,
+    base: str,
+    is_pinned: bool,
+    is_pushed: bool,
+    builder: str,
+    as_json: bool,
 ) -> None:
     """Build an image for each service, or for SERVICES alone.
 
-    Each has a tag made of its contents: what has not changed is not built again.
+    Each has a tag made of its contents: what has not changed is not built again. A list of the software in each is
+    written to .atoll/build/SYSTEM/sbom beside the system file, in CycloneDX.
     """
-    images = asyncio.run(_build(services, target, environment, is_pushed, builder, as_json))
+
+    def say(line: str) -> None:
+        click.echo(line, err=as_json)
+
+    images = asyncio.run(_build(services, (target, environment, base), builder, is_pinned, is_pushed, say))
     if as_json:
         click.echo(json.dumps({image.name: image.reference for image in images}))
 
 
 async def _build(
-    services: tuple[str, ...], target: str | None, environment: str, is_pushed: bool, builder: str, is_quiet: bool
+    services: tuple[str, ...],
+    what: tuple[str | None, str, str],
+    builder: str,
+    is_pinned: bool,
+    is_pushed: bool,
+    say: Say,
 ) -> list[Image]:
-    def say(line: str) -> None:
-        click.echo(line, err=is_quiet)
-
-    made = await assembled(target, environment)
+    """what: target, environment and base."""
+    wanted, environment = await declared(*what), what[1]
+    if is_pinned:
+        await _pin(wanted, environment, say)
+    made = await assembly_of(wanted, environment)
     unknown = [each for each in services if each not in {image.name for image in made.images}]
     if unknown:
         names = [image.name for image in made.images]
         raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))
     program = find_builder(os.environ, builder)
     await build(made, program, os.environ, say, services)
+    say(f"software lists in {made.software_folder}")
     images = [each for each in made.images if not services or each.name in services]
     if is_pushed:
         await push(images, made, program, say)
     return images
+
+
+async def _pin(wanted: Target, environment: str, say: Say) -> None:
+    digests = await digests_of(tags_of(wanted))
+    file = pins_file(Path(wanted.description.folder), environment)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(written(digests))
+    for name, digest in digests.items():
+        say(f"{name} is {digest}")
+    say(f"{len(digests)} digests in {file}")

@@ -3,26 +3,40 @@
 import os
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from atoll.cli.project import find_target
 from atoll.errors import AtollError
 from atoll.kubernetes.assembly import Assembly, assemble
 from atoll.kubernetes.check import environment_problems
 from atoll.kubernetes.names import Target
+from atoll.kubernetes.pins import read_pins
 from atoll.kubernetes.project import read_environment
 
 
-async def declared(target: str | None, environment: str) -> Target:
-    """Raises AtollError with everything that is wrong in the declaration or the environment."""
+async def declared(target: str | None, environment: str, base: str = "") -> Target:
+    """base: instead of the one that the environment names, if it is not "".
+
+    Raises AtollError with everything that is wrong in the declaration or the environment.
+    """
     description = await find_target(target).project().describe()
-    wanted = Target(description, read_environment(Path(description.folder), environment))
+    read = read_environment(Path(description.folder), environment)
+    if base:
+        read = replace(read, images=replace(read.images, base=base))
+    wanted = Target(description, read)
     problems = environment_problems(wanted, f"environments/{environment}.toml")
     if problems:
         raise AtollError(*problems)
     return wanted
 
 
-async def assembled(target: str | None, environment: str) -> Assembly:
+async def assembled(target: str | None, environment: str, base: str = "") -> Assembly:
     """With the names of all images. Raises AtollError, also for what is wrong in the lock."""
-    wanted = await declared(target, environment)
-    folder = Path(wanted.description.folder) / ".atoll" / "build" / wanted.system
-    return await assemble(wanted, folder, os.environ)
+    return await assembly_of(await declared(target, environment, base), environment)
+
+
+async def assembly_of(wanted: Target, environment: str) -> Assembly:
+    """From what it is made of on this machine, and the digests that are kept beside the environment."""
+    folder = Path(wanted.description.folder)
+    pins = read_pins(folder, environment)
+    return await assemble(wanted, folder / ".atoll" / "build" / wanted.system, pins, os.environ)

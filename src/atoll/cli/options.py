@@ -32,3 +32,8 @@ def elsewhere_option(function: F) -> F:
     """For the help of a command that another module answers where a cluster is named."""
     text = "Of a cluster, not of this machine: environments/NAME.toml beside the system file."
     return click.option("--environment", "-e", metavar="NAME", expose_value=False, help=text)(function)
+
+
+def base_option(function: F) -> F:
+    text = "Base of the images in Python, instead of the environment's; for `render` the same as for `build`."
+    return click.option("--base", default="", metavar="IMAGE", help=text)(function)

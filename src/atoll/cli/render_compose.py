@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from atoll.cli.declared import assembled
-from atoll.cli.options import environment_option, target_argument
+from atoll.cli.options import base_option, environment_option, target_argument
 from atoll.kubernetes.compose import COMPOSE, VARIABLES, completed, render_compose
 from atoll.kubernetes.names import Target
 from atoll.provision.passwords import new_password
@@ -18,13 +18,14 @@ from atoll.provision.passwords import new_password
 @click.command("compose")
 @target_argument
 @environment_option
+@base_option
 @click.option("--output", default="compose", show_default=True, metavar="FOLDER", help="Where to write the files.")
-def command(target: str | None, environment: str, output: str) -> None:
+def command(target: str | None, environment: str, base: str, output: str) -> None:
     """Write the system as a compose.yaml with the configuration of its containers.
 
     Passwords are made once, in a file .env beside it that stays as it is: keep it out of version control.
     """
-    wanted = asyncio.run(assembled(target, environment)).target
+    wanted = asyncio.run(assembled(target, environment, base)).target
     folder = Path(output)
     files = render_compose(wanted)
     _write(folder, files)

@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from atoll.cli.declared import assembled
-from atoll.cli.options import environment_option, target_argument
+from atoll.cli.options import base_option, environment_option, target_argument
 from atoll.kubernetes.render import render
 
 
 @click.command("kubernetes")
 @target_argument
 @environment_option
+@base_option
 @click.option("--output", metavar="FOLDER", help="Write a file a part and a kustomization.yaml there.")
-def command(target: str | None, environment: str, output: str | None) -> None:
+def command(target: str | None, environment: str, base: str, output: str | None) -> None:
     """Print the system as Kubernetes objects, or write them to a folder for `kubectl apply -k`, Argo CD or Flux."""
-    files = render(asyncio.run(assembled(target, environment)).target)
+    files = render(asyncio.run(assembled(target, environment, base)).target)
     _write(files, output)
 
 

@@ -1,6 +1,7 @@
 """From a declaration and an environment to a target with the names of all its images, and to those images."""
 
 import asyncio
+import importlib.metadata
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +9,15 @@ from pathlib import Path
 
 from atoll.kubernetes.build import Builder, Say, write_context
 from atoll.kubernetes.engine_images import Tree, from_wheels, official
-from atoll.kubernetes.image import Image
+from atoll.kubernetes.image import PYTHON_CONTEXT, Image
 from atoll.kubernetes.lock import Locked
 from atoll.kubernetes.names import Target
+from atoll.kubernetes.npm import fetch_packages
+from atoll.kubernetes.origin import origin_of
+from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.project import Lock, find_lock, images_of, needs_lock, with_images
-from atoll.kubernetes.wheels import fetch_wheels, own_wheel
+from atoll.kubernetes.software import Package, Software, document
+from atoll.kubernetes.wheels import fetch_wheels, found_wheels, own_wheel
 
 _AT_ONCE = 2
 
@@ -31,8 +36,16 @@ class Assembly:
     lock: Lock | None
     own: Locked | None
 
+    @property
+    def software_folder(self) -> Path:
+        return self.folder / "sbom"
 
-async def assemble(target: Target, folder: Path, variables: Mapping[str, str]) -> Assembly:
+    def software_list(self, image: Image) -> Path:
+        """Its file. The tag is in the name, so what is there is right."""
+        return self.software_folder / f"{image.name}-{image.tag}.cdx.json"
+
+
+async def assemble(target: Target, folder: Path, pins: Pins, variables: Mapping[str, str]) -> Assembly:
     """Read all that images are made of. Raises AtollError with what is missing or wrong."""
     lock, own = None, None
     if needs_lock(target):
@@ -40,15 +53,15 @@ async def assemble(target: Target, folder: Path, variables: Mapping[str, str]) -
         if all(each.name != "atoll" for each in lock.packages):
             own = await own_wheel(folder / "atoll", variables)
             lock = Lock(lock.place, (*lock.packages, own))
-    images = images_of(target, lock)
+    images = images_of(target, lock, pins)
     trees: dict[str, Tree] = {}
     engines: dict[str, str] = {}
     if target.environment.images.engines == "wheels":
-        for image, tree in from_wheels(target):
+        for image, tree in from_wheels(target, pins):
             images.append(image)
             trees[image.name] = tree
     else:
-        engines = official(target)
+        engines = {name: pins.base(image).name for name, image in official(target).items()}
     named = {**engines, **{image.name: image.reference for image in images}}
     return Assembly(with_images(target, named), folder, tuple(images), trees, lock, own)
 
@@ -66,23 +79,31 @@ async def build(
     for image in wanted:
         if image not in missing:
             say(f"{image.reference} is there")
-    if not missing:
-        return []
-    python = [each for each in missing if each.context == "python"]
-    if python and assembly.lock is not None:
+    unlisted = [each for each in wanted if each in missing or not assembly.software_list(each).is_file()]
+    if assembly.lock is not None and any(each.context == PYTHON_CONTEXT for each in unlisted):
         await _fill_wheelhouse(assembly, assembly.lock, variables, say)
-        # What all of them share is made once, by the first.
-        write_context(assembly.folder / "python", python)
-    for image in missing:
-        if image.context != "python":
-            _write_own_context(assembly, image)
+    for image in unlisted:
+        _list_software(assembly, image)
+    if missing:
+        await _build_all(assembly, builder, missing, variables, say)
+    return missing
+
+
+async def _build_all(
+    assembly: Assembly, builder: Builder, images: Sequence[Image], variables: Mapping[str, str], say: Say
+) -> None:
+    labels = await origin_of(Path(assembly.target.description.folder), variables)
+    # What all of them share is made once, by the first.
+    write_context(assembly.folder / PYTHON_CONTEXT, [each for each in images if each.context == PYTHON_CONTEXT])
+    for image in images:
+        if image.context != PYTHON_CONTEXT:
+            await _write_own_context(assembly, image, variables, say)
     gate = asyncio.Semaphore(_AT_ONCE)
-    first, rest = missing[0], missing[1:]
-    await _build(assembly, builder, first, gate, say)
+    first, rest = images[0], images[1:]
+    await _build(assembly, builder, first, labels, gate, say)
     async with asyncio.TaskGroup() as group:
         for image in rest:
-            group.create_task(_build(assembly, builder, image, gate, say))
-    return missing
+            group.create_task(_build(assembly, builder, image, labels, gate, say))
 
 
 async def push(images: Sequence[Image], assembly: Assembly, builder: Builder, say: Say) -> None:
@@ -92,7 +113,7 @@ async def push(images: Sequence[Image], assembly: Assembly, builder: Builder, sa
 
 
 async def _fill_wheelhouse(assembly: Assembly, lock: Lock, variables: Mapping[str, str], say: Say) -> None:
-    wheels = assembly.folder / "python" / "wheels"
+    wheels = assembly.folder / PYTHON_CONTEXT / "wheels"
     own = assembly.own
     say(f"wheels of {len(lock.packages)} packages from {Path(lock.place).name}")
     fetched = [each for each in lock.packages if each != own]
@@ -105,7 +126,24 @@ async def _fill_wheelhouse(assembly: Assembly, lock: Lock, variables: Mapping[st
         shutil.copy(wheel, wheels / wheel.name)
 
 
-def _write_own_context(assembly: Assembly, image: Image) -> None:
+def _list_software(assembly: Assembly, image: Image) -> None:
+    """Beside the image, as it can't be in it; lists of its older tags go."""
+    file = assembly.software_list(image)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    packages = image.packages
+    if image.context == PYTHON_CONTEXT and assembly.lock is not None:
+        found = found_wheels(assembly.lock.packages, assembly.folder / PYTHON_CONTEXT / "wheels")
+        packages = tuple(
+            Package("pypi", each.name, each.version, (found[each.name],)) for each in assembly.lock.packages
+        )
+    software = Software(packages, image.bases, is_whole=not image.is_own)
+    content = document(f"{image.repository}/{image.name}", image.tag, software, importlib.metadata.version("atoll"))
+    for old in file.parent.glob(f"{image.name}-{image.version}{'[0-9a-f]' * 12}.cdx.json"):
+        old.unlink()
+    file.write_bytes(content)
+
+
+async def _write_own_context(assembly: Assembly, image: Image, variables: Mapping[str, str], say: Say) -> None:
     context = assembly.folder / image.context
     if context.exists():
         shutil.rmtree(context)
@@ -114,8 +152,9 @@ def _write_own_context(assembly: Assembly, image: Image) -> None:
     if tree is not None:
         for path in tree.paths:
             _copy(tree.root / path, assembly.folder / tree.context / path)
-    # A cache that npm may fill; empty where nothing is to be installed.
-    (context / ".npm").mkdir(exist_ok=True)
+    elif image.packages:
+        say(f"{len(image.packages)} packages of {image.name} from its package-lock.json")
+        _copy(await fetch_packages(image, assembly.folder / "npm", variables), context / ".npm")
 
 
 def _copy(source: Path, place: Path) -> None:
@@ -126,12 +165,15 @@ def _copy(source: Path, place: Path) -> None:
         shutil.copy(source, place)
 
 
-async def _build(assembly: Assembly, builder: Builder, image: Image, gate: asyncio.Semaphore, say: Say) -> None:
+async def _build(
+    assembly: Assembly, builder: Builder, image: Image, labels: Mapping[str, str], gate: asyncio.Semaphore, say: Say
+) -> None:
     context = assembly.folder / image.context
     dockerfile = context / "Dockerfile"
     async with gate:
         if not dockerfile.is_file() or dockerfile.read_text() != image.dockerfile:
             dockerfile.write_text(image.dockerfile)
         began = asyncio.get_running_loop().time()
-        await builder.build(image, context, dockerfile, assembly.folder / f"{image.name}.log")
+        log = assembly.folder / f"{image.name}.log"
+        await builder.build(image, context, dockerfile, log, {**image.labels, **labels})
         say(f"{image.reference} is built, {asyncio.get_running_loop().time() - began:.1f} s")

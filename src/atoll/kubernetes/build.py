@@ -32,17 +32,17 @@ class Builder:
         # buildah writes "localhost/" before a name without a registry.
         return frozenset(line.strip().removeprefix("localhost/") for line in lines)
 
-    async def build(self, image: Image, context: Path, dockerfile: Path, log: Path) -> None:
+    async def build(self, image: Image, context: Path, dockerfile: Path, log: Path, labels: Mapping[str, str]) -> None:
         """Raises AtollError BUILD_FAILED with the last lines."""
         arguments = [self.program, "build", "--file", str(dockerfile), "--tag", image.reference]
         for name, value in image.arguments.items():
             arguments += ["--build-arg", f"{name}={value}"]
-        for name, value in image.labels.items():
+        for name, value in labels.items():
             arguments += ["--label", f"{name}={value}"]
         # Everything that it needs is in the context.
         arguments += ["--network", "none"]
-        if not self.is_buildah:
-            arguments += ["--progress", "plain"]
+        # buildah keeps neither layers between builds nor, in its own format, a HEALTHCHECK.
+        arguments += ["--layers", "--format", "docker"] if self.is_buildah else ["--progress", "plain"]
         status, lines = await run([*arguments, str(context)], self.environment)
         log.write_text("\n".join(lines) + "\n")
         if status:
@@ -74,6 +74,7 @@ def find_builder(variables: Mapping[str, str], wanted: str = "") -> Builder:
 def write_context(folder: Path, images: Sequence[Image]) -> None:
     """What these images have in common and what each has of its own, in one folder; what is stale goes."""
     wanted = {path: content for image in images for path, content in image.files.items()}
+    executable = {path for image in images for path in image.executable}
     folder.mkdir(parents=True, exist_ok=True)
     services = {path.split("/")[1] for path in wanted if path.startswith("services/")}
     for place in folder.glob("services/*"):
@@ -84,7 +85,7 @@ def write_context(folder: Path, images: Sequence[Image]) -> None:
         if not file.is_file() or file.read_bytes() != content:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
-        file.chmod(0o644)
+        file.chmod(0o755 if path in executable else 0o644)
         for above in file.relative_to(folder).parents:
             (folder / above).chmod(0o755)
 

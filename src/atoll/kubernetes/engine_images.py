@@ -8,8 +8,11 @@ from pathlib import Path
 from atoll.engines import versions
 from atoll.engines.versions import Wheel
 from atoll.kubernetes.engines import POSTGRES_USER
-from atoll.kubernetes.image import MADE, Image, labels_of, repository_of
+from atoll.kubernetes.image import MADE, Image, repository_of
 from atoll.kubernetes.names import GATEWAY, NATS, POSTGRES, USER, Target
+from atoll.kubernetes.pins import Pins
+from atoll.kubernetes.reference import Base
+from atoll.kubernetes.software import Package
 from atoll.provision.programs import find_program
 
 _OFFICIAL: Mapping[str, str] = {
@@ -72,18 +75,20 @@ def engines_used(target: Target) -> tuple[str, ...]:
 
 
 def official(target: Target) -> dict[str, str]:
+    """The names of the official images, by engine."""
     return {name: _OFFICIAL[name] for name in engines_used(target)}
 
 
-def from_wheels(target: Target) -> list[tuple[Image, Tree]]:
+def from_wheels(target: Target, pins: Pins) -> list[tuple[Image, Tree]]:
     """An image for each engine, and what has to be copied for it.
 
-    Raises AtollError ENGINE_MISSING for a wheel that is not installed here.
+    Raises AtollError ENGINE_MISSING for a wheel that is not installed here, UNPINNED.
     """
-    return [_from_wheel(target, name) for name in engines_used(target)]
+    base = pins.base(target.environment.images.base)
+    return [_from_wheel(target, name, base) for name in engines_used(target)]
 
 
-def _from_wheel(target: Target, name: str) -> tuple[Image, Tree]:
+def _from_wheel(target: Target, name: str, base: Base) -> tuple[Image, Tree]:
     wheel = _WHEELS[name]
     program = find_program(wheel)
     version = importlib.metadata.version(wheel.distribution)
@@ -94,9 +99,10 @@ def _from_wheel(target: Target, name: str) -> tuple[Image, Tree]:
         context,
         _DOCKERFILES[name],
         {},
-        {"BASE": target.environment.images.base},
-        labels_of(target, name),
-        f"{version}-",
+        {"BASE": base.name},
+        (base,),
+        packages=(Package("pypi", wheel.distribution, version),),
+        version=f"{version}-",
     )
     place = f"{context}/tree"
     if name != POSTGRES:

@@ -15,7 +15,7 @@ class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     base: with the Python that services run on; python: its version. node: the base of services in Node.js.
     lock: of the project's packages, with hashes. pull: imagePullPolicy of what is built. pull_secret: name of a Secret.
-    engines: "official" images, or "wheels": those that `atoll build --engine-images=wheels` makes.
+    engines: "official" images, or "wheels": `atoll build` makes them of the programs that a laptop runs.
     """
 
     registry: str = ""

@@ -1,15 +1,26 @@
 """Images as values: which files are in them, how they are built, and what they are called."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from atoll.kubernetes.names import ADMIN_PORT, CODE, SETUP, USER, Target, admin_port_of, port_of
+from atoll.kubernetes.package_lock import LOCK, PACKAGE, read_package_lock, with_addresses
+from atoll.kubernetes.reference import Base
 from atoll.kubernetes.resolve import project_of
+from atoll.kubernetes.software import Package
 from atoll.wire.description import MemberData
 
+PYTHON_CONTEXT = "python"
+"""The folder that the images of all services in Python are built in."""
+
 MADE = "# Made by `atoll build`; a Dockerfile of your own in the member's folder takes its place.\n"
+_PERIODS = "--interval=10s --timeout=3s --start-period=30s"
+_NODE_TEST = re.compile(r"\.(test|spec)\.[a-z]+$")
+_MADE = frozenset({"__pycache__", "node_modules"})
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
 _HEALTH = "import os, urllib.request; urllib.request.urlopen(os.environ['ATOLL_HEALTH'], timeout=2)"
 
 PYTHON = f"""\
@@ -31,32 +42,41 @@ ENV PATH=/opt/atoll/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDO
 WORKDIR {CODE}
 USER {USER}:{USER}
 ENTRYPOINT ["python", "-m", "atoll.runtime"]
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", "{_HEALTH}"]
+HEALTHCHECK {_PERIODS} CMD ["python", "-c", "{_HEALTH}"]
 ARG SERVICE
 ARG ADMIN={ADMIN_PORT}
 ENV ATOLL_HEALTH=http://127.0.0.1:${{ADMIN}}/health/live
 COPY services/${{SERVICE}}/ {CODE}/
 """
 
-NODE = f"""\
-{MADE}ARG BASE
-FROM ${{BASE}} AS dependencies
-WORKDIR {CODE}
-COPY package.json package-lock.json* ./
-# Nothing is fetched: what the lock names is in the cache beside this file.
-RUN --mount=type=bind,source=.npm,target=/npm \\
-    mkdir -p node_modules \\
- && if [ -f package-lock.json ]; then \\
-      cp -r /npm /tmp/npm && npm ci --omit=dev --offline --no-audit --no-fund --cache /tmp/npm && rm -rf /tmp/npm; fi
-
-FROM ${{BASE}}
+_NODE_END = f"""\
 ENV NODE_ENV=production
 WORKDIR {CODE}
-COPY --from=dependencies {CODE}/node_modules ./node_modules
+@PACKAGES@USER {USER}:{USER}
+@HEALTHCHECK@CMD @COMMAND@
 COPY src/ ./
-USER {USER}:{USER}
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["node", "-e", "@HEALTH@"]
 """
+
+NODE = f"""\
+{MADE}# Above the last COPY stands what changes seldom: the packages of package-lock.json.
+ARG BASE
+FROM ${{BASE}} AS dependencies
+WORKDIR {CODE}
+COPY package.json package-lock.json ./
+# Nothing is fetched: what the lock names is in the cache beside this file, which npm wants to write to.
+RUN --mount=type=bind,source=.npm,target=/npm \\
+    cp -r /npm /tmp/npm \\
+ && npm ci --omit=dev --offline --no-audit --no-fund --no-update-notifier --cache /tmp/npm \\
+ && rm -rf /tmp/npm
+
+FROM ${{BASE}}
+{_NODE_END.replace("@PACKAGES@", f"COPY --from=dependencies {CODE}/node_modules ./node_modules{chr(10)}")}"""
+
+NODE_ALONE = f"""\
+{MADE}# It needs no packages, and so no stage to install them.
+ARG BASE
+FROM ${{BASE}}
+{_NODE_END.replace("@PACKAGES@", "")}"""
 
 IGNORE = """\
 # Everything that is not needed in an image stays out of the build as well.
@@ -69,13 +89,23 @@ IGNORE = """\
 
 
 @dataclass(frozen=True, slots=True)
+class Folder:
+    """A program's folder: content by path, and which of them may be run."""
+
+    files: Mapping[str, bytes] = field(repr=False)
+    executable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """What one image is made of.
 
     context: the folder it is built in, below the folder of all builds. dockerfile: its text.
     files: of the context, content by path; what they name by hash, such as wheels, need not be among them.
-    arguments: of the build. labels: OCI annotations, which say nothing that the tag depends on.
+    arguments: of the build. bases: what its last stage begins with, as far as that is known.
+    executable: those of the files that are programs. packages: that are fetched and installed, where npm does it.
     version: what its tag begins with, such as "18.6-"; it stands for what is copied in beside the files.
+    is_own: whether the Dockerfile is the user's, so that more may be in the image than is known here.
     """
 
     name: str
@@ -84,8 +114,11 @@ class Image:
     dockerfile: str
     files: Mapping[str, bytes] = field(repr=False)
     arguments: Mapping[str, str]
-    labels: Mapping[str, str] = field(default_factory=dict)
+    bases: tuple[Base, ...]
+    executable: frozenset[str] = frozenset()
+    packages: tuple[Package, ...] = ()
     version: str = ""
+    is_own: bool = False
 
     @property
     def tag(self) -> str:
@@ -94,72 +127,110 @@ class Image:
         digest.update(json.dumps(dict(self.arguments), sort_keys=True).encode())
         for path in sorted(self.files):
             digest.update(path.encode() + b"\0" + sha256(self.files[path]).digest())
+            if path in self.executable:
+                digest.update(b"x")
         return f"{self.version}{digest.hexdigest()[:12]}"
 
     @property
     def reference(self) -> str:
         return f"{self.repository}/{self.name}:{self.tag}"
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """OCI annotations. When it was made is not among them: the same sources are the same image."""
+        base = self.bases[0] if len(self.bases) == 1 else None
+        found = {
+            "title": self.name,
+            "version": self.tag,
+            "base.name": base.written if base else "",
+            "base.digest": base.digest if base else "",
+        }
+        return {f"org.opencontainers.image.{name}": value for name, value in found.items() if value}
 
-def python_image(target: Target, member: MemberData, files: Mapping[str, bytes], requirements: str, base: str) -> Image:
+
+def python_image(
+    target: Target, member: MemberData, files: Mapping[str, bytes], requirements: str, base: Base
+) -> Image:
     """Of a service in Python. files: of the project, by their path below CODE."""
-    arguments = {"BASE": base, "SERVICE": member.name}
+    arguments = {"BASE": base.name, "SERVICE": member.name}
     if admin_port_of(member) != ADMIN_PORT:
         arguments["ADMIN"] = str(admin_port_of(member))
     placed = {f"services/{member.name}/{path}": content for path, content in files.items()}
     return Image(
         member.name,
         repository_of(target),
-        "python",
+        PYTHON_CONTEXT,
         PYTHON,
         {"requirements.txt": requirements.encode(), ".dockerignore": IGNORE.encode(), **placed},
         arguments,
-        labels_of(target, member.name),
+        (base,),
     )
 
 
-def setup_image(target: Target, requirements: str, base: str) -> Image:
+def setup_image(target: Target, requirements: str, base: Base) -> Image:
     """Of the Job that sets a namespace up: the same layers with nothing of the project."""
     files = {"requirements.txt": requirements.encode(), ".dockerignore": IGNORE.encode()}
     nothing = {f"services/{SETUP}/README": b"This image has what services need, and no service.\n"}
-    arguments = {"BASE": base, "SERVICE": SETUP}
-    return Image(
-        SETUP, repository_of(target), "python", PYTHON, {**files, **nothing}, arguments, labels_of(target, SETUP)
-    )
+    arguments = {"BASE": base.name, "SERVICE": SETUP}
+    return Image(SETUP, repository_of(target), PYTHON_CONTEXT, PYTHON, {**files, **nothing}, arguments, (base,))
 
 
-def node_image(target: Target, member: MemberData, files: Mapping[str, bytes], base: str) -> Image:
-    """Of a service in Node.js without a Dockerfile of its own. files: of its folder, by path."""
-    top = {path: content for path, content in files.items() if path in {"package.json", "package-lock.json"}}
-    placed = {f"src/{path}": content for path, content in files.items()}
+def node_image(target: Target, member: MemberData, folder: Folder, base: Base) -> Image:
+    """Of a service in Node.js without a Dockerfile of its own. Raises AtollError BAD_LOCK."""
+    packages = read_package_lock(folder.files, member.directory)
+    top = {PACKAGE: folder.files[PACKAGE], LOCK: with_addresses(folder.files[LOCK])} if packages else {}
     return Image(
         member.name,
         repository_of(target),
-        member.name,
-        NODE.replace("@HEALTH@", _node_health(member)),
-        {".dockerignore": IGNORE.encode(), **top, **placed},
-        {"BASE": base},
-        labels_of(target, member.name),
+        f"programs/{member.name}",
+        _node_dockerfile(member, NODE if packages else NODE_ALONE),
+        {".dockerignore": IGNORE.encode(), **top, **{f"src/{path}": each for path, each in folder.files.items()}},
+        {"BASE": base.name},
+        (base,),
+        frozenset(f"src/{path}" for path in folder.executable),
+        packages,
     )
 
 
-def own_image(target: Target, member: MemberData, files: Mapping[str, bytes]) -> Image:
+def own_image(target: Target, member: MemberData, folder: Folder) -> Image:
     """Of a service that brings its Dockerfile."""
-    dockerfile = files["Dockerfile"].decode()
-    return Image(member.name, repository_of(target), member.name, dockerfile, files, {}, labels_of(target, member.name))
+    text = folder.files["Dockerfile"].decode()
+    context = f"programs/{member.name}"
+    return Image(
+        member.name,
+        repository_of(target),
+        context,
+        text,
+        folder.files,
+        {},
+        last_base(text),
+        folder.executable,
+        is_own=True,
+    )
+
+
+def last_base(dockerfile: str) -> tuple[Base, ...]:
+    """What the last stage is built on, through other stages; () if an argument of the build says it."""
+    stages: dict[str, str] = {}
+    found = ""
+    for image, alias in _FROM.findall(dockerfile):
+        found = stages.get(image.lower(), image)
+        stages[alias.lower()] = found
+    return (Base(found),) if found and "$" not in found and found != "scratch" else ()
 
 
 def repository_of(target: Target) -> str:
     return (target.environment.images.registry or target.system).rstrip("/")
 
 
-def labels_of(target: Target, name: str) -> dict[str, str]:
-    return {"org.opencontainers.image.title": name, "org.opencontainers.image.vendor": target.system}
-
-
-def _node_health(member: MemberData) -> str:
-    address = f"http://127.0.0.1:{port_of(member)}{member.health}"
-    return f"fetch('{address}').then(a => process.exit(a.ok ? 0 : 1), () => process.exit(1))"
+def _node_dockerfile(member: MemberData, template: str) -> str:
+    """command: of the member, so that the image runs as it is too."""
+    check = ""
+    if member.health:
+        address = f"http://127.0.0.1:{port_of(member)}{member.health}"
+        script = f"fetch('{address}').then(a => process.exit(a.ok ? 0 : 1), () => process.exit(1))"
+        check = f"HEALTHCHECK {_PERIODS} CMD {json.dumps(['node', '-e', script])}\n"
+    return template.replace("@HEALTHCHECK@", check).replace("@COMMAND@", json.dumps(member.command))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +260,16 @@ def is_data(name: str) -> bool:
 
 def is_searched(name: str) -> bool:
     """Whether a folder below a package may hold its data."""
-    return not name.startswith(".") and name not in {"__pycache__", "node_modules", "environments", "tests"}
+    return not name.startswith(".") and name not in {*_MADE, "environments", "tests"}
+
+
+def is_of_node(path: str) -> bool:
+    """Whether a file of a program's folder belongs into the image that is made for Node.js: no test, no Python."""
+    *folders, name = path.split("/")
+    is_test = any(each in {"test", "tests", "__tests__"} for each in folders) or _NODE_TEST.search(name)
+    return is_data(name) and not is_test and not any(each.startswith(".") for each in folders)
+
+
+def is_sent(name: str) -> bool:
+    """Whether a file or folder goes to the build of a program's own Dockerfile, whose .dockerignore says more."""
+    return name not in {*_MADE, ".git", ".atoll", ".venv"} and not name.startswith(".env") and not name.endswith(".pyc")

@@ -1,19 +1,23 @@
 """What images are made from, read from the disk: a project's files, its lock, the environment."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE
+from atoll.kubernetes.engine_images import engines_used, official
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.image import (
+    Folder,
     Image,
     contents_of,
     is_data,
+    is_of_node,
     is_searched,
+    is_sent,
     node_image,
     own_image,
     python_image,
@@ -21,6 +25,8 @@ from atoll.kubernetes.image import (
 )
 from atoll.kubernetes.lock import Locked, read_lock
 from atoll.kubernetes.names import Target
+from atoll.kubernetes.package_lock import PACKAGE
+from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.resolve import project_of
 from atoll.wire.description import MemberData
 
@@ -66,30 +72,34 @@ def find_lock(target: Target) -> Lock:
     return Lock(str(file), read_lock(text, str(file), images.python))
 
 
-def images_of(target: Target, lock: Lock | None, only: Sequence[str] = ()) -> list[Image]:
-    """The images of the members, and of what sets up a namespace. only: of these; () is all.
+def images_of(target: Target, lock: Lock | None, pins: Pins) -> list[Image]:
+    """The images of the members, and of what sets up a namespace.
 
-    lock: None if no member is written in Python. Raises AtollError NO_DOCKERFILE.
+    lock: None if no member is written in Python. Raises AtollError NO_DOCKERFILE, BAD_LOCK, UNPINNED.
     """
-    wanted = [each for each in target.members if not only or each.name in only]
-    found = [_image(target, member, lock) for member in wanted]
-    if lock is not None and not only:
-        found.append(setup_image(target, lock.text, target.environment.images.base))
+    found = [_image(target, member, lock, pins) for member in target.members]
+    if lock is not None:
+        found.append(setup_image(target, lock.text, pins.base(target.environment.images.base)))
     return found
 
 
-def _image(target: Target, member: MemberData, lock: Lock | None) -> Image:
+def makes_node(member: MemberData) -> bool:
+    """Whether it gets the image that is made for Node.js."""
+    folder = Path(member.directory)
+    return member.kind == "process" and not (folder / "Dockerfile").is_file() and (folder / PACKAGE).is_file()
+
+
+def _image(target: Target, member: MemberData, lock: Lock | None, pins: Pins) -> Image:
     images = target.environment.images
+    if makes_node(member):
+        return node_image(target, member, _node_folder(Path(member.directory)), pins.base(images.node))
     if member.kind == "process":
-        folder = Path(member.directory)
-        files = _tree(folder)
-        if "Dockerfile" in files:
-            return own_image(target, member, files)
-        if "package.json" in files:
-            return node_image(target, member, files, images.node)
-        raise NO_DOCKERFILE.error(member.place, service=member.name, folder=folder)
+        folder = _whole(Path(member.directory))
+        if "Dockerfile" in folder.files:
+            return own_image(target, member, folder)
+        raise NO_DOCKERFILE.error(member.place, service=member.name, folder=member.directory)
     assert lock is not None
-    return python_image(target, member, _project_files(target, member), lock.text, images.base)
+    return python_image(target, member, _project_files(target, member), lock.text, pins.base(images.base))
 
 
 def _project_files(target: Target, member: MemberData) -> dict[str, bytes]:
@@ -112,19 +122,26 @@ def _data(folder: Path) -> list[Path]:
     return found
 
 
-def _tree(folder: Path) -> dict[str, bytes]:
-    """All files of a program's folder but hidden ones and what was made from others."""
-    return {str(each.relative_to(folder)): each.read_bytes() for each in _walk(folder)}
+def _node_folder(folder: Path) -> Folder:
+    whole = _whole(folder)
+    files = {path: content for path, content in whole.files.items() if is_of_node(path)}
+    return Folder(files, whole.executable & set(files))
 
 
-def _walk(folder: Path) -> list[Path]:
-    found: list[Path] = []
+def _whole(folder: Path) -> Folder:
+    """All files of a program's folder but what was made from others, and what is secret by its name."""
+    found = {str(each.relative_to(folder)): each for each in _walk(folder)}
+    executable = frozenset(path for path, each in found.items() if each.stat().st_mode & 0o100)
+    return Folder({path: each.read_bytes() for path, each in found.items()}, executable)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
     for each in sorted(folder.iterdir()):
-        if each.is_dir() and is_searched(each.name):
-            found += _walk(each)
-        elif each.is_file() and (is_data(each.name) or each.name == ".dockerignore"):
-            found.append(each)
-    return found
+        if is_sent(each.name):
+            if each.is_dir():
+                yield from _walk(each)
+            elif each.is_file():
+                yield each
 
 
 def with_images(target: Target, images: Mapping[str, str]) -> Target:
@@ -133,6 +150,17 @@ def with_images(target: Target, images: Mapping[str, str]) -> Target:
 
 def is_python(member: MemberData) -> bool:
     return member.kind in {"service", "asgi"}
+
+
+def tags_of(target: Target) -> list[str]:
+    """The names of all images from elsewhere that its own are made of, and that run as they are."""
+    images = target.environment.images
+    found = set(official(target).values()) if images.engines == "official" else set()
+    if needs_lock(target) or (images.engines == "wheels" and engines_used(target)):
+        found.add(images.base)
+    if any(makes_node(each) for each in target.members):
+        found.add(images.node)
+    return sorted(each for each in found if "@" not in each)
 
 
 def needs_lock(target: Target) -> bool:

@@ -79,6 +79,12 @@ async def own_wheel(folder: Path, variables: Mapping[str, str]) -> Locked:
     return Locked("atoll", wheel.name.split("-")[1], (_hash(wheel),))
 
 
+def found_wheels(lock: Sequence[Locked], folder: Path) -> Mapping[str, str]:
+    """The hash of the very file of each package that is in the folder, by the package's name."""
+    found = {_hash(wheel) for wheel in folder.glob("*.whl")}
+    return {each.name: digest for each in lock for digest in each.hashes if digest in found}
+
+
 def _checkout() -> Path | None:
     """Where atoll is installed from, if that is a folder of source."""
     written = importlib.metadata.distribution("atoll").read_text("direct_url.json")
