@@ -69,7 +69,7 @@ def request(spans: Mapping[str, Sequence[Span]]) -> bytes:
 
 def arrival(spans: Mapping[str, Sequence[Span]], limits: Limits | None = None) -> Arrival:
     body = request(spans)
-    return Arrival(body, SpanReader(limits or Limits()).read(body))
+    return Arrival(len(body), body, SpanReader(limits or Limits()).read(body))
 
 
 def stored(folder: Path, *arrivals: Arrival, limits: Limits | None = None, now: float | None = None) -> Path:

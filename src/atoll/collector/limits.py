@@ -22,9 +22,9 @@ class Limits:
     requests: that are served at once; any further one waits to be accepted.
     """
 
-    request: int = 16 * MIB
-    unpacked: int = 64 * MIB
-    waiting: int = 128 * MIB
+    request: int = 8 * MIB
+    unpacked: int = 32 * MIB
+    waiting: int = 64 * MIB
     spans: int = 100_000
     records: int = 100_000
     text: int = 16_384

@@ -15,6 +15,11 @@ from atoll.collector.tally import Tally
 OTHERS = "(others)"
 _SPANS_GONE_AT_ONCE = 20_000
 _LOGS_GONE_AT_ONCE = 20_000
+_LOGS_GONE_WHEN_FULL = 1_000
+_FOR_EVER = (1 << 63) - 1
+_ROW = 110
+"""Bytes of a span beside its message: its row, and its place in the index."""
+
 _ROOM = 0.9
 """Of the bytes that may be kept: what is left when the oldest have gone."""
 
@@ -56,8 +61,9 @@ class Position:
 
 @dataclass(slots=True)
 class Arrival:
-    """What is stored together. body: the request whose spans `groups` are."""
+    """What is stored together. body: the request whose spans `groups` are. size: bytes that it holds in memory."""
 
+    size: int = 0
     body: bytes = b""
     groups: Sequence[Group] = ()
     logs: Sequence[LogIn] = ()
@@ -74,6 +80,7 @@ class Store:
         self._path = folder / FILE
         self._database = open_to_write(self._path)
         self._callers = Callers()
+        self._is_full = False
         self._hits: Counter[str] = Counter()
         self._names = self._known("SELECT name, id FROM names")
         self._encoded: dict[bytes, tuple[str, int]] = {}
@@ -127,45 +134,48 @@ class Store:
     def expire(self, now: float) -> bool:
         """Let some of what is too old, or too much, go. Returns whether there is more to do. Raises sqlite3.Error."""
         oldest = int((now - self._limits.kept_seconds) * 1e9)
-        is_full = self._bytes() > self._limits.kept_bytes * (_ROOM if self._was_full else 1.0)
-        if is_full and not self._was_full:
+        excess = self._bytes() - int(self._limits.kept_bytes * (_ROOM if self._is_full else 1.0))
+        if excess > 0 and not self._is_full:
             self.hit("kept bytes")
-        self._was_full = is_full
-        gone = self._expire_spans(oldest, is_full=is_full) + self._expire_logs(oldest, is_full=is_full)
+        self._is_full = excess > 0
+        gone = self._expire_spans(oldest, excess) + self._expire_logs(oldest)
         seconds = int(now - self._limits.kept_seconds)
         for table in ("work", "edges", "points"):
             self._database.execute(f"DELETE FROM {table} WHERE at < ?", (seconds,))  # noqa: S608 (a constant)
         return gone > 0
 
-    _was_full = False
-
-    def _expire_spans(self, oldest: int, *, is_full: bool) -> int:
-        """Whole batches, the oldest first, within one transaction."""
+    def _expire_spans(self, oldest: int, excess: int) -> int:
+        """Whole batches, the oldest first, within one transaction. excess: bytes that are to go, whatever their age."""
         database = self._database
-        rows = database.execute("SELECT id, came, last FROM batches ORDER BY id LIMIT 200").fetchall()
-        going = [row for row in rows if row[1] < oldest]
-        if is_full and not going:
-            going = rows[:50]
-        if not going:
+        going: tuple[int, int] | None = None
+        freed = gone = 0
+        sql = "SELECT id, came, first, last, length(body) FROM batches ORDER BY id LIMIT 200"
+        for batch, came, first, last, size in database.execute(sql):
+            if (came >= oldest and freed >= excess) or gone >= _SPANS_GONE_AT_ONCE:
+                break
+            going = (batch, last)
+            gone += last - first + 1
+            freed += size + _ROW * (last - first + 1)
+        if going is None:
             return 0
-        batch, _, last = going[-1]
         database.execute("BEGIN IMMEDIATE")
         try:
-            database.execute("DELETE FROM spans WHERE id <= ?", (last,))
-            database.execute("DELETE FROM batches WHERE id <= ?", (batch,))
+            database.execute("DELETE FROM spans WHERE id <= ?", (going[1],))
+            database.execute("DELETE FROM batches WHERE id <= ?", (going[0],))
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
-        return len(going)
+        return gone
 
-    def _expire_logs(self, oldest: int, *, is_full: bool) -> int:
+    def _expire_logs(self, oldest: int) -> int:
+        """Lines that are too old, and so many of the oldest when the store is full."""
         first = self._database.execute("SELECT coalesce(min(id), 0) FROM logs").fetchone()[0]
-        last = first + _LOGS_GONE_AT_ONCE
-        condition = "id < ?" if is_full else "id < ? AND time < ?"
-        values = (last,) if is_full else (last, oldest)
-        return self._database.execute(f"DELETE FROM logs WHERE {condition}", values).rowcount  # noqa: S608 (constants)
+        if self._is_full:
+            oldest = _FOR_EVER
+        last = first + (_LOGS_GONE_WHEN_FULL if self._is_full else _LOGS_GONE_AT_ONCE)
+        return self._database.execute("DELETE FROM logs WHERE id < ? AND time < ?", (last, oldest)).rowcount
 
     def _bytes(self) -> int:
         """Of the pages that hold something."""

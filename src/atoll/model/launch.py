@@ -147,3 +147,22 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     topics: tuple[str, ...] = ()
     consumes: tuple[ConsumerOf, ...] = ()
     stream_bytes: int = 134_217_728
+
+
+class Collection(msgspec.Struct, frozen=True, kw_only=True):
+    """What the collector is started with.
+
+    listen: "127.0.0.1:4318", where OTLP comes in. folder: of the store.
+    logs: a folder of which each *.log is followed, named after the process that writes it; "" for none.
+    namespace: of a cluster, in which the output of every pod is followed; "" for none.
+    system: whose pods these are.
+    kept_seconds, kept_bytes: of what is stored; 0 for the usual.
+    """
+
+    system: str
+    listen: str
+    folder: str
+    logs: str = ""
+    namespace: str = ""
+    kept_seconds: float = 0.0
+    kept_bytes: int = 0

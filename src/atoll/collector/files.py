@@ -1,0 +1,108 @@
+"""Follows the log files of a folder, so that each line is stored once, whatever is killed in between."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from atoll.collector.lines import parsed
+from atoll.collector.refusals import Refused
+from atoll.collector.store import Arrival, LogIn, Position
+from atoll.collector.writer import Writer
+
+LOOK_EVERY = 0.25
+"""Seconds between two looks at the files."""
+
+_AT_ONCE = 2**20
+"""Bytes of one file that are read at a time, and of a line that has no end."""
+
+_ACCESS_LOG = "access.log"
+"""Of the gateway, whose requests are spans."""
+
+logger = logging.getLogger("atoll.collector")
+
+
+class Follower(Protocol):
+    """Brings lines to the store until cancelled."""
+
+    async def run(self) -> None: ...
+
+
+class Files:
+    """Follows every NAME.log, of the process NAME. At its limit a file becomes NAME.log.1, and is read to its end."""
+
+    def __init__(self, folder: Path, writer: Writer) -> None:
+        self._folder, self._writer = folder, writer
+        self._positions: dict[str, Position] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._positions = await self._writer.positions()
+        while True:
+            read = 0
+            for file in sorted(self._folder.glob("*.log")):
+                if file.name != _ACCESS_LOG:
+                    read += await self._follow(file)
+            if not read:
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def _follow(self, file: Path) -> int:
+        """Store what was added to the file. Returns how many bytes."""
+        name = f"file:{file.stem}"
+        known = self._positions.get(name)
+        try:
+            read = self._read(file, known)
+        except FileNotFoundError:
+            return 0  # it is being renamed
+        if read is None:
+            return 0
+        place, start, chunk = read
+        position = Position(name, place, str(start + len(chunk)))
+        lines = list(_lines(chunk, file.stem))
+        try:
+            await self._writer.put(lambda _: Arrival(len(chunk), logs=lines, positions=[position]), len(chunk))
+        except Refused as refused:
+            logger.info("%s waits to be stored: %s", file.name, refused.reason)
+            return 0
+        self._positions[name] = position
+        return len(chunk)
+
+    def _read(self, file: Path, known: Position | None) -> tuple[str, int, bytes] | None:
+        """Which file, from where, and whole lines; None if there are none yet."""
+        at = int(known.position) if known else 0
+        if known and known.place != _place(file):
+            older = file.with_name(file.name + ".1")
+            if older.exists() and known.place == _place(older) and (chunk := _chunk(older, at, whole=True)):
+                return known.place, at, chunk
+            at = 0
+        if chunk := _chunk(file, at):
+            return _place(file), at, chunk
+        return None
+
+
+def _place(file: Path) -> str:
+    found = file.stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _chunk(file: Path, start: int, *, whole: bool = False) -> bytes:
+    """Up to the last end of a line. whole: nothing more will be written, so the last line needs no end."""
+    with file.open("rb") as opened:
+        if opened.seek(0, 2) < start:
+            start = 0
+        opened.seek(start)
+        data = opened.read(_AT_ONCE)
+    end = data.rfind(b"\n") + 1
+    return data if whole or (not end and len(data) == _AT_ONCE) else data[:end]
+
+
+def _lines(chunk: bytes, process: str) -> Iterator[LogIn]:
+    """process: "users-2" is a replica of users; an engine is its own."""
+    service, dash, number = process.rpartition("-")
+    service = service if dash and number.isdigit() else process
+    now = time.time_ns()
+    for line in chunk.decode(errors="replace").splitlines():
+        if line.strip():
+            yield parsed(line, service, process, now)

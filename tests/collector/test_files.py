@@ -1,0 +1,76 @@
+"""Log files of processes that know nothing of a collector."""
+
+from pathlib import Path
+
+import pytest
+
+from atoll.collector.lines import parsed
+from tests.collector.running import collecting, until
+
+NOW = 1_790_000_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "severity", "body"),
+    [
+        ("plain", 9, "plain"),
+        ("2026-11-26 12:00:00.000 UTC [71] shop@shop ERROR:  no such table", 17, None),
+        ("2026-11-26 12:00:00.000 UTC [71] LOG:  ready", 9, None),
+        ("[71] 2026/11/26 12:00:00.000000 [WRN] slow", 13, None),
+        ('{"level":"warning","message":"slow","time":"2026-09-21T13:46:40Z"}', 13, "slow"),
+        ('{"level":50,"msg":"pino","time":1790000000000}', 17, "pino"),
+        ('{"severity":"INFO","message":{"a":1}}', 9, '{"a":1}'),
+        ('{"neither":1}', 9, '{"neither":1}'),
+        ('{"message": broken', 9, '{"message": broken'),
+        ("[" * 10_000, 9, None),
+        ('{"message":' + "[" * 50_000, 9, None),
+    ],
+)
+def test_a_line_is_read_as_its_program_meant_it(line: str, severity: int, body: str | None) -> None:
+    found = parsed(line, "a", "a-1", NOW)
+    assert (found.severity, found.body) == (severity, line if body is None else body)
+
+
+def test_a_line_of_ours_keeps_its_time_trace_and_extras() -> None:
+    line = (
+        '{"time":"2026-09-21T13:46:40.125+00:00","level":"info","logger":"shop","message":"paid","service":"a",'
+        '"replica":"a-1","trace":"0af7651916cd43dd8448eb211c80319c","span":"b7ad6b7169203331","order":7}'
+    )
+    found = parsed(line, "a", "a-1", NOW)
+    assert found.time == 1_789_998_400_125_000_000
+    assert (found.trace or b"").hex() == "0af7651916cd43dd8448eb211c80319c"
+    assert (found.span or b"").hex() == "b7ad6b7169203331"
+    assert found.attributes == '{"logger":"shop","order":7}'
+
+
+def test_each_line_is_stored_once_whatever_is_killed_or_renamed(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    file = logs / "users-2.log"
+    file.write_text("one\ntwo\nhalf a li")
+    with collecting(tmp_path, logs=str(logs)) as collector:
+        # Given what was written before, up to the last whole line
+        until(lambda: len(collector.query.logs()) == 2)
+        # When the collector is killed, more is written, and the file reaches its limit
+        collector.kill()
+        with file.open("a") as opened:
+            opened.write("ne\n")
+        file.replace(f"{file}.1")
+        file.write_text("after\n")
+        collector.restart()
+        # Then nothing is missing, and nothing is there twice
+        until(lambda: len(collector.query.logs()) == 4)
+        with file.open("a") as opened:
+            opened.write("last\n")
+        until(lambda: collector.query.logs()[-1].body == "last")
+        found = collector.query.logs()
+        assert [each.body for each in found] == ["one", "two", "half a line", "after", "last"]
+        assert {(each.service, each.replica) for each in found} == {("users", "users-2")}
+
+
+def test_the_access_log_is_left_to_the_spans_of_the_gateway(tmp_path: Path) -> None:
+    (tmp_path / "access.log").write_text("{}\n")
+    (tmp_path / "envoy.log").write_text("started\n")
+    with collecting(tmp_path, logs=str(tmp_path)) as collector:
+        until(collector.query.logs)
+        assert [(each.service, each.body) for each in collector.query.logs()] == [("envoy", "started")]

@@ -1,0 +1,104 @@
+"""What the store lets go, what it puts aside, and what it does when the disk is full."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from atoll.collector.database import FILE
+from atoll.collector.limits import Limits
+from atoll.collector.query import LogFilter, Query, Window
+from atoll.collector.store import Arrival, Position, Store
+from tests.collector.sending import arrival, line, span, stored
+
+
+def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    # Given spans, a line and figures of yesterday, and others of now
+    limits, now = Limits(kept_seconds=3600), time.time()
+    old, new = arrival({"a": [span("old")]}), arrival({"a": [span("new")]})
+    old_line = line("old")._replace(time=int((now - 86_400) * 1e9))
+    store = Store(tmp_path, limits)
+    store.write([old, Arrival(logs=[old_line])], now - 86_400)
+    store.write([new, Arrival(logs=[line("new")])], now)
+    # When time has come
+    while store.expire(now):
+        pass
+    store.close()
+    # Then only what is of now is left
+    query = Query(tmp_path)
+    assert [each.name for each in query.traces()] == ["new"]
+    assert [each.body for each in query.logs()] == ["new"]
+    assert query.limits() == []
+
+
+def test_what_is_too_much_goes_the_oldest_first_and_that_is_told(tmp_path: Path) -> None:
+    # Given a store that may keep one MiB, and three times as much
+    limits, now = Limits(kept_bytes=2**20), time.time()
+    store = Store(tmp_path, limits)
+    for number in range(60):
+        many = [span(f"GET /{number}", trace=os.urandom(16), text="x" * 500) for _ in range(100)]
+        store.write([arrival({"a": many})], now)
+        while store.expire(now):
+            pass
+    store.write([], now)
+    store.close()
+    # Then the newest are there, the file has not grown for ever, and the page says so
+    query = Query(tmp_path)
+    names = [each.name for each in query.traces()]
+    assert names[0] == "GET /59"
+    assert 500 < query.stored().spans < 3_000
+    assert query.stored().bytes < 3 * 2**20
+    assert [hit.name for hit in query.limits()] == ["kept bytes"]
+
+
+def test_a_full_disk_refuses_what_comes_and_keeps_what_is_there(tmp_path: Path) -> None:
+    store = Store(tmp_path, Limits())
+    store.write([arrival({"a": [span("kept")]})], time.time())
+    # SQLite's own limit fails as the device does: "database or disk is full".
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(sqlite3.Error, match="full"):
+        store.write([arrival({"b": [span("x" * 400, text="y" * 9_000) for _ in range(200)]})], time.time())
+    # When there is room again
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    store.write([arrival({"b": [span("later", trace=b"l" * 16)]})], time.time())
+    store.close()
+    query = Query(tmp_path)
+    assert [each.name for each in query.traces()] == ["later", "kept"]
+    assert query.stored().spans == 2
+    assert [each.service for each in query.services(Window.last(60))] == ["a", "b"]
+
+
+def test_more_names_than_are_told_apart_are_others(tmp_path: Path) -> None:
+    limits = Limits(names=3)
+    spans = [span(f"GET /{number}", trace=bytes([number + 1] * 16)) for number in range(6)]
+    query = Query(stored(tmp_path, arrival({"a": spans}), limits=limits))
+    assert {each.name for each in query.traces()} == {"GET /0", "GET /1", "GET /2", "(others)"}
+    assert {each.name: each.count for each in query.limits()} == {"names": 3}
+
+
+def test_more_processes_than_are_told_apart_are_others(tmp_path: Path) -> None:
+    query = Query(stored(tmp_path, Arrival(logs=[line("x", service=name) for name in "abc"]), limits=Limits(sources=2)))
+    assert [each.service for each in query.logs()] == ["a", "b", "(others)"]
+
+
+def test_a_long_line_is_cut(tmp_path: Path) -> None:
+    query = Query(stored(tmp_path, Arrival(logs=[line("x" * 200)]), limits=Limits(text=100)))
+    assert [len(each.body) for each in query.logs()] == [101]
+    assert [each.name for each in query.limits()] == ["text"]
+
+
+def test_a_file_that_is_no_store_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"this is no database" * 1000)
+    query = Query(stored(tmp_path, Arrival(logs=[line("x")])))
+    assert len(query.logs(LogFilter())) == 1
+    assert (tmp_path / f"{FILE}.unreadable").exists()
+
+
+def test_a_position_is_stored_with_its_lines(tmp_path: Path) -> None:
+    stored(tmp_path, Arrival(logs=[line("x")], positions=[Position("file:a", "1:2", "17")]))
+    store = Store(tmp_path, Limits())
+    assert store.positions() == {"file:a": Position("file:a", "1:2", "17")}
+    store.close()
