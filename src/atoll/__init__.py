@@ -18,6 +18,7 @@ from atoll.errors import (
 from atoll.model.contract import Fault, Response, delete, get, patch, post, put
 from atoll.model.resources import Caller, Database, Limits, Postgres, Publisher, Replicas, Secret, Topic, Transaction
 from atoll.model.service import consumes, every, publishes
+from atoll.model.slo import Slo
 from atoll.model.system import Asgi, External, Gateway, Process, Service, System
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Secret",
     "ServerFailed",
     "Service",
+    "Slo",
     "System",
     "Topic",
     "Transaction",

@@ -228,6 +228,11 @@ BAD_CONTRACT = Kind(
 MISSING_CONTRACT_BODY = Kind(
     2213, "{operation} is no async method.", "write async def, or def that returns AsyncIterator[...] for a stream"
 )
+BAD_SLO = Kind(
+    2301,
+    "{service} promises what no alert can watch: {reason}.",
+    "write shares from 0.5 to below 1, and a time of at most 60 s: Slo(availability=0.999, latency=(0.99, 0.2))",
+)
 
 # 3xxx: a service process
 NO_LAUNCH = Kind(

@@ -63,6 +63,11 @@ def account_of(system: str, member: MemberData, password: str = "") -> nats.Acco
     )
 
 
+def bounds_of(member: MemberData) -> tuple[float, ...]:
+    """What its histograms have to tell apart: whether the promised time was kept."""
+    return (member.slo.latency_seconds,) if member.slo and member.slo.latency_share else ()
+
+
 def exposed(description: Description) -> list[MemberData]:
     """The members that the gateway leads to."""
     names = description.gateway.expose if description.gateway else ()

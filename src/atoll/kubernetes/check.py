@@ -15,7 +15,7 @@ _WAYS = ("loadbalancer", "nodeport", "httproute")
 
 def environment_problems(target: Target, file: str) -> list[Problem]:
     """Of the environment read from this file, and of names of the declaration that a cluster can't have."""
-    rules = (_names, _services, _quantities, _way_in, _engines, _secrets)
+    rules = (_names, _services, _quantities, _way_in, _engines, _monitoring, _secrets)
     return [problem for rule in rules for problem in rule(target, file)]
 
 
@@ -106,6 +106,12 @@ def _engines(target: Target, file: str) -> Iterator[Problem]:
     if target.environment.images.engines not in {"official", "wheels"}:
         reason = f"is {target.environment.images.engines!r}"
         yield _wrong(file, "images.engines", reason, "use official or wheels")
+
+
+def _monitoring(target: Target, file: str) -> Iterator[Problem]:
+    kind = target.environment.monitoring.kind
+    if kind not in {"annotations", "operator", "none"}:
+        yield _wrong(file, "monitoring.kind", f"is {kind!r}", "use annotations, operator or none")
 
 
 def _secrets(target: Target, file: str) -> Iterator[Problem]:

@@ -103,6 +103,19 @@ class ServiceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str] = {}
 
 
+class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How figures are read, and who is told when they are bad.
+
+    kind: "annotations" on pods; "operator": a ServiceMonitor and a PrometheusRule for the Prometheus Operator; "none".
+    labels: that the operator wants to see on both. page, ticket: webhooks of `atoll render prometheus`.
+    """
+
+    kind: str = "annotations"
+    labels: dict[str, str] = {}
+    page: str = ""
+    ticket: str = ""
+
+
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole file.
 
@@ -114,6 +127,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: Images = Images()
     gateway: WayIn = WayIn()
     engines: Engines = Engines()
+    monitoring: Monitoring = Monitoring()
     defaults: Resources = Resources()
     services: dict[str, ServiceIn] = {}
     secrets: dict[str, str] = {}

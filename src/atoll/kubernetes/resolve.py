@@ -3,7 +3,7 @@
 import msgspec
 
 from atoll.engines import nats
-from atoll.engines.declared import consumers_of, topics_of, uses_broker
+from atoll.engines.declared import bounds_of, consumers_of, topics_of, uses_broker
 from atoll.kubernetes.names import (
     CODE,
     NATS,
@@ -48,6 +48,7 @@ def launch(target: Target, member: MemberData) -> Launch:
         concurrency=member.concurrency,
         deadline=member.deadline,
         grace=member.grace,
+        bounds=bounds_of(member),
     )
 
 

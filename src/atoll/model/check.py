@@ -10,6 +10,7 @@ from atoll.errors import (
     BAD_HANDLER,
     BAD_NAME,
     BAD_SETTINGS,
+    BAD_SLO,
     BAD_TOPIC_KEY,
     CLASHING_ROUTES,
     CONSUMER_WITHOUT_DATABASE,
@@ -321,6 +322,13 @@ def _settings(graph: Graph) -> Iterator[Problem]:
             yield BAD_SETTINGS.at(node.member.place, service=node.name, reason=reason, do=do)
 
 
+def _levels(graph: Graph) -> Iterator[Problem]:
+    for node in graph.nodes:
+        reason = node.slo.mistake() if node.slo else ""
+        if reason:
+            yield BAD_SLO.at(node.member.place, service=node.name, reason=reason)
+
+
 def _migrations(node: Node, surroundings: Surroundings) -> Iterable[Problem]:
     if node.database is None or not node.database.migrations:
         return ()
@@ -362,4 +370,5 @@ RULES: Sequence[Callable[[Graph], Iterator[Problem]]] = (
     _handlers,
     _databases,
     _settings,
+    _levels,
 )

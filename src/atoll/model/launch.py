@@ -99,6 +99,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     import_path: folders put in front of Python's own.
     listen, admin: "127.0.0.1:3000", port 0 for any.
     share_port: another process of the service may listen on the same port, as a predecessor does that still stops.
+    bounds: durations that have a bound of their own in histograms, in seconds, beside the usual ones.
     fault: what it does wrong from the start. fault_token: of who may change that; None where nobody may.
     settings: the constant fields as JSON; secrets: fields to fill, by field name.
     """
@@ -124,6 +125,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 3.0
     grace: float = 15.0
     balancer_wait: float = 0.0
+    bounds: tuple[float, ...] = ()
     fault: InjectedFault = InjectedFault()
     fault_token: Source | None = None
 

@@ -8,6 +8,7 @@ from atoll.errors import AMBIGUOUS_DEPENDENCY, BAD_CONTRACT, NOT_AN_APPLICATION,
 from atoll.model.contract import Contract, contracts_of, read_contract, type_name
 from atoll.model.resources import Limits, Postgres, Replicas
 from atoll.model.service import Dependency, Implementation, read_dependencies, read_implementation
+from atoll.model.slo import Slo
 from atoll.model.source import place_of, place_of_caller
 from atoll.model.suggest import nearest
 
@@ -29,6 +30,7 @@ class Service(Member):
     settings: a struct or dataclass; the constructor parameter of its type receives it.
     replicas: on the cluster; `atoll run` starts one unless told otherwise.
     port: where it listens; 0 lets atoll choose.
+    slo: the level that its users may expect; alerts follow from it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Service(Member):
     replicas: int | Replicas = 1
     port: int = 0
     limits: Limits = field(default_factory=Limits)
+    slo: Slo | None = None
     place: str = field(default_factory=place_of_caller, compare=False, repr=False)
 
 
@@ -60,6 +63,7 @@ class Asgi(Member):
     replicas: int | Replicas = 1
     port: int = 0
     limits: Limits = field(default_factory=Limits)
+    slo: Slo | None = None
     place: str = field(default_factory=place_of_caller, compare=False, repr=False)
 
 
@@ -153,6 +157,10 @@ class Node:
     @property
     def database(self) -> Postgres | None:
         return getattr(self.member, "database", None)
+
+    @property
+    def slo(self) -> Slo | None:
+        return getattr(self.member, "slo", None)
 
     @property
     def settings(self) -> object:

@@ -58,6 +58,13 @@ class Destination:
         self._retries = self._metrics.counter("atoll.client.retries", "Attempts beyond the first of a call.", labels)
         gauge = self._metrics.gauge("atoll.client.breaker", "0 is closed, 1 half-open, 2 open.", labels)
         gauge.read = lambda: self._breaker.state
+        bulkhead = self._guard.bulkhead
+        under_way = self._metrics.gauge("http.client.active_requests", "Calls under way.", labels)
+        under_way.read = lambda: bulkhead.under_way
+        most = self._metrics.gauge("atoll.client.bulkhead.limit", "Most calls under way at once.", labels)
+        most.set(bulkhead.limit)
+        refused = self._metrics.counter("atoll.client.bulkhead.refused", "Calls that found no room.", labels)
+        refused.read = lambda: bulkhead.refused
 
     async def open(self) -> None:
         """Find out where the replicas are. Never fails: no service has to be up for another to start."""

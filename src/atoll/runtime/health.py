@@ -9,6 +9,7 @@ from atoll.runtime.exchanges import Exchange, status_line
 from atoll.runtime.faults import Faults
 from atoll.runtime.refusals import METHOD_NOT_ALLOWED, NOT_FOUND, Refusal
 from atoll.runtime.telemetry.metrics import Metrics
+from atoll.wire.exposition import MEDIA_TYPE as TEXT
 from atoll.wire.faults import MEDIA_TYPE, problem
 
 LARGEST_ORDER = 1_024
@@ -53,7 +54,7 @@ class Admin:
         elif exchange.method not in (b"GET", b"HEAD"):
             self.refuse(exchange, METHOD_NOT_ALLOWED)
         elif path == b"/metrics":
-            self._answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render().encode())
+            self._answer(exchange, 200, TEXT, self._metrics.render().encode())
         elif path == b"/health/live":
             self._answer(exchange, 200, "application/json", b'{"alive":true}')
         else:

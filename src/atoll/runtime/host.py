@@ -26,6 +26,7 @@ from atoll.runtime.loading import load, user_frames
 from atoll.runtime.server import Claims
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.export import SpanFile
+from atoll.runtime.telemetry.machine import observe
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
 
@@ -92,7 +93,8 @@ class Host:
     def __init__(self, launch: Launch, reveal: Reveal) -> None:
         self._launch = launch
         self._reveal = reveal
-        self._telemetry = Telemetry(Recorder(), Metrics(), launch.service, launch.replica)
+        self._telemetry = Telemetry(Recorder(), Metrics(launch.bounds), launch.service, launch.replica)
+        observe(self._telemetry, launch.system)
         self._health = Health()
         self._faults = Faults(reveal(launch.fault_token) if launch.fault_token else "", launch.fault)
 

@@ -10,6 +10,7 @@ from atoll.engines import nats
 from atoll.engines.declared import (
     EngineName,
     account_of,
+    bounds_of,
     consumers_of,
     database_name,
     engines_of,
@@ -312,6 +313,7 @@ class _Planning:
             concurrency=member.concurrency,
             deadline=member.deadline,
             grace=member.grace,
+            bounds=bounds_of(member),
             fault_token=FromFile(str(fault_token(self.home))),
         )
 

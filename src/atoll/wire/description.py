@@ -9,6 +9,7 @@ import msgspec
 
 from atoll.model.contract import Contract, Fault, Operation, Parameter, fault_struct
 from atoll.model.resources import AnyTopic, Limits, Postgres, Replicas, Secret
+from atoll.model.slo import Slo
 from atoll.model.system import Asgi, Graph, Node, Process, Service
 from atoll.model.types import field_names
 from atoll.wire.schema import Schema, schemas
@@ -107,6 +108,14 @@ class ScheduleData(msgspec.Struct, frozen=True):
     each_replica: bool
 
 
+class SloData(msgspec.Struct, frozen=True):
+    """Slo as data. latency_share: 0 where nothing is promised."""
+
+    availability: float
+    latency_share: float = 0.0
+    latency_seconds: float = 0.0
+
+
 class SecretData(msgspec.Struct, frozen=True):
     """The name of a secret and the key in it."""
 
@@ -149,6 +158,7 @@ class MemberData(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = 1024
     deadline: float = 3.0
     grace: float = 15.0
+    slo: SloData | None = None
     files: tuple[str, ...] = ()
     place: str = ""
 
@@ -342,6 +352,7 @@ def _member(node: Node, folder: Path, files_of: FilesOf) -> MemberData:
         concurrency=limits.concurrency,
         deadline=limits.deadline,
         grace=limits.grace,
+        slo=_slo(node.slo),
         files=files_of(target.partition(":")[0]) if target else (),
         place=member.place,
     )
@@ -363,6 +374,10 @@ def _database(database: Postgres | None, folder: Path) -> PostgresData | None:
     migrations = str(folder / database.migrations) if database.migrations else ""
     secret = database.dsn or Secret("", "")
     return PostgresData(migrations, database.connections, secret.name, secret.key)
+
+
+def _slo(slo: Slo | None) -> SloData | None:
+    return SloData(slo.availability, *(slo.latency or (0.0, 0.0))) if slo else None
 
 
 def _replicas(replicas: int | Replicas) -> tuple[int, int]:

@@ -46,6 +46,8 @@ class PostgresDatabase:
         ):
             labels = {"db.client.connection.state": state}
             telemetry.metrics.gauge("db.client.connection.count", "Connections to the database.", labels).read = read
+        most = telemetry.metrics.gauge("db.client.connection.max", "Most connections of the pool.", {})
+        most.set(connections)
         waiting = telemetry.metrics.gauge("db.client.connection.pending_requests", "Calls that wait for one.", {})
         waiting.read = lambda: self._pool.waiting
 

@@ -127,6 +127,10 @@ class Scheduler:
         self._recorder.record(
             "internal", f"every {schedule.name}", context.trace_id, context.span_id, 0, start, end, failure
         )
+        if not failure:
+            last = {"atoll.schedule": schedule.name}
+            text = "When a run last ended well, since the epoch."
+            self._metrics.gauge("atoll.schedule.last_success_seconds", text, last).set(time.time())
         labels = {"atoll.schedule": schedule.name, "error.type": failure}
         self._metrics.histogram("atoll.schedule.duration", "How long scheduled runs take.", labels).observe(
             (end - start) / 1e9

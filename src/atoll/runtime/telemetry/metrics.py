@@ -1,9 +1,11 @@
 """Numbers about a process, as Prometheus reads them."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import Literal, TypeVar
+from typing import TypeVar, cast
+
+from atoll.wire.exposition import Kind, Labels, braces, heading, line
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds. Source: OpenTelemetry semantic conventions, http.server.request.duration."""
@@ -11,49 +13,49 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 
 MOST_SERIES = 2_000
 """Label sets of one metric; the measurements of any further one go to the label set {overflow="true"}."""
 
-Labels = tuple[tuple[str, str], ...]
-Kind = Literal["histogram", "counter", "gauge"]
-
 
 class Histogram:
     """How long something takes."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+    def __init__(self, bounds: Sequence[float] = BOUNDS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
     def lines(self, name: str, labels: Labels) -> list[str]:
-        at_most = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+        # "1.0", not "1": newer versions of Prometheus write it so themselves, and rules have to name it.
+        at_most = [*map(repr, self.bounds), "+Inf"]
         made = [
-            f"{name}_bucket{_braces((*labels, ('le', bound)))} {count}"
+            f"{name}_bucket{braces((*labels, ('le', bound)))} {count}"
             for bound, count in zip(at_most, accumulate(self.counts), strict=True)
         ]
         return [
             *made,
-            f"{name}_sum{_braces(labels)} {self.total!r}",
-            f"{name}_count{_braces(labels)} {sum(self.counts)}",
+            f"{name}_sum{braces(labels)} {self.total!r}",
+            f"{name}_count{braces(labels)} {sum(self.counts)}",
         ]
 
 
 class Counter:
-    """How often something happened."""
+    """How often something happened: what was added up, or what `read` says when somebody looks."""
 
-    __slots__ = ("value",)
+    __slots__ = ("read", "value")
 
     def __init__(self) -> None:
         self.value = 0.0
+        self.read: Callable[[], float] | None = None
 
     def add(self, amount: float = 1) -> None:
         self.value += amount
 
     def lines(self, name: str, labels: Labels) -> list[str]:
-        return [f"{name}{_braces(labels)} {self.value:.17g}"]
+        return [line(name, labels, self.read() if self.read is not None else self.value)]
 
 
 class Gauge:
@@ -69,8 +71,7 @@ class Gauge:
         self.value = value
 
     def lines(self, name: str, labels: Labels) -> list[str]:
-        value = self.read() if self.read is not None else self.value
-        return [f"{name}{_braces(labels)} {value:.17g}"]
+        return [line(name, labels, self.read() if self.read is not None else self.value)]
 
 
 Series = Histogram | Counter | Gauge
@@ -92,14 +93,17 @@ class Metrics:
     Names and labels are OpenTelemetry's, such as "http.server.request.duration" and "http.route". The page has them
     as Prometheus writes them: "_" for ".", and the unit behind; so it is `http_server_request_duration_seconds`.
     Asking again for the same name and labels gives the same series; a hot path keeps it.
+
+    bounds: of histograms, in seconds, beside the usual ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Sequence[float] = ()) -> None:
         self._families: dict[str, _Family] = {}
+        self._bounds = tuple(sorted({*BOUNDS, *map(float, bounds)}))
 
     def histogram(self, name: str, help: str, labels: Mapping[str, str]) -> Histogram:  # noqa: A002
         """Durations in seconds."""
-        return self._series(Histogram, "histogram", _with_unit(name, "_seconds"), help, labels)
+        return self._series(lambda: Histogram(self._bounds), "histogram", _with_unit(name, "_seconds"), help, labels)
 
     def counter(self, name: str, help: str, labels: Mapping[str, str]) -> Counter:  # noqa: A002
         """A number that only grows."""
@@ -109,21 +113,20 @@ class Metrics:
         """A number that goes up and down."""
         return self._series(Gauge, "gauge", _with_unit(name, ""), help, labels)
 
-    def _series(self, cls: type[S], kind: Kind, name: str, text: str, labels: Mapping[str, str]) -> S:
+    def _series(self, new: Callable[[], S], kind: Kind, name: str, text: str, labels: Mapping[str, str]) -> S:
         family = self._families.setdefault(name, _Family(kind, text))
         key: Labels = tuple(sorted((label.replace(".", "_"), value) for label, value in labels.items()))
         if key not in family.series and len(family.series) >= MOST_SERIES:
             key = (("overflow", "true"),)
-        series = family.series.setdefault(key, cls())
-        if not isinstance(series, cls):
+        if family.kind != kind:
             raise TypeError(f"the metric {name} is a {family.kind}")
-        return series
+        return cast(S, family.series.setdefault(key, new()))
 
     def render(self) -> str:
         """The page. Source: Prometheus text exposition format 0.0.4."""
         lines: list[str] = []
         for name, family in sorted(self._families.items()):
-            lines += [f"# HELP {name} {_escaped(family.help)}", f"# TYPE {name} {family.kind}"]
+            lines += heading(name, family.kind, family.help)
             for labels, series in family.series.items():
                 lines += series.lines(name, labels)
         return "\n".join(lines) + "\n"
@@ -132,14 +135,3 @@ class Metrics:
 def _with_unit(name: str, unit: str) -> str:
     name = name.replace(".", "_")
     return name if name.endswith(unit) else name + unit
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def _braces(labels: Labels) -> str:
-    if not labels:
-        return ""
-    inside = ",".join(f'{label}="{_escaped(value).replace(chr(34), chr(92) + chr(34))}"' for label, value in labels)
-    return "{" + inside + "}"

@@ -1,0 +1,159 @@
+"""The rules of a system, judged by Prometheus's own tools."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from atoll.engines.alertmanager import Receivers, routing
+from atoll.engines.alerts import Observed, rule_file
+from atoll.engines.pace import Pace, duration
+from atoll.engines.prometheus import Server, configuration
+from atoll.engines.rule_tests import rule_tests
+from atoll.engines.service_levels import BURNS, levels
+from atoll.wire.description import (
+    CallData,
+    ConsumerData,
+    ContractData,
+    Description,
+    GatewayData,
+    MemberData,
+    OperationData,
+    PostgresData,
+    SloData,
+)
+
+Program = Callable[[str], str]
+
+
+def operation(name: str, path: str, *, streams: bool) -> OperationData:
+    return OperationData(name, "GET", path, 200, streams, True, False, (), None, None, (), "")
+
+
+CATALOG = ContractData(
+    "Catalog",
+    "catalog:Catalog",
+    "",
+    (operation("product", "/products/{id}", streams=False), operation("feed", "/products/{id}/feed", streams=True)),
+)
+SHOP = Description(
+    name="shop",
+    folder="/shop",
+    import_path=("/shop",),
+    members=(
+        MemberData(
+            name="catalog",
+            kind="service",
+            contracts=("catalog:Catalog",),
+            database=PostgresData("", 10),
+            publishes=("priced",),
+            slo=SloData(0.9995, 0.99, 0.2),
+        ),
+        MemberData(name="checkout", kind="service", calls=(CallData("catalog", "catalog:Catalog", "catalog"),)),
+        MemberData(name="email", kind="service", consumes=(ConsumerData("priced", "tell", False, False),)),
+        # Promises so little that the fastest burn of its budget can't be reached.
+        MemberData(name="ads", kind="asgi", slo=SloData(0.9, 0.5, 1.0)),
+        MemberData(name="recommendation", kind="process"),
+    ),
+    contracts=(CATALOG,),
+    gateway=GatewayData(("catalog",), 8080),
+)
+OBSERVED = [
+    Observed(SHOP, Pace(60.0)),
+    Observed(SHOP, Pace(1.0), "cluster", "production"),
+]
+
+
+def promtool(program: Program, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [program("promtool"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=50)
+
+
+def written(observed: Observed, folder: Path) -> Path:
+    (folder / "rules.yml").write_text(json.dumps(rule_file(observed), indent=1))
+    (folder / "rules.test.yml").write_text(json.dumps(rule_tests(observed, "rules.yml"), indent=1))
+    return folder
+
+
+@pytest.mark.needs_program("promtool")
+@pytest.mark.parametrize("observed", OBSERVED, ids=lambda each: each.where)
+def test_the_rules_are_valid_and_their_tests_pass(observed: Observed, tmp_path: Path, program: Program) -> None:
+    folder = written(observed, tmp_path)
+    checked = promtool(program, folder, "check", "rules", "rules.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    tested = promtool(program, folder, "test", "rules", "rules.test.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.needs_program("promtool")
+def test_every_alert_has_a_test_that_fails_without_it(tmp_path: Path, program: Program) -> None:
+    observed = OBSERVED[0]
+    folder = written(observed, tmp_path)
+    whole = rule_file(observed)
+    names: set[str] = set()
+    groups = whole["groups"]
+    assert isinstance(groups, list)
+    for group in groups:
+        names |= {rule["alert"] for rule in group["rules"] if "alert" in rule}
+        # An alert that never fires is found by the test of its reason.
+        for rule in group["rules"]:
+            if "alert" in rule:
+                rule["expr"] = "vector(1) > 2"
+    (folder / "rules.yml").write_text(json.dumps(whole))
+    tested = promtool(program, folder, "test", "rules", "rules.test.yml")
+    assert tested.returncode == 1
+    said = tested.stdout + tested.stderr
+    assert names == {
+        "ErrorBudgetBurn",
+        "ServiceDown",
+        "EngineDown",
+        "CrashLoop",
+        "BreakerOpen",
+        "ConsumerLag",
+        "DeadLetters",
+        "OutboxStuck",
+    }
+    assert all(f"alertname: {name}" in said for name in names), said
+
+
+def test_a_promise_of_latency_leaves_streams_out_and_a_small_one_what_it_cannot_reach() -> None:
+    catalog, _, _, ads, _ = SHOP.members
+    availability, latency = levels(SHOP, catalog)
+    assert latency.ignored == ("/products/{id}/feed",)
+    assert (availability.promise, latency.promise) == (
+        "99.95 % answered without an error",
+        "99 % answered within 0.2 s",
+    )
+    assert availability.burns == BURNS
+    assert [[burn.factor for burn in level.burns] for level in levels(SHOP, ads)] == [[6, 3, 1], [1]]
+
+
+@pytest.mark.needs_program("promtool", "amtool")
+def test_the_configurations_are_valid(tmp_path: Path, program: Program) -> None:
+    folder = written(OBSERVED[0], tmp_path)
+    server = Server(9090, "127.0.0.1:9093")
+    (folder / "prometheus.yml").write_text(json.dumps(configuration(server, Pace(60.0), folder)))
+    checked = promtool(program, folder, "check", "config", "prometheus.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    for receivers in (Receivers(), Receivers("http://127.0.0.1:1/page", "http://127.0.0.1:1/ticket")):
+        (folder / "alertmanager.yml").write_text(json.dumps(routing(receivers, Pace(60.0))))
+        command = [program("amtool"), "check-config", "alertmanager.yml"]
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=20)
+        assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_durations_are_written_as_prometheus_reads_them() -> None:
+    assert [duration(each) for each in (0.0, 0.25, 1.5, 5, 300, 3600, 5400, 86_400, 259_200)] == [
+        "1ms",
+        "250ms",
+        "1500ms",
+        "5s",
+        "5m",
+        "1h",
+        "90m",
+        "1d",
+        "3d",
+    ]
+    assert (Pace(60).window(3600), Pace(60).held(60), Pace(1).held(60), Pace(1).measured) == ("1m", "5s", "75s", 15.0)
