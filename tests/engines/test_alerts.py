@@ -81,7 +81,7 @@ def written(observed: Observed, folder: Path) -> Path:
 @pytest.mark.parametrize("observed", OBSERVED, ids=lambda each: each.where)
 def test_the_rules_are_valid_and_their_tests_pass(observed: Observed, tmp_path: Path, program: Program) -> None:
     folder = written(observed, tmp_path)
-    checked = promtool(program, folder, "check", "rules", "rules.yml")
+    checked = promtool(program, folder, "check", "rules", "--lint=all", "--lint-fatal", "rules.yml")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     tested = promtool(program, folder, "test", "rules", "rules.test.yml")
     assert tested.returncode == 0, tested.stdout + tested.stderr

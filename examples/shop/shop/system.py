@@ -5,7 +5,7 @@ that follow clients, start order, network policies, and the map that `atoll grap
 ports are not said either: the supervisor here and Kubernetes there each fill in their own.
 """
 
-from atoll import Asgi, Gateway, Postgres, Process, Replicas, Secret, Service, System
+from atoll import Asgi, Gateway, Postgres, Process, Replicas, Secret, Service, Slo, System
 
 from .ads.service import AdService
 from .cart.service import CartService
@@ -25,9 +25,14 @@ from .shipping.service import ShippingService
 from .users.contract import Users
 from .users.service import UserService
 
-# Each service has a database and a role of its own; none can open another's. The folder holds its migrations.
+# Each service has a database and a role of its own; none can open another's. The folder holds its migrations. What its
+# users may expect of a service becomes alerts, which tell somebody before it is missed.
 catalog = Service(
-    "catalog", CatalogService, database=Postgres(migrations="catalog/migrations"), replicas=Replicas(2, 6)
+    "catalog",
+    CatalogService,
+    database=Postgres(migrations="catalog/migrations"),
+    replicas=Replicas(2, 6),
+    slo=Slo(availability=0.999, latency=(0.99, 0.25)),
 )
 cart = Service("cart", CartService, database=Postgres(migrations="cart/migrations"), replicas=Replicas(2, 6))
 
@@ -46,7 +51,11 @@ currency = Service("currency", CurrencyService, database=Postgres(migrations="cu
 
 # Publishes order-placed, consumes payment-settled; calls cart, catalog, currency, shipping and payment.
 checkout = Service(
-    "checkout", CheckoutService, database=Postgres(migrations="checkout/migrations"), replicas=Replicas(2, 10)
+    "checkout",
+    CheckoutService,
+    database=Postgres(migrations="checkout/migrations"),
+    replicas=Replicas(2, 10),
+    slo=Slo(availability=0.999),
 )
 payment = Service(
     "payment",
@@ -54,6 +63,7 @@ payment = Service(
     database=Postgres(migrations="payment/migrations"),
     settings=PaymentSettings(limit=1_000_000),
     replicas=2,
+    slo=Slo(availability=0.999),
 )
 
 # Consumes payment-settled, publishes order-shipped: nobody asks it to send a parcel.
@@ -86,6 +96,7 @@ frontend = Asgi(
     path="/",
     settings=FrontendSettings(session_key=Secret("session-key")),
     replicas=Replicas(2, 10),
+    slo=Slo(availability=0.999, latency=(0.95, 1.0)),
 )
 
 # A FastAPI application as anyone would have written it. It knows nothing of atoll: the addresses of what it calls are

@@ -118,10 +118,10 @@ def burn_alerts(level: Level, pace: Pace) -> Iterator[Rule]:
         yield {
             "alert": BURN,
             "expr": "\nor\n".join(conditions),
-            "labels": {"severity": severity, "system": level.system},
+            "labels": {"severity": severity, "system": level.system, "service": level.service, "slo": level.slo},
             "annotations": {
                 "summary": f"{level.service} misses what it promises: "
-                f"{{{{ $value | humanizePercentage }}}} of its requests are not {_promised(level)}",
+                f"{{{{ $value | humanizePercentage }}}} of its requests {_missed(level)}",
                 "description": f"Promised are {level.promise}. Look at `atoll traces`, `atoll logs {level.service}`, "
                 "and at what was deployed last.",
             },
@@ -134,13 +134,13 @@ def _condition(level: Level, burn: Burn, pace: Pace) -> str:
     long, short = pace.window(burn.long), pace.window(burn.short)
     return (
         f"({BAD}:ratio_rate{long}{{{which}}} > {limit}"
-        f" and {BAD}:ratio_rate{short}{{{which}}} > {limit}"
-        f" and {BAD}:increase{long}{{{which}}} >= {LEAST})"
+        f"\n and {BAD}:ratio_rate{short}{{{which}}} > {limit}"
+        f"\n and {BAD}:increase{long}{{{which}}} >= {LEAST})"
     )
 
 
-def _promised(level: Level) -> str:
-    return f"answered within {level.seconds:g} s" if level.seconds else "answered without an error"
+def _missed(level: Level) -> str:
+    return f"take longer than {level.seconds:g} s" if level.seconds else "fail"
 
 
 def _ratio(level: Level, window: str) -> str:
@@ -148,9 +148,9 @@ def _ratio(level: Level, window: str) -> str:
     if not level.seconds:
         failed = level.requests("count", 'http_response_status_code=~"5.."')
         # Without a single failure there is no series of failures.
-        return f"(sum(rate({failed}[{window}])) or vector(0)) / {total}"
+        return f"(sum(rate({failed}[{window}])) or vector(0))\n/\n{total}"
     fast = level.requests("bucket", f'le="{level.seconds!r}"')
-    return f"1 - sum(rate({fast}[{window}])) / {total}"
+    return f"1 - sum(rate({fast}[{window}]))\n/\n{total}"
 
 
 def _number(level: Level, window: str) -> str:
@@ -158,7 +158,7 @@ def _number(level: Level, window: str) -> str:
         failed = level.requests("count", 'http_response_status_code=~"5.."')
         return f"sum(increase({failed}[{window}]))"
     fast = level.requests("bucket", f'le="{level.seconds!r}"')
-    return f"sum(increase({level.requests('count')}[{window}])) - sum(increase({fast}[{window}]))"
+    return f"sum(increase({level.requests('count')}[{window}]))\n-\nsum(increase({fast}[{window}]))"
 
 
 def _escaped(route: str) -> str:
