@@ -15,6 +15,7 @@ from atoll.errors import (
     ServerFailed,
     Unreachable,
 )
+from atoll.model.access import ApiKeys, Cors, Jwt, RateLimit
 from atoll.model.contract import Fault, Response, delete, get, patch, post, put
 from atoll.model.resources import Caller, Database, Limits, Postgres, Publisher, Replicas, Secret, Topic, Transaction
 from atoll.model.service import consumes, every, publishes
@@ -22,6 +23,7 @@ from atoll.model.slo import Slo
 from atoll.model.system import Asgi, External, Gateway, Process, Service, System
 
 __all__ = [
+    "ApiKeys",
     "Asgi",
     "AtollError",
     "BadAnswer",
@@ -30,6 +32,7 @@ __all__ = [
     "CircuitOpen",
     "ConnectionLost",
     "ConstraintViolated",
+    "Cors",
     "Database",
     "DatabaseError",
     "DeadlineExceeded",
@@ -37,11 +40,13 @@ __all__ = [
     "External",
     "Fault",
     "Gateway",
+    "Jwt",
     "Limits",
     "Postgres",
     "Process",
     "Publisher",
     "QueryFailed",
+    "RateLimit",
     "Refused",
     "Replicas",
     "Response",

@@ -97,6 +97,11 @@ NO_SUCH_TRACE = Kind(
 NO_SUCH_OPERATION = Kind(1011, "{system} has no operation {operation!r}.", "write service.method, such as {example}")
 NO_SUCH_LETTER = Kind(1012, "There is no dead letter with the number {numbers}.", "see `atoll events dead`")
 UNANSWERED = Kind(1013, "{address} gave no answer: {reason}.", "see `atoll status`, and `atoll logs`")
+NO_TOKENS = Kind(
+    1020,
+    "The gateway of {system} accepts no tokens.",
+    'give it auth=Jwt(issuer="…", audience="…", jwks="…"), then run again',
+)
 
 # 2xxx: the model
 CLASHING_ROUTES = Kind(
@@ -233,6 +238,47 @@ BAD_SLO = Kind(
     "{service} promises what no alert can watch: {reason}.",
     "write shares from 0.5 to below 1, and a time of at most 60 s: Slo(availability=0.999, latency=(0.99, 0.2))",
 )
+
+SCOPES_WITHOUT_AUTH = Kind(
+    2313,
+    "{operation} asks for the scopes {scopes}, but the gateway knows no callers: nobody could ever call it.",
+    "give the Gateway auth=Jwt(...) or auth=ApiKeys(...), or take the scopes away",
+)
+PUBLIC_WITH_SCOPES = Kind(2302, "{operation} is public, and asks for scopes.", "take one of the two away")
+BAD_SCOPE = Kind(
+    2303, "{where}: {scope!r} is no scope.", "write such as orders:write, without spaces, quotes and backslashes"
+)
+BAD_ISSUER = Kind(
+    2304,
+    "Tokens of the issuer {issuer!r} can't be verified: {reason}.",
+    'write Jwt(issuer="https://login.example", audience="shop", jwks="https://login.example/jwks.json"), or name a file',
+)
+PUBLIC_NOT_EXPOSED = Kind(
+    2305,
+    "The gateway says that {name!r} is public, but does not expose it.",
+    "add it to expose, or take it out of public",
+)
+PUBLIC_WITHOUT_AUTH = Kind(
+    2306,
+    "The gateway says who is public, but knows no callers: everything is public.",
+    "give it auth=Jwt(...) or auth=ApiKeys(...), or take public away",
+)
+BAD_RATE_LIMIT = Kind(
+    2307, "The rate limit {rate!r} can't be kept: {reason}.", 'write RateLimit("20/s", per="client"), per s, min or h'
+)
+TWO_RATE_LIMITS = Kind(2308, "The gateway has two rate limits per {per}.", "keep one of each kind")
+TOKEN_LIMIT_WITHOUT_AUTH = Kind(
+    2309,
+    "The rate limit {rate!r} is per token, but the gateway knows no callers.",
+    'give the Gateway auth=Jwt(...) or auth=ApiKeys(...), or limit per="client"',
+)
+BAD_CORS = Kind(
+    2310, "The gateway's cors can't be kept: {reason}.", 'write such as Cors(origins=["https://shop.example"])'
+)
+BAD_GATEWAY_LIMIT = Kind(
+    2311, "The gateway's limit of {what} is {value} bytes.", "choose a number from {least} to {most}"
+)
+BAD_API_KEYS = Kind(2312, "The gateway's API keys can't be checked: {reason}.", "{do}")
 
 # 3xxx: a service process
 NO_LAUNCH = Kind(

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from atoll.model.resources import Caller
-from atoll.runtime.context import Context
+from atoll.runtime.context import Context, Identity
 from atoll.runtime.idempotency import Answer, Idempotency, fingerprint
 from tests.runtime.calling import Item, calling, within
 from tests.runtime.peer import Asked, Peer, Wire, answer, answering, cutting, in_turn, until
@@ -83,7 +82,7 @@ async def test_arguments_may_be_given_by_name_as_in_any_method() -> None:
 
 
 async def test_the_context_of_the_request_goes_along() -> None:
-    caller = Caller("ada", frozenset(("write", "read")))
+    caller = Identity("ada", frozenset(("write", "read")))
     context = Context(0xAB, caller=caller, tracestate="vendor=1", baggage="tenant=blue", sampled=True)
     async with Peer(answering(HAT)) as peer, calling(peer.address) as called, within(context):
         await called.items.item("hat")

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 SAMPLE = Path(__file__).parent / "sample" / "sample"
+GATED = Path(__file__).parent / "gated" / "gated"
 TARGET = "sample.system:system"
 PATIENCE = 40.0
 
@@ -24,6 +25,15 @@ PATIENCE = 40.0
 def copy_sample(folder: Path) -> Path:
     """A project folder with the sample in it."""
     shutil.copytree(SAMPLE, folder / "sample", ignore=shutil.ignore_patterns(".atoll", "__pycache__"))
+    return folder
+
+
+def copy_gated(folder: Path, jwks: str, api_keys: str) -> Path:
+    """A project folder with the system whose gateway knows its callers: by these keys."""
+    shutil.copytree(GATED, folder / "gated", ignore=shutil.ignore_patterns(".atoll", "__pycache__"))
+    (folder / "gated" / "keys.json").write_text(jwks)
+    (folder / "gated" / "environments").mkdir()
+    (folder / "gated" / "environments" / "local.toml").write_text(f"[secrets]\napi-keys = {json.dumps(api_keys)}\n")
     return folder
 
 
@@ -55,9 +65,9 @@ def ask(url: str, *, method: str = "GET") -> tuple[int, str]:
 class Run:
     """`atoll run --json`, with what it says."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, target: str = TARGET) -> None:
         self.folder = folder
-        command = [sys.executable, "-m", "atoll.cli.main", "run", TARGET, "--port", "0", "--json", *options]
+        command = [sys.executable, "-m", "atoll.cli.main", "run", target, "--port", "0", "--json", *options]
         self.process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ}
         )

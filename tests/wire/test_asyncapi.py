@@ -67,7 +67,7 @@ class Watcher:
 def description() -> Description:
     system = System("walks", services=[Service("walker", Walker), Service("watcher", Watcher)])
     graph = read_system(system, lambda target: target)
-    return describe(graph, Path(), (), lambda module: ())
+    return describe(graph, Path(), (), lambda module: (), {})
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def description() -> Description:
     system = System("shop", services=[catalog, Service("inside", Inside)], gateway=Gateway(expose=[catalog]))
     graph = read_system(system, lambda target: target)
     assert graph.problems == ()
-    return describe(graph, Path(), (), lambda module: ())
+    return describe(graph, Path(), (), lambda module: (), {})
 
 
 def test_the_document_is_valid_openapi_3_1(description: Description) -> None:

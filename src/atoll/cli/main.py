@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "logs": ("logs", "Show what the processes write."),
     "traces": ("traces", "List recent traces, or show one as a tree."),
     "call": ("call", "Call an operation of a service: atoll call catalog.product product_id=7"),
+    "token": ("token", "Print a token for this machine, of a caller with these scopes."),
+    "key": ("key", "Make an API key for a client, and the line that the gateway knows it by."),
     "psql": ("psql", "Open the database of a service."),
     "graph": ("graph", "Show who calls whom, and which events go where."),
     "events": ("events", "Follow events; look at dead letters, and send them again."),

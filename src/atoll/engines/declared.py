@@ -1,12 +1,17 @@
 """What a declaration asks of the engines: databases, accounts and consumers at the broker, routes at the gateway."""
 
+from dataclasses import replace
 from typing import Literal
 
 from atoll.engines import nats
+from atoll.engines.access import Access, Issuer
+from atoll.engines.cors import Cors
+from atoll.engines.edge import Limits, Policy
+from atoll.engines.rates import Rate
 from atoll.engines.routing import Route
 from atoll.model.launch import ConsumerOf
 from atoll.wire import subjects
-from atoll.wire.description import Description, MemberData
+from atoll.wire.description import Description, GatewayData, MemberData
 
 EngineName = Literal["postgres", "nats", "envoy"]
 
@@ -78,6 +83,7 @@ def exposed(description: Description) -> list[MemberData]:
 def routes_of(description: Description, member: MemberData) -> list[Route]:
     """Every operation of the member's contracts; of an application the prefix below which all is its own."""
     routes: dict[tuple[str, str], Route] = {}
+    is_public = bool(description.gateway and member.name in description.gateway.public)
     for target in member.contracts:
         contract = description.contract(target)
         for each in contract.operations if contract else ():
@@ -87,7 +93,28 @@ def routes_of(description: Description, member: MemberData) -> list[Route]:
                 methods=(each.method,),
                 timeout=0.0 if each.streams else member.deadline,
                 operation=f"{member.name}.{each.name}",
+                public=(each.public or is_public) and not each.scopes,
+                scopes=each.scopes,
             )
     if routes or not member.path:
         return list(routes.values())
-    return [Route(member.path, member.name, prefix=True, timeout=member.deadline, operation=member.name)]
+    whole = Route(member.path, member.name, prefix=True, timeout=member.deadline, operation=member.name)
+    return [replace(whole, public=is_public)]
+
+
+def policy_of(gateway: GatewayData, access: Access, gateways: int = 1) -> Policy:
+    """Who may come in, how often, and from which pages. gateways: how many share the rates."""
+    cors = gateway.cors
+    return Policy(
+        access=access,
+        rates=tuple(Rate(each.per, each.requests, each.seconds, each.burst, gateways) for each in gateway.rate_limits),
+        cors=Cors(cors.origins, cors.credentials, cors.headers, cors.max_age) if cors else None,
+    )
+
+
+def issuers_of(gateway: GatewayData) -> tuple[Issuer, ...]:
+    return tuple(Issuer(each.issuer, each.audience, each.keys, each.url) for each in gateway.issuers)
+
+
+def limits_of(gateway: GatewayData) -> Limits:
+    return Limits(body=gateway.body_limit, headers=gateway.header_limit)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from atoll.engines.edge import COLLECTOR, Limits, connection_manager
+from atoll.engines.access import clusters as issuer_clusters
+from atoll.engines.edge import COLLECTOR, Limits, Policy, connection_manager
 from atoll.engines.engine import Command, Engine, File, HttpGet
 from atoll.engines.observing import admin_cluster, certificate, observing
 from atoll.engines.routing import Route, route_table
@@ -63,6 +64,7 @@ class Gateway:
     """Where the gateway listens, and what stands behind it.
 
     collector: "host:port" that takes OTLP over HTTP; "" keeps spans in the access log alone.
+    trusted_hops: how many proxies before it are ours, and say in `x-forwarded-for` whom they speak for.
     tls: a second door; None if there is none. observed: None where the admin interface is at the Unix socket alone.
     """
 
@@ -72,15 +74,17 @@ class Gateway:
     host: str = "127.0.0.1"
     collector: str = ""
     limits: Limits = field(default_factory=Limits)
+    policy: Policy = field(default_factory=Policy)
     tls: Tls | None = None
     observed: Observed | None = None
+    trusted_hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where Envoy's files are.
 
-    folder: of the configuration; routes, clusters and endpoints have a folder each below it, for Envoy watches folders.
+    folder: of the configuration; each kind of file has a folder below it, for Envoy watches folders.
     admin: the Unix socket of the admin interface, at most 100 bytes long.
     """
 
@@ -129,7 +133,7 @@ def bootstrap(gateway: Gateway, places: Places) -> File:
     config = _bootstrap(gateway, places)
     config["static_resources"] = {
         "listeners": [_listener(gateway, places, {"rds": _rds(places)})],
-        "clusters": [_collector(gateway)],
+        "clusters": [_collector(gateway), *issuer_clusters(gateway.policy.access)],
     }
     config["dynamic_resources"] = {"cds_config": watched(places.clusters)}
     return File(places.bootstrap, text(config))
@@ -143,12 +147,11 @@ def changing(gateway: Gateway, places: Places, before: Gateway | None = None) ->
     """
     wanted = {each.name for each in gateway.clusters}
     retired = [each for each in (before.clusters if before else ()) if each.name not in wanted]
+    known = [_cluster(each, gateway, places) for each in _sorted([*gateway.clusters, *retired])]
     return (
         *(_resources_of(each, places) for each in _sorted(gateway.clusters)),
-        resources(
-            places.clusters, [_cluster(each, gateway, places) for each in _sorted([*gateway.clusters, *retired])]
-        ),
-        resources(places.routes, [route_table(gateway.routes)]),
+        resources(places.clusters, known),
+        resources(places.routes, [route_table(gateway.routes, gateway.policy)]),
     )
 
 
@@ -159,7 +162,7 @@ def _resources_of(cluster: Cluster, places: Places) -> File:
 def merged(gateway: Gateway, places: Places) -> str:
     """All of it in one document: for who replaces the process at a change, as a cluster does."""
     config = _bootstrap(gateway, places)
-    table = {key: value for key, value in route_table(gateway.routes).items() if key != "@type"}
+    table = {key: value for key, value in route_table(gateway.routes, gateway.policy).items() if key != "@type"}
     clusters = [_cluster(each, gateway, None) for each in _sorted(gateway.clusters)]
     for cluster in clusters:
         cluster.pop("@type")
@@ -169,6 +172,7 @@ def merged(gateway: Gateway, places: Places) -> str:
     if gateway.observed:
         listeners.append(observing(gateway.host, gateway.observed.port))
         clusters.append(admin_cluster(gateway.observed.admin_port))
+    clusters += issuer_clusters(gateway.policy.access)
     config["static_resources"] = {"listeners": listeners, "clusters": [_collector(gateway), *clusters]}
     return text(config)
 
@@ -180,15 +184,32 @@ def _bootstrap(gateway: Gateway, places: Places) -> dict[str, object]:
         "application_log_config": {
             "log_format": {"json_format": {"time": "%Y-%m-%dT%H:%M:%S.%e%z", "level": "%l", "message": "%j"}}
         },
-        "overload_manager": {
-            "resource_monitors": [
-                named(
-                    "envoy.resource_monitors.global_downstream_max_connections",
-                    "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                    max_active_downstream_connections=gateway.limits.connections,
-                )
-            ]
-        },
+        "overload_manager": _overload(gateway.limits),
+    }
+
+
+def _overload(limits: Limits) -> dict[str, object]:
+    """What is given up when connections or memory run out. Source: Envoy's guide for edge proxies."""
+    heap = "envoy.resource_monitors.fixed_heap"
+    actions = {"envoy.overload_actions.shrink_heap": 0.90, "envoy.overload_actions.stop_accepting_requests": 0.95}
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            named(
+                "envoy.resource_monitors.global_downstream_max_connections",
+                "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                max_active_downstream_connections=limits.connections,
+            ),
+            named(
+                heap,
+                "envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                max_heap_size_bytes=limits.heap,
+            ),
+        ],
+        "actions": [
+            {"name": name, "triggers": [{"name": heap, "threshold": {"value": share}}]}
+            for name, share in actions.items()
+        ],
     }
 
 
@@ -213,7 +234,8 @@ def _listener(
                     named(
                         "envoy.filters.network.http_connection_manager",
                         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                        **connection_manager(gateway.limits, places.access_log),
+                        **connection_manager(gateway.limits, gateway.policy, places.access_log),
+                        **({"xff_num_trusted_hops": gateway.trusted_hops} if gateway.trusted_hops else {}),
                         **routes,
                     )
                 ],
@@ -246,6 +268,7 @@ def _cluster(cluster: Cluster, gateway: Gateway, places: Places | None) -> dict[
         "name": cluster.name,
         **source,
         "connect_timeout": seconds(cluster.connect_timeout),
+        "per_connection_buffer_limit_bytes": 2**20,
         # Two random choices, the less busy one.
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {

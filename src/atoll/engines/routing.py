@@ -4,7 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atoll.engines.edge import BODY_LIMIT
+from atoll.engines.access import ways
+from atoll.engines.cors import NAME as CORS
+from atoll.engines.cors import cors_policy, preflight
+from atoll.engines.edge import BODY_LIMIT, Policy
+from atoll.engines.rates import ROUTE_METADATA
 from atoll.engines.xds import TYPE, named, seconds
 
 _USUAL = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -20,6 +24,7 @@ class Route:
     methods: () is all of them, which only prefixes may have.
     timeout: seconds until the whole answer must be there; 0 is none, as for streams and WebSockets.
     operation: who answers, as traces show it, such as "catalog.product".
+    public: callers whom nobody knows are let in. scopes: that a caller must have, all of them.
     """
 
     path: str
@@ -28,6 +33,12 @@ class Route:
     prefix: bool = False
     timeout: float = 3.0
     operation: str = ""
+    public: bool = False
+    scopes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.operation or f"{self.cluster} {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +49,41 @@ class Refusal:
     allowed: tuple[str, ...]
 
 
-def route_table(routes: Iterable[Route]) -> dict[str, object]:
+def route_table(routes: Sequence[Route], policy: Policy) -> dict[str, object]:
     return {
         "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
         "name": "gateway",
         # Which server answers, and how long it took, is not the client's business.
         "response_headers_to_remove": ["server", "x-envoy-upstream-service-time"],
+        **({"request_headers_to_remove": list(policy.access.unseen)} if policy.access.unseen else {}),
         "virtual_hosts": [
             {
                 "name": "gateway",
                 "domains": ["*"],
                 "retry_policy": _retries(),
+                **({"typed_per_filter_config": {CORS: cors_policy(policy.cors)}} if policy.cors else {}),
                 "routes": [
                     _direct("trace-is-refused", {"prefix": "/", "headers": [_method_is(["TRACE"])]}, 405, _USUAL),
-                    *_routes(routes),
+                    # Envoy joins what comes twice, and no name of a host has a comma.
+                    _direct("two-hosts", {"prefix": "/", "headers": [_TWO_HOSTS]}, 400),
+                    *_preflight(routes, policy),
+                    *_routes(routes, policy),
                     _direct("nothing-here", {"prefix": "/"}, 404),
                 ],
             }
         ],
     }
+
+
+_TWO_HOSTS: Mapping[str, object] = {"name": ":authority", "string_match": {"contains": ","}}
+
+
+def _preflight(routes: Sequence[Route], policy: Policy) -> list[dict[str, object]]:
+    """Where browsers ask for pages of other origins; the answer comes before the cluster is asked."""
+    if not policy.cors or not routes:
+        return []
+    match = {"prefix": "/", "headers": preflight(policy.cors)}
+    return [{"name": "preflight", "match": match, "route": {"cluster": routes[0].cluster}}]
 
 
 def _retries() -> dict[str, object]:
@@ -75,46 +102,63 @@ def _retries() -> dict[str, object]:
     }
 
 
-def _routes(routes: Iterable[Route]) -> list[dict[str, object]]:
+def _routes(routes: Iterable[Route], policy: Policy) -> list[dict[str, object]]:
     made: list[dict[str, object]] = []
     for each in ordered(routes):
         if isinstance(each, Refusal):
             unknown = {**_method_is(each.allowed), "invert_match": True}
             made.append(_direct("method-not-allowed", {**_path(each.path), "headers": [unknown]}, 405, each.allowed))
         else:
-            made.extend(_route(each))
+            made.extend(_route(each, policy))
     return made
 
 
-def _route(route: Route) -> list[dict[str, object]]:
+def _route(route: Route, policy: Policy) -> list[dict[str, object]]:
     if not route.prefix:
-        return [_forward(route, {**_path(route.path), "headers": [_method_is(answered(route.methods))]})]
+        return _forward(route, _path(route.path), [_method_is(answered(route.methods))], policy)
     above = route.path.rstrip("/")
     where: dict[str, object] = {"path_separated_prefix": above} if above else {"prefix": "/"}
-    methods = [_method_is(answered(route.methods))] if route.methods else []
+    methods: list[dict[str, object]] = [_method_is(answered(route.methods))] if route.methods else []
     endless = replace(route, timeout=0.0)
     # What an application answers is known from the request alone: a browser's EventSource always sends this `accept`.
-    events = {"name": "accept", "string_match": {"contains": "text/event-stream"}}
+    events: dict[str, object] = {"name": "accept", "string_match": {"contains": "text/event-stream"}}
     return [
-        _forward(endless, {**where, "headers": [_is_websocket()]}, websocket=True),
-        _forward(endless, {**where, "headers": [*methods, events]}),
-        _forward(route, {**where, **({"headers": methods} if methods else {})}),
+        *_forward(endless, where, [_is_websocket()], policy, websocket=True),
+        *_forward(endless, where, [*methods, events], policy),
+        *_forward(route, where, methods, policy),
     ]
 
 
-def _forward(route: Route, match: Mapping[str, object], *, websocket: bool = False) -> dict[str, object]:
+def _forward(
+    route: Route,
+    where: Mapping[str, object],
+    headers: Sequence[dict[str, object]],
+    policy: Policy,
+    *,
+    websocket: bool = False,
+) -> list[dict[str, object]]:
+    """The route, once for each way in which its caller may be known."""
     # All that comes through a WebSocket counts as one body.
     unbounded = {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
-    return {
-        "name": route.operation or f"{route.cluster} {route.path}",
-        "match": match,
-        "route": {
-            "cluster": route.cluster,
-            "timeout": seconds(route.timeout),
-            **({"upgrade_configs": [{"upgrade_type": "websocket"}]} if websocket else {}),
-        },
-        **({"typed_per_filter_config": {BODY_LIMIT: unbounded}} if websocket else {}),
-    }
+    by_route = any(rate.per == "route" for rate in policy.rates)
+    made: list[dict[str, object]] = []
+    for way in ways(policy.access, public=route.public, scopes=route.scopes):
+        told = [*headers, *way.headers]
+        settings = {**({BODY_LIMIT: unbounded} if websocket else {}), **way.filters}
+        made.append(
+            {
+                "name": route.name,
+                "match": {**where, **({"headers": told} if told else {})},
+                **({"metadata": {"filter_metadata": {ROUTE_METADATA: {"route": route.name}}}} if by_route else {}),
+                "route": {
+                    "cluster": route.cluster,
+                    "timeout": seconds(route.timeout),
+                    **({"upgrade_configs": [{"upgrade_type": "websocket"}]} if websocket else {}),
+                },
+                **({"typed_per_filter_config": settings} if settings else {}),
+            }
+        )
+    return made
 
 
 def _is_websocket() -> dict[str, object]:

@@ -117,6 +117,12 @@ def _monitoring(target: Target, file: str) -> Iterator[Problem]:
 def _secrets(target: Target, file: str) -> Iterator[Problem]:
     declared = {each.name for member in target.members for each in member.secrets.values()}
     declared |= {member.database.secret for member in target.members if member.database and member.database.secret}
+    gateway = target.description.gateway
+    keys = gateway.api_keys.secret.name if gateway and gateway.api_keys else ""
+    declared |= {keys} if keys else set()
+    if keys and target.generates(keys):
+        do = "make the Secret of what `atoll key` prints, and leave the entry out"
+        yield _wrong(file, f"secrets.{keys}", "holds the keys of clients, which can't be generated", do)
     for name in sorted(target.environment.secrets):
         if name not in declared:
             yield BAD_ENVIRONMENT.at(

@@ -3,7 +3,6 @@
 What is secret is in variables of a file `.env` beside it, which is made once and stays with whoever keeps it.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -31,6 +30,7 @@ from atoll.kubernetes.names import (
     headless,
 )
 from atoll.kubernetes.networking import edges, leaves, preparing
+from atoll.kubernetes.quantities import bytes_of
 from atoll.kubernetes.resolve import (
     PASSWORD_KEY,
     dsn_secret,
@@ -50,17 +50,6 @@ VARIABLES = ".env"
 _HEADER = f"""\
 # Made by `atoll render compose`. Secrets are variables of the file {VARIABLES} beside this one.
 """
-_SUFFIXES: Mapping[str, int] = {
-    "": 1,
-    "k": 10**3,
-    "M": 10**6,
-    "G": 10**9,
-    "T": 10**12,
-    "Ki": 1 << 10,
-    "Mi": 1 << 20,
-    "Gi": 1 << 30,
-    "Ti": 1 << 40,
-}
 _MEGABYTE = 1 << 20
 _UNTIL_UP = "service_healthy"
 _UNTIL_DONE = "service_completed_successfully"
@@ -319,15 +308,17 @@ def _gateway(target: Target) -> _Made:
     if gateway.ends_tls(target):
         ports.append(f"${{GATEWAY_TLS_ADDRESS:-127.0.0.1:8443}}:{GATEWAY_TLS_PORT}")
         mounts.append(f"./tls:{gateway.TLS_FOLDER}:ro")
+    environment, secrets = _environment(gateway.gateway_variables(target))
     own: Object = {
         "entrypoint": ["envoy"],
         "command": list(gateway.ARGUMENTS),
+        **({"environment": environment} if environment else {}),
         "ports": ports,
         "healthcheck": {"test": ["CMD", "/bin/bash", "-c", _escaped([_GATEWAY_READY])[0]], **_OFTEN},
     }
     limit = target.environment.gateway.memory_limit
     container = _Container(own=own, files=files, mounts=mounts, memory=limit)
-    return _Made(_service(target, GATEWAY, container), files)
+    return _Made(_service(target, GATEWAY, container), files, secrets)
 
 
 def _owners(target: Target) -> _Made:
@@ -440,7 +431,5 @@ def _escaped(words: Iterable[str]) -> list[str]:
 
 def limit_of(quantity: str) -> str:
     """A quantity of memory as Compose has it."""
-    found = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)
-    assert found is not None
-    size = int(float(found[1]) * _SUFFIXES[found[2]])
+    size = bytes_of(quantity)
     return f"{size // _MEGABYTE}m" if size % _MEGABYTE == 0 else f"{size}b"

@@ -1,9 +1,11 @@
 """Envoy in the cluster with the routes of the declaration, and the way in from outside before it."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from atoll.engines import envoy
-from atoll.engines.declared import exposed, routes_of
+from atoll.engines.access import Access, ClientKeys
+from atoll.engines.declared import exposed, issuers_of, limits_of, policy_of, routes_of
 from atoll.engines.envoy import Observed, Places, Tls
 from atoll.kubernetes.names import (
     DOCUMENTS,
@@ -20,6 +22,7 @@ from atoll.kubernetes.names import (
     port_of,
     selector,
 )
+from atoll.kubernetes.quantities import bytes_of
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
     account,
@@ -41,7 +44,11 @@ ARGUMENTS = (
 ADMIN_PORT = GATEWAY_ADMIN_PORT
 TLS_FOLDER = PurePosixPath("/etc/tls")
 
+API_KEYS = "ATOLL_API_KEYS"
+
 _COMPONENT = "gateway"
+_HEAP = 0.75
+"""Of its memory for what Envoy counts; the rest is for what it does not."""
 _ENVOY_ADMIN = 9901
 _LEAVES = 5
 _DRAINS = 10
@@ -52,6 +59,16 @@ _DRAIN = (
     r"printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n' >&3; "
     f"cat <&3 >/dev/null; sleep {_DRAINS}"
 )
+
+
+def gateway_variables(target: Target) -> list[Object]:
+    """The hashed keys of clients, from the Secret that holds them."""
+    gateway = target.description.gateway
+    if gateway is None or gateway.api_keys is None:
+        return []
+    secret = gateway.api_keys.secret
+    reference = {"name": target.secret(secret.name), "key": secret.key}
+    return [{"name": API_KEYS, "valueFrom": {"secretKeyRef": reference}}]
 
 
 def gateway_objects(target: Target) -> list[Object]:
@@ -70,6 +87,11 @@ def gateway_objects(target: Target) -> list[Object]:
 def envoy_configuration(target: Target) -> str:
     """One document: a change of it is a new ConfigMap, and new pods."""
     behind = exposed(target.description)
+    declared, wanted = target.description.gateway, target.environment.gateway
+    assert declared is not None
+    keys = declared.api_keys
+    # As declared, and nobody else's: a developer's own tokens are good on the developer's machine alone.
+    access = Access(issuers_of(declared), ClientKeys(keys.header, keys.scopes, variable=API_KEYS) if keys else None)
     gateway = envoy.Gateway(
         port=GATEWAY_PORT,
         routes=tuple(route for member in behind for route in routes_of(target.description, member)),
@@ -77,6 +99,10 @@ def envoy_configuration(target: Target) -> str:
         host="0.0.0.0",  # noqa: S104 - a pod has its own network
         tls=Tls(GATEWAY_TLS_PORT, TLS_FOLDER / "tls.crt", TLS_FOLDER / "tls.key") if ends_tls(target) else None,
         observed=Observed(GATEWAY_ADMIN_PORT, _ENVOY_ADMIN),
+        limits=replace(limits_of(declared), heap=int(bytes_of(wanted.memory_limit) * _HEAP)),
+        policy=policy_of(declared, access, wanted.replicas),
+        # The controller of an Ingress or a Gateway says whom it speaks for.
+        trusted_hops=0 if wanted.way_in in {"loadbalancer", "nodeport"} else 1,
     )
     unused = PurePosixPath(DOCUMENTS)
     return envoy.merged(gateway, Places(unused, unused, PurePosixPath("/dev/stdout")))
@@ -109,6 +135,7 @@ def _deployment(target: Target, made: Object) -> Object:
     if ends_tls(target):
         mounts.append({"name": "tls", "mountPath": str(TLS_FOLDER), "readOnly": True})
         volumes.append({"name": "tls", "secret": {"secretName": wanted.tls}})
+    variables = gateway_variables(target)
     container: Object = {
         "name": GATEWAY,
         "image": target.images[GATEWAY],
@@ -119,6 +146,7 @@ def _deployment(target: Target, made: Object) -> Object:
             *tls_port,
             {"name": "admin", "containerPort": GATEWAY_ADMIN_PORT},
         ],
+        **({"env": variables} if variables else {}),
         "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
         "startupProbe": http_probe("/ready", "admin", period=1, failures=60),
         "livenessProbe": http_probe("/ready", "admin", period=10, failures=6),

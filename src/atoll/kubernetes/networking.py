@@ -143,6 +143,9 @@ def _beyond(target: Target, name: str) -> list[Object]:
     """Rules to what is used and does not run in the system: external services, and engines by address."""
     if name == SETUP:
         return _engine_elsewhere(target)
+    if name == GATEWAY:
+        gateway = target.description.gateway
+        return [_to_external(each.url) for each in gateway.issuers if each.url] if gateway else []
     member = target.member(name) or target.member(name.removesuffix(_PREPARE))
     if member is None:
         return []

@@ -30,6 +30,7 @@ from atoll.errors import (
     UNKNOWN_DEPENDENCY,
     Problem,
 )
+from atoll.model.access_rules import access_problems
 from atoll.model.contract import Contract, Operation, type_name
 from atoll.model.migrations import migration_problems
 from atoll.model.resources import AnyTopic, Event, Secret, Transaction
@@ -49,20 +50,24 @@ class Surroundings:
     migrations: by service, each file's checksum by its name; None where the folder is missing.
     applied: by service, the checksums of what was applied here before.
     secrets: names that have a value. variables: names of environment variables.
+    jwks: what stands in the files with issuers' keys, by the name that is declared; None where there is none.
     """
 
     migrations: Mapping[str, Mapping[str, str] | None] = field(default_factory=dict[str, Mapping[str, str] | None])
     applied: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
     secrets: frozenset[str] = frozenset()
     variables: frozenset[str] = frozenset()
+    jwks: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
 
 
 def check(graph: Graph, surroundings: Surroundings) -> tuple[Problem, ...]:
     """Everything that is wrong, in the order of the rules; empty for a system that can be started."""
     return tuple(
         [problem for rule in RULES for problem in rule(graph)]
+        + list(access_problems(graph, surroundings.jwks))
         + [problem for node in graph.nodes for problem in _migrations(node, surroundings)]
         + [problem for node in graph.nodes for problem in _secrets(node, surroundings)]
+        + list(_gateway_secrets(graph, surroundings))
     )
 
 
@@ -189,7 +194,9 @@ def _dependencies(graph: Graph) -> Iterator[Problem]:
             if dependency.wants == "database" and node.database is None:
                 yield DATABASE_MISSING.at(place, service=node.name)
             if dependency.wants == "settings" and dependency.type is not settings and not dependency.optional:
-                offered = ["Database", "Publisher"] + ([settings.__name__] if node.settings is not None else [])
+                offered = ["Database", "Publisher", "Caller"] + (
+                    [settings.__name__] if node.settings is not None else []
+                )
                 offered += [type_name(contract.type) for other in graph.nodes for contract in other.contracts]
                 yield UNKNOWN_DEPENDENCY.at(
                     place,
@@ -351,12 +358,25 @@ def _secrets(node: Node, surroundings: Surroundings) -> Iterable[Problem]:
     # A database's secret names what the cluster has; here atoll makes the database, unless the secret is given.
     dsn = node.database.dsn if node.database else None
     return [
-        SECRET_WITHOUT_SOURCE.at(node.member.place, service=node.name, secret=secret.name, variable=variable_of(secret))
+        _without_source(node.name, secret, node.member.place)
         for secret in secrets_of(node)
-        if secret is not dsn
-        and secret.name not in surroundings.secrets
-        and variable_of(secret) not in surroundings.variables
+        if secret is not dsn and not _has_source(secret, surroundings)
     ]
+
+
+def _gateway_secrets(graph: Graph, surroundings: Surroundings) -> Iterator[Problem]:
+    gateway = graph.system.gateway
+    for keys in gateway.api_keys if gateway else ():
+        if not _has_source(keys.keys, surroundings):
+            yield _without_source("gateway", keys.keys, graph.system.place)
+
+
+def _has_source(secret: Secret, surroundings: Surroundings) -> bool:
+    return secret.name in surroundings.secrets or variable_of(secret) in surroundings.variables
+
+
+def _without_source(owner: str, secret: Secret, place: str) -> Problem:
+    return SECRET_WITHOUT_SOURCE.at(place, service=owner, secret=secret.name, variable=variable_of(secret))
 
 
 RULES: Sequence[Callable[[Graph], Iterator[Problem]]] = (

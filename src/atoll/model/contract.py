@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -79,22 +79,29 @@ class Route:
     raises: tuple[type[Fault], ...]
     idempotent: bool
     idempotency_key: bool
+    scopes: tuple[str, ...] = ()
+    public: bool = False
 
 
-def _route(method: Method, path: str, status: int, raises: Sequence[type[Fault]], **flags: bool) -> Callable[[F], F]:
-    idempotent = flags.get("idempotent", False) or method in _IDEMPOTENT or flags.get("idempotency_key", False)
-    route = Route(method, path, status, tuple(raises), idempotent, flags.get("idempotency_key", False))
+def _route(route: Route) -> Callable[[F], F]:
+    idempotent = route.idempotent or route.method in _IDEMPOTENT or route.idempotency_key
+    made = replace(route, idempotent=idempotent)
 
     def mark(function: F) -> F:
-        function.__atoll_route__ = route  # type: ignore[attr-defined]
+        function.__atoll_route__ = made  # type: ignore[attr-defined]
         return function
 
     return mark
 
 
-def get(path: str, *, raises: Sequence[type[Fault]] = ()) -> Callable[[F], F]:
-    """The method answers GET at this path; safe to repeat."""
-    return _route("GET", path, 200, raises)
+def get(
+    path: str, *, raises: Sequence[type[Fault]] = (), scopes: Sequence[str] = (), public: bool = False
+) -> Callable[[F], F]:
+    """The method answers GET at this path; safe to repeat.
+
+    scopes: the caller must have all of them. public: also callers whom nobody knows, where the gateway has `auth`.
+    """
+    return _route(Route("GET", path, 200, tuple(raises), False, False, tuple(scopes), public))
 
 
 def post(
@@ -104,30 +111,59 @@ def post(
     raises: Sequence[type[Fault]] = (),
     idempotent: bool = False,
     idempotency_key: bool = False,
+    scopes: Sequence[str] = (),
+    public: bool = False,
 ) -> Callable[[F], F]:
     """The method answers POST at this path.
 
     idempotent: making the call twice does no more than making it once, so it may be retried.
     idempotency_key: atoll makes it so: the answer given by `tx.answer(...)` is kept under the caller's key.
+    scopes, public: as of `get`.
     """
-    return _route("POST", path, status, raises, idempotent=idempotent, idempotency_key=idempotency_key)
+    return _route(Route("POST", path, status, tuple(raises), idempotent, idempotency_key, tuple(scopes), public))
 
 
-def put(path: str, *, status: int = 200, raises: Sequence[type[Fault]] = ()) -> Callable[[F], F]:
-    """The method answers PUT at this path; making the call twice does no more than once."""
-    return _route("PUT", path, status, raises)
+def put(
+    path: str,
+    *,
+    status: int = 200,
+    raises: Sequence[type[Fault]] = (),
+    scopes: Sequence[str] = (),
+    public: bool = False,
+) -> Callable[[F], F]:
+    """The method answers PUT at this path; making the call twice does no more than once.
+
+    scopes, public: as of `get`.
+    """
+    return _route(Route("PUT", path, status, tuple(raises), False, False, tuple(scopes), public))
 
 
 def patch(
-    path: str, *, status: int = 200, raises: Sequence[type[Fault]] = (), idempotent: bool = False
+    path: str,
+    *,
+    status: int = 200,
+    raises: Sequence[type[Fault]] = (),
+    idempotent: bool = False,
+    scopes: Sequence[str] = (),
+    public: bool = False,
 ) -> Callable[[F], F]:
-    """The method answers PATCH at this path."""
-    return _route("PATCH", path, status, raises, idempotent=idempotent)
+    """The method answers PATCH at this path. scopes, public: as of `get`."""
+    return _route(Route("PATCH", path, status, tuple(raises), idempotent, False, tuple(scopes), public))
 
 
-def delete(path: str, *, status: int = 200, raises: Sequence[type[Fault]] = ()) -> Callable[[F], F]:
-    """The method answers DELETE at this path; making the call twice does no more than once."""
-    return _route("DELETE", path, status, raises)
+def delete(
+    path: str,
+    *,
+    status: int = 200,
+    raises: Sequence[type[Fault]] = (),
+    scopes: Sequence[str] = (),
+    public: bool = False,
+) -> Callable[[F], F]:
+    """The method answers DELETE at this path; making the call twice does no more than once.
+
+    scopes, public: as of `get`.
+    """
+    return _route(Route("DELETE", path, status, tuple(raises), False, False, tuple(scopes), public))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +187,7 @@ class Operation:
     returns: the type of the JSON body, or of one element where `streams`; None for no body (204).
     with_headers: the method returns Response[returns].
     status: of success, as declared; 204 where there is no body and nothing else was declared.
+    scopes: the caller must have all of them. public: the gateway asks for no token.
     """
 
     contract: str
@@ -167,6 +204,8 @@ class Operation:
     idempotency_key: bool
     doc: str
     place: str
+    scopes: tuple[str, ...] = ()
+    public: bool = False
 
     @property
     def body(self) -> Parameter | None:
@@ -282,6 +321,8 @@ def _read_operation(
         idempotency_key=route.idempotency_key,
         doc=inspect.getdoc(function) or "",
         place=place,
+        scopes=route.scopes,
+        public=route.public,
     )
     return operation, problems
 

@@ -80,12 +80,21 @@ class Replicas:
     most: int
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who called, as the gateway verified; empty where nobody was."""
+class Caller(Protocol):
+    """Who asks for what is done just now, as the gateway verified it; a constructor parameter of this type has it.
 
-    subject: str = ""
-    scopes: frozenset[str] = frozenset()
+    It follows the request from service to service, and the events of it to their consumers.
+    """
+
+    @property
+    def subject(self) -> str:
+        """Whose token or key it is; "" where nobody is known."""
+        ...
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the caller may do."""
+        ...
 
 
 class Queries(Protocol):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_h
 
 from atoll.errors import MISSING_ANNOTATION, UNREADABLE_TYPE, Problem
 from atoll.model.contract import Contract, contracts_of, read_contract, type_name
-from atoll.model.resources import AnyTopic, Database, Publisher, Topic, Transaction
+from atoll.model.resources import AnyTopic, Caller, Database, Publisher, Topic, Transaction
 from atoll.model.source import place_of
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -18,7 +18,7 @@ E = TypeVar("E")
 InTransaction = Callable[[S, E, Transaction], Awaitable[None]]
 InTransactionBatch = Callable[[S, list[E], Transaction], Awaitable[None]]
 Bare = Callable[[S, E], Awaitable[None]]
-Wants = Literal["call", "database", "publisher", "settings"]
+Wants = Literal["call", "caller", "database", "publisher", "settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,8 @@ def _wants(kind: object) -> Wants:
         return "database"
     if kind is Publisher:
         return "publisher"
+    if kind is Caller:
+        return "caller"
     if isinstance(kind, type) and contracts_of(kind):
         return "call"
     return "settings"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from atoll.errors import AMBIGUOUS_DEPENDENCY, BAD_CONTRACT, NOT_AN_APPLICATION, UNKNOWN_DEPENDENCY, AtollError, Problem
+from atoll.model.access import ApiKeys, Cors, Jwt, RateLimit
 from atoll.model.contract import Contract, contracts_of, read_contract, type_name
 from atoll.model.resources import Limits, Postgres, Replicas
 from atoll.model.service import Dependency, Implementation, read_dependencies, read_implementation
@@ -106,10 +107,35 @@ class Gateway:
     """The way in: the routes of the exposed members, in front of everything.
 
     expose: members whose contracts or path the outside may reach.
+    auth: how callers are known; with it, what is not public is for known callers alone. None: everything is public.
+    public: exposed members that need no token; one that comes is verified there too. Of a contract's operations
+    `public=True` says the same of one.
+    rate_limits: at most one of each kind. cors: None lets in no other origin's scripts.
+    body, headers: most bytes of a request's body (413 above) and of its headers together (431 above).
     """
 
     expose: Sequence[Member]
     port: int = 8080
+    auth: Jwt | ApiKeys | Sequence[Jwt | ApiKeys] | None = None
+    public: Sequence[Member] = ()
+    rate_limits: Sequence[RateLimit] = ()
+    cors: Cors | None = None
+    body: int = 16_777_216
+    headers: int = 32_768
+
+    @property
+    def issuers(self) -> tuple[Jwt, ...]:
+        return tuple(each for each in self._auth if isinstance(each, Jwt))
+
+    @property
+    def api_keys(self) -> tuple[ApiKeys, ...]:
+        return tuple(each for each in self._auth if isinstance(each, ApiKeys))
+
+    @property
+    def _auth(self) -> Sequence[Jwt | ApiKeys]:
+        if self.auth is None:
+            return ()
+        return (self.auth,) if isinstance(self.auth, Jwt | ApiKeys) else self.auth
 
 
 @dataclass(frozen=True)

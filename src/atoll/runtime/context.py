@@ -9,12 +9,19 @@ from functools import partial
 
 import msgspec
 
-from atoll.model.resources import Caller
 from atoll.runtime.idempotency import Idempotency
 from atoll.wire import headers as names
 from atoll.wire.headers import parse_deadline, parse_traceparent
 
-NOBODY = Caller()
+
+class Identity(msgspec.Struct, frozen=True):
+    """A caller as the gateway verified it; see model/resources.py."""
+
+    subject: str = ""
+    scopes: frozenset[str] = frozenset()
+
+
+NOBODY = Identity()
 
 _TRACEPARENT, _TRACESTATE, _BAGGAGE = names.TRACEPARENT.encode(), names.TRACESTATE.encode(), names.BAGGAGE.encode()
 _DEADLINE, _SUBJECT = names.DEADLINE.encode(), names.CALLER_SUBJECT.encode()
@@ -41,7 +48,7 @@ class Context(msgspec.Struct, eq=False):
     parent_id: int = 0
     sampled: bool = True
     deadline: float = math.inf
-    caller: Caller = NOBODY
+    caller: Identity = NOBODY
     tracestate: str = ""
     baggage: str = ""
     span_id: int = msgspec.field(default_factory=new_span_id)
@@ -78,6 +85,27 @@ def incoming(headers: Mapping[bytes, bytes], now: float, patience: float) -> Con
     if _BAGGAGE in headers:
         context.baggage = headers[_BAGGAGE].decode("latin-1")
     if _SUBJECT in headers:
-        scopes = headers.get(_SCOPES, b"").decode("latin-1")
-        context.caller = Caller(headers[_SUBJECT].decode("latin-1"), frozenset(scopes.split()))
+        context.caller = caller_of(headers)
     return context
+
+
+def caller_of(headers: Mapping[bytes, bytes]) -> Identity:
+    """Who calls. headers: by lower-case name."""
+    if _SUBJECT not in headers:
+        return NOBODY
+    scopes = headers.get(_SCOPES, b"").decode("latin-1")
+    return Identity(headers[_SUBJECT].decode("utf-8", "replace"), frozenset(scopes.split()))
+
+
+class CurrentCaller:
+    """The caller of the work at hand, for who was given it once and for all; implements model.resources.Caller."""
+
+    @property
+    def subject(self) -> str:
+        context = current.get()
+        return context.caller.subject if context else ""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        context = current.get()
+        return context.caller.scopes if context else frozenset()

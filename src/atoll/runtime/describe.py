@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from atoll.errors import BAD_ARGUMENT, NO_SUCH_NAME, NOT_A_SYSTEM, AtollError, Problem
+from atoll.model.access import Jwt, is_url
 from atoll.model.check import Surroundings, check
 from atoll.model.contract import own_routes
 from atoll.model.migrations import checksum
@@ -47,10 +48,16 @@ def read(target: str, folder: Path, environment: str, variables: Mapping[str, st
         system = _system_in(module, module_name, name)
         system_name = system.name
         graph = read_system(system, load)
-        problems = [*graph.problems, *check(graph, _surroundings(graph, place, environment, variables))]
+        surroundings = _surroundings(graph, place, environment, variables)
+        problems = [*graph.problems, *check(graph, surroundings)]
         if not problems:
-            described = describe(graph, place, tuple(import_path), lambda imported: imported_files(imported, folder))
-            return msgspec.structs.replace(described, target=target, files=imported_files(module_name, folder))
+            described = describe(
+                graph, place, tuple(import_path), lambda each: imported_files(each, folder), surroundings.jwks
+            )
+            # Issuers' keys are read with the declaration, and so again when they change.
+            keys = tuple(str(place / name) for name in sorted(surroundings.jwks))
+            files = (*imported_files(module_name, folder), *keys)
+            return msgspec.structs.replace(described, target=target, files=files)
     except AtollError as error:
         problems += error.problems
     return Description(
@@ -135,7 +142,20 @@ def _surroundings(graph: Graph, folder: Path, environment: str, variables: Mappi
         applied=msgspec.json.decode(applied.read_bytes(), type=Applied) if applied.is_file() else {},
         secrets=secrets,
         variables=frozenset(variables),
+        jwks={each.jwks: _text(folder / each.jwks) for each in _issuers(graph) if not is_url(each.jwks)},
     )
+
+
+def _issuers(graph: Graph) -> Sequence[Jwt]:
+    return graph.system.gateway.issuers if graph.system.gateway else ()
+
+
+def _text(file: Path) -> str | None:
+    """None if there is no such file of text."""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _checksums(folder: Path) -> dict[str, str] | None:

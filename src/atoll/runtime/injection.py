@@ -10,6 +10,7 @@ from atoll.model.launch import Launch
 from atoll.model.references import Source
 from atoll.model.resources import Database, Publisher
 from atoll.model.service import Dependency
+from atoll.runtime.context import CurrentCaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ def arguments_for(dependencies: Sequence[Dependency], provided: Provided) -> dic
             arguments[dependency.parameter] = provided.database
         elif dependency.wants == "publisher" and provided.publisher is not None:
             arguments[dependency.parameter] = provided.publisher
+        elif dependency.wants == "caller":
+            arguments[dependency.parameter] = CurrentCaller()
         elif dependency.wants == "settings" and not dependency.optional:
             arguments[dependency.parameter] = settings(dependency.type, provided.launch, provided.reveal)
     return arguments

@@ -14,11 +14,13 @@ def carried(context: Context, *, outside: bool) -> bytes:
     """
     if not context.tracestate and not context.baggage and context.caller is NOBODY:
         return b""
-    lines = [(TRACESTATE, context.tracestate)]
+    lines = [_line(TRACESTATE, context.tracestate)]
     if not outside:
         scopes = " ".join(sorted(context.caller.scopes))
-        lines += [(BAGGAGE, context.baggage), (CALLER_SUBJECT, context.caller.subject), (CALLER_SCOPES, scopes)]
-    return b"".join(_line(name, value) for name, value in lines if value)
+        lines.append(_line(BAGGAGE, context.baggage))
+        lines.append(_line(CALLER_SUBJECT, context.caller.subject, "utf-8"))
+        lines.append(_line(CALLER_SCOPES, scopes))
+    return b"".join(lines)
 
 
 def key_line(context: Context | None, service: str, operation: str) -> bytes:
@@ -35,7 +37,8 @@ def key_line(context: Context | None, service: str, operation: str) -> bytes:
     return _line(IDEMPOTENCY_KEY, hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32])
 
 
-def _line(name: str, value: str) -> bytes:
+def _line(name: str, value: str, encoding: str = "latin-1") -> bytes:
+    """The header line; b"" for no value."""
     # What came in a header has neither line ends nor other control characters; what a program put there may.
     safe = value if value.isprintable() else "".join(filter(str.isprintable, value))
-    return f"{name}: {safe}\r\n".encode("latin-1", "replace")
+    return f"{name}: {safe}\r\n".encode(encoding, "replace") if value else b""

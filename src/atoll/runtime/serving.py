@@ -6,10 +6,12 @@ from typing import cast
 from urllib.parse import parse_qsl
 
 from atoll.model.contract import Fault, Operation, Parameter, Response
+from atoll.runtime.context import caller_of
 from atoll.runtime.exchanges import Exchange, status_line
 from atoll.runtime.idempotency import Answer
 from atoll.runtime.refusals import (
     BAD_TARGET,
+    FORBIDDEN,
     INVALID_REQUEST,
     NOT_JSON,
     UNSUPPORTED_ENCODING,
@@ -75,6 +77,7 @@ class ServedOperation:
         self.with_headers = operation.with_headers
         self.bodiless = operation.returns is None and not operation.streams
         self.lengthless = operation.status in (204, 304)
+        self._scopes = frozenset(operation.scopes)
         self.head = self._head(operation.status, ())
         self.encode = encoder(operation.returns)
         self.faults = {fault: FaultCodec(fault) for fault in operation.faults}
@@ -95,10 +98,13 @@ class ServedOperation:
     # A request becomes arguments.
 
     def arguments(self, exchange: Exchange, values: Sequence[bytes], query: bytes) -> dict[str, object]:
-        """What the handler is called with. Raises Declined with every field that is wrong.
+        """What the handler is called with. Raises Declined: the caller may not, or with every field that is wrong.
 
         values: the texts of the path's parameters, in its order.
         """
+        # The gateway has looked already; but whoever calls from inside did not come through it.
+        if self._scopes and not self._scopes <= caller_of(exchange.headers).scopes:
+            raise Declined(FORBIDDEN)
         arguments: dict[str, object] = {}
         errors: list[FieldError] = []
         for index, argument in enumerate(self._path):  # zip(..., strict=True) would take longer than all the rest

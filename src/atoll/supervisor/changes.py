@@ -4,6 +4,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from atoll.supervisor.plan import Plan
 from atoll.wire.description import Description, MemberData
 
@@ -54,7 +56,7 @@ def watched_folders(description: Description) -> frozenset[str]:
 
 def is_relevant(path: str, description: Description) -> bool:
     """Whether a change to this file can mean anything to the system; any Python file's can, for it may be new."""
-    is_ours = Path(path).suffix in (".py", ".sql", ".toml")
+    is_ours = Path(path).suffix in (".py", ".sql", ".toml") or path in description.files
     return is_ours or any(_is_of_process(path, member) for member in description.members)
 
 
@@ -77,7 +79,7 @@ def affected(old: Plan, new: Plan, changed: Set[str]) -> Effect:
         migrated = bool(document.migrations) and any(_is_below(path, document.migrations) for path in changed)
         if migrated or old.preparations.get(service) != document:
             prepared.add(service)
-    if old.gateway_port and old.gateway_port != new.gateway_port:
+    if old.gateway_port and (_listener(old) != _listener(new) or _uses_changed_keys(new, changed)):
         replaced.add("envoy")
     return Effect(frozenset(replaced), frozenset(prepared))
 
@@ -87,9 +89,25 @@ def _runs(plan: Plan, service: str) -> bool:
 
 
 def _uses_changed_secret(plan: Plan, member: MemberData, changed: Iterable[str]) -> bool:
-    environments = str(Path(plan.description.folder) / "environments")
     uses = bool(member.secrets) or bool(member.database and member.database.secret)
-    return uses and any(_is_below(path, environments) for path in changed)
+    return uses and _is_environment(plan, changed)
+
+
+def _listener(plan: Plan) -> object:
+    """What Envoy reads once: all of the gateway but where its routes lead."""
+    gateway = plan.description.gateway
+    fixed = msgspec.structs.replace(gateway, expose=(), public=()) if gateway else None
+    return plan.gateway_port, plan.local_keys, fixed
+
+
+def _uses_changed_keys(plan: Plan, changed: Iterable[str]) -> bool:
+    gateway = plan.description.gateway
+    return bool(gateway and gateway.api_keys) and _is_environment(plan, changed)
+
+
+def _is_environment(plan: Plan, changed: Iterable[str]) -> bool:
+    environments = str(Path(plan.description.folder) / "environments")
+    return any(_is_below(path, environments) for path in changed)
 
 
 def _is_any_of_process(changed: Iterable[str], member: MemberData) -> bool:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from atoll.engines import envoy
-from atoll.engines.declared import exposed, routes_of
-from atoll.supervisor.plan import HOST, Plan, ServiceProcess
-from atoll.wire.description import MemberData
+from atoll.engines.access import Access, ClientKeys, Issuer
+from atoll.engines.declared import exposed, issuers_of, limits_of, policy_of, routes_of
+from atoll.provision.issuer import LOCAL_ISSUER, audiences
+from atoll.supervisor.plan import HOST, Plan, ServiceProcess, secret_file
+from atoll.wire.description import GatewayData, MemberData
 
 
 def gateway_of(plan: Plan, serving: Mapping[str, int]) -> envoy.Gateway:
@@ -14,12 +16,24 @@ def gateway_of(plan: Plan, serving: Mapping[str, int]) -> envoy.Gateway:
     serving: the processes that can be asked now, with the port that answers for the health of each.
     """
     members = exposed(plan.description)
+    declared = plan.description.gateway
+    assert declared is not None
     return envoy.Gateway(
         port=plan.gateway_port,
         routes=tuple(route for member in members for route in routes_of(plan.description, member)),
         clusters=tuple(_cluster(plan, member, serving) for member in members),
         host=HOST,
+        limits=limits_of(declared),
+        policy=policy_of(declared, _access(plan, declared)),
     )
+
+
+def _access(plan: Plan, declared: GatewayData) -> Access:
+    """As declared, and the local issuer's tokens, which are good on this machine alone."""
+    local = tuple(Issuer(LOCAL_ISSUER, audience, plan.local_keys) for audience in audiences(declared))
+    keys = declared.api_keys
+    found = ClientKeys(keys.header, keys.scopes, file=secret_file(plan.home, keys.secret)) if keys else None
+    return Access((*issuers_of(declared), *(local if plan.local_keys else ())), found)
 
 
 def _cluster(plan: Plan, member: MemberData, serving: Mapping[str, int]) -> envoy.Cluster:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atoll.engines.engine import Command, Engine, File, User
 from atoll.errors import ENGINE_FAILED
+from atoll.provision.issuer import new_key
 from atoll.provision.passwords import new_password
 from atoll.supervisor.home import Home
 from atoll.supervisor.process import Process
@@ -32,6 +33,14 @@ def secret(folder: Path, name: str) -> str:
         made = File(path, new_password())
         write(made, durable=True)
     return path.read_text().strip()
+
+
+def issuer_key(folder: Path) -> str:
+    """The key that signs tokens for this machine, made once and kept; only its owner can read it."""
+    path = folder / "issuer-key"
+    if not path.exists():
+        write(File(path, new_key()), durable=True)
+    return path.read_text()
 
 
 def write(file: File, *, user: User | None = None, durable: bool = False) -> bool:

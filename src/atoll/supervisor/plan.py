@@ -93,7 +93,7 @@ class Plan:
 
     engines: those started here. databases: to be made on the server, by service.
     secrets: of the users' settings and DSNs, by the file that they are written to.
-    accounts: of the broker, without passwords.
+    accounts: of the broker, without passwords. local_keys: the JWKS of this machine's own issuer; "" without one.
     """
 
     description: Description
@@ -107,6 +107,7 @@ class Plan:
     secrets: Mapping[Path, SecretData]
     accounts: tuple[nats.Account, ...]
     gateway_port: int
+    local_keys: str = ""
 
     def process(self, name: str) -> ServiceProcess | None:
         return next((each for each in self.processes if each.name == name), None)
@@ -234,6 +235,11 @@ def secret_name(secret: SecretData) -> str:
     return secret.name if secret.key == "value" else f"{secret.name}.{secret.key}"
 
 
+def secret_file(home: Home, secret: SecretData) -> Path:
+    """Where its value is on this machine."""
+    return home.secrets / f"user-{secret_name(secret)}"
+
+
 def _started_here(description: Description, addresses: Engines) -> tuple[EngineName, ...]:
     elsewhere = {"postgres": addresses.postgres, "nats": addresses.nats, "envoy": ""}
     return tuple(name for name in engines_of(description) if not elsewhere[name])
@@ -349,7 +355,7 @@ class _Planning:
         return FromFile(str(self.home.secrets / f"dsn-{member.name}"))
 
     def secret_file(self, secret: SecretData) -> Path:
-        return self.home.secrets / f"user-{secret_name(secret)}"
+        return secret_file(self.home, secret)
 
     def secrets(self, members: Iterable[MemberData]) -> dict[Path, SecretData]:
         found: list[SecretData] = []
@@ -357,6 +363,8 @@ class _Planning:
             found += member.secrets.values()
             if member.database and member.database.secret:
                 found.append(SecretData(member.database.secret, member.database.key))
+        gateway = self.description.gateway
+        found += [gateway.api_keys.secret] if gateway and gateway.api_keys else []
         return {self.secret_file(secret): secret for secret in found}
 
     def nats_url(self) -> str:

@@ -1,16 +1,17 @@
 """What was asked to run, from the declaration to a plan with everything the machine adds."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from atoll.errors import AtollError
+from atoll.provision.issuer import public_keys
 from atoll.supervisor import children
 from atoll.supervisor.children import Python, problem_of
 from atoll.supervisor.engines import missing_engines
 from atoll.supervisor.environment import read_environment
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import make_folders
+from atoll.supervisor.install import issuer_key, make_folders
 from atoll.supervisor.plan import Options, Plan, plan, ports_needed, programs_needed, unknown_replicas
 from atoll.supervisor.ports import choose_ports
 from atoll.supervisor.process import Spawn, execute
@@ -62,6 +63,8 @@ class Project:
             if (found := _find(program, Path(member.directory), path))
         }
         made = plan(description, home, self.options, environment.engines, ports, programs)
+        if description.gateway and description.gateway.issuers:
+            made = replace(made, local_keys=public_keys(issuer_key(home.secrets)))
         missing_engines(made)
         write_secrets(made, environment, self.python.variables)
         return made

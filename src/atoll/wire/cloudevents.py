@@ -6,6 +6,8 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from atoll.wire.headers import CALLER_SCOPES, CALLER_SUBJECT
+
 DEDUPE = "Nats-Msg-Id"
 """By this header JetStream stores a message once within the duplicate window of its stream."""
 
@@ -37,6 +39,7 @@ class Attributes(msgspec.Struct, frozen=True):
 
     source: "/shop/checkout". type: "shop.order-placed". time: aware, in UTC.
     key: keeps events in order; "" means no order is asked for.
+    subject, scopes: of the caller for whom it was published; scopes have spaces between them.
     """
 
     id: str
@@ -47,6 +50,8 @@ class Attributes(msgspec.Struct, frozen=True):
     traceparent: str = ""
     tracestate: str = ""
     baggage: str = ""
+    subject: str = ""
+    scopes: str = ""
 
 
 def write(attributes: Attributes) -> dict[str, str]:
@@ -68,6 +73,10 @@ def write(attributes: Attributes) -> dict[str, str]:
         headers["tracestate"] = attributes.tracestate
     if attributes.baggage:
         headers["baggage"] = attributes.baggage
+    if attributes.subject:
+        headers[CALLER_SUBJECT] = quote(attributes.subject, safe=_PLAIN)
+    if attributes.scopes:
+        headers[CALLER_SCOPES] = attributes.scopes
     return headers
 
 
@@ -108,6 +117,8 @@ def read(headers: Mapping[str, str], *, fallback_id: str, stored: datetime) -> A
         traceparent=headers.get("traceparent", ""),
         tracestate=headers.get("tracestate", ""),
         baggage=headers.get("baggage", ""),
+        subject=unquote(headers.get(CALLER_SUBJECT, "")),
+        scopes=headers.get(CALLER_SCOPES, ""),
     )
 
 

@@ -39,6 +39,8 @@ def _interface(before: OperationData, after: OperationData) -> Iterator[str]:
         yield f"is {after.method} {after.path} instead of {before.method} {before.path}"
     if before.streams != after.streams:
         yield "streams its answers" if after.streams else "does not stream its answers any more"
+    if new := set(after.scopes) - set(before.scopes):
+        yield f"asks for the scopes {', '.join(sorted(new))}"
     statuses = {each.name: each.status for each in after.faults}
     for fault in before.faults:
         # One that is not declared any more arrives as CallFailed, which every caller has to expect.

@@ -1,16 +1,17 @@
 """A system as data: what leaves the process that imported the user's code."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from atoll.model.access import ApiKeys, RateLimit, is_url, rate_of
 from atoll.model.contract import Contract, Fault, Operation, Parameter, fault_struct
 from atoll.model.resources import AnyTopic, Limits, Postgres, Replicas, Secret
 from atoll.model.slo import Slo
-from atoll.model.system import Asgi, Graph, Node, Process, Service
+from atoll.model.system import Asgi, Gateway, Graph, Node, Process, Service
 from atoll.model.types import field_names
 from atoll.wire.schema import Schema, schemas
 
@@ -60,6 +61,8 @@ class OperationData(msgspec.Struct, frozen=True):
     returns: Schema | None
     faults: tuple[FaultData, ...]
     doc: str
+    scopes: tuple[str, ...] = ()
+    public: bool = False
 
 
 class ContractData(msgspec.Struct, frozen=True):
@@ -172,11 +175,57 @@ class TopicData(msgspec.Struct, frozen=True):
     schema: Schema
 
 
+class IssuerData(msgspec.Struct, frozen=True):
+    """Whose tokens are accepted. keys: its JWKS as JSON; "" where it is fetched from `url`."""
+
+    issuer: str
+    audience: str
+    keys: str = ""
+    url: str = ""
+
+
+class ApiKeysData(msgspec.Struct, frozen=True):
+    """The secret with the hashed keys, and what each client may do."""
+
+    secret: SecretData
+    header: str
+    scopes: dict[str, tuple[str, ...]] = {}
+
+
+class RateLimitData(msgspec.Struct, frozen=True):
+    """So many requests in so many seconds, `burst` of them at once."""
+
+    per: Literal["client", "token", "route", "whole"]
+    requests: int
+    seconds: int
+    burst: int
+
+
+class CorsData(msgspec.Struct, frozen=True):
+    """Pages of other origins whose scripts may call."""
+
+    origins: tuple[str, ...]
+    credentials: bool
+    headers: tuple[str, ...]
+    max_age: int
+
+
 class GatewayData(msgspec.Struct, frozen=True):
-    """The way in. expose: names of members."""
+    """The way in. expose, public: names of members. body_limit, header_limit: bytes."""
 
     expose: tuple[str, ...]
     port: int
+    issuers: tuple[IssuerData, ...] = ()
+    api_keys: ApiKeysData | None = None
+    public: tuple[str, ...] = ()
+    rate_limits: tuple[RateLimitData, ...] = ()
+    cors: CorsData | None = None
+    body_limit: int = 16_777_216
+    header_limit: int = 32_768
+
+    @property
+    def knows_callers(self) -> bool:
+        return bool(self.issuers or self.api_keys)
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,8 +261,13 @@ FilesOf = Callable[[str], tuple[str, ...]]
 """The project's files that a module imports, directly or not, with its own; by module name."""
 
 
-def describe(graph: Graph, folder: Path, import_path: tuple[str, ...], files_of: FilesOf) -> Description:
-    """The graph as data, without its problems; it must have been read without any."""
+def describe(
+    graph: Graph, folder: Path, import_path: tuple[str, ...], files_of: FilesOf, jwks: Mapping[str, str | None]
+) -> Description:
+    """The graph as data, without its problems; it must have been read without any.
+
+    jwks: what stands in the files with issuers' keys, by the name that is declared.
+    """
     contracts = _contracts(graph)
     topics = _topics(graph)
     pairs = [pair for contract in contracts for pair in _types(contract)]
@@ -227,7 +281,6 @@ def describe(graph: Graph, folder: Path, import_path: tuple[str, ...], files_of:
     publishers = {
         topic.name: node.name for node in graph.nodes if node.implementation for topic in node.implementation.publishes
     }
-    gateway = graph.system.gateway
     return Description(
         name=graph.system.name,
         folder=str(folder),
@@ -237,12 +290,42 @@ def describe(graph: Graph, folder: Path, import_path: tuple[str, ...], files_of:
         topics=tuple(
             TopicData(topic.name, topic.key, publishers.get(topic.name, ""), known[id(topic.type)]) for topic in topics
         ),
-        gateway=GatewayData(tuple(member.name for member in gateway.expose), gateway.port) if gateway else None,
+        gateway=_gateway(graph.system.gateway, jwks) if graph.system.gateway else None,
         schemas=components,
     )
 
 
 Known = dict[int, Schema]
+
+
+def _gateway(gateway: Gateway, jwks: Mapping[str, str | None]) -> GatewayData:
+    cors = gateway.cors
+    return GatewayData(
+        expose=tuple(member.name for member in gateway.expose),
+        port=gateway.port,
+        issuers=tuple(
+            IssuerData(each.issuer, each.audience, url=each.jwks)
+            if is_url(each.jwks)
+            else IssuerData(each.issuer, each.audience, jwks.get(each.jwks) or "")
+            for each in gateway.issuers
+        ),
+        api_keys=next((_api_keys(each) for each in gateway.api_keys), None),
+        public=tuple(sorted(member.name for member in gateway.public)),
+        rate_limits=tuple(map(_rate_limit, gateway.rate_limits)),
+        cors=CorsData(tuple(cors.origins), cors.credentials, tuple(cors.headers), cors.max_age) if cors else None,
+        body_limit=gateway.body,
+        header_limit=gateway.headers,
+    )
+
+
+def _api_keys(keys: ApiKeys) -> ApiKeysData:
+    scopes = {client: tuple(keys.scopes[client]) for client in sorted(keys.scopes)}
+    return ApiKeysData(SecretData(keys.keys.name, keys.keys.key), keys.header, scopes)
+
+
+def _rate_limit(limit: RateLimit) -> RateLimitData:
+    requests, seconds = rate_of(limit.rate) or (0, 1)
+    return RateLimitData(limit.per, requests, seconds, limit.burst or requests)
 
 
 def _contracts(graph: Graph) -> list[Contract]:
@@ -294,6 +377,8 @@ def _operation(operation: Operation, known: Known) -> OperationData:
         returns=None if operation.returns is None else known[id(operation.returns)],
         faults=tuple(_fault(fault, known) for fault in operation.faults),
         doc=operation.doc,
+        scopes=operation.scopes,
+        public=operation.public,
     )
 
 

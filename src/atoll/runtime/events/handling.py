@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from atoll.model.resources import Database
-from atoll.runtime.context import Context, new_trace_id
+from atoll.runtime.context import NOBODY, Context, Identity, new_trace_id
 from atoll.runtime.events.inbox import is_new, new_ones
 from atoll.runtime.events.incoming import Incoming
 from atoll.wire.headers import parse_traceparent
@@ -75,4 +75,5 @@ def context_of(message: Incoming, deadline: float) -> Context:
         deadline=time.monotonic() + deadline,
         tracestate=known.tracestate,
         baggage=known.baggage,
+        caller=Identity(known.subject, frozenset(known.scopes.split())) if known.subject else NOBODY,
     )

@@ -83,6 +83,8 @@ class Writer:
                 traceparent=traceparent(trace_id, span_id, sampled).decode(),
                 tracestate=context.tracestate if context else "",
                 baggage=context.baggage if context else "",
+                subject=context.caller.subject if context else "",
+                scopes=" ".join(sorted(context.caller.scopes)) if context else "",
             )
         )
         if sampled:

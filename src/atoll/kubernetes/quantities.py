@@ -1,0 +1,23 @@
+"""Kubernetes' quantities of memory as numbers."""
+
+import re
+from collections.abc import Mapping
+
+_SUFFIXES: Mapping[str, int] = {
+    "": 1,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "Ki": 1 << 10,
+    "Mi": 1 << 20,
+    "Gi": 1 << 30,
+    "Ti": 1 << 40,
+}
+
+
+def bytes_of(quantity: str) -> int:
+    """Such as "512Mi"."""
+    found = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)
+    assert found is not None
+    return int(float(found[1]) * _SUFFIXES[found[2]])
