@@ -1,4 +1,4 @@
-"""From nothing to every service ready: the shop, with fresh data folders and with those of the run before."""
+"""From nothing to all ready: the shop (eleven services, its office, the engines), with fresh data and with the last."""
 
 import asyncio
 import os

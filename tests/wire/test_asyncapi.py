@@ -115,6 +115,13 @@ def test_the_schema_of_asyncapi_accepts_the_document_of_the_boutique(
     judge.validate(document_of(shop))
 
 
+def test_a_system_without_topics_has_a_document_without_a_broker(judge: jsonschema.Draft7Validator) -> None:
+    graph = read_system(System("quiet", services=[]), lambda target: target)
+    document = document_of(describe(graph, Path(), (), lambda module: (), {}))
+    judge.validate(document)
+    assert document["servers"] == document["operations"] == document["channels"] == {}
+
+
 def test_the_judge_refuses_what_is_no_such_document(
     description: Description, judge: jsonschema.Draft7Validator
 ) -> None:

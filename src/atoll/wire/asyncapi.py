@@ -31,7 +31,7 @@ def asyncapi(description: Description, version: str) -> Schema:
         "asyncapi": "3.0.0",
         "info": {"title": description.name, "version": version},
         "defaultContentType": "application/json",
-        "servers": {"nats": SERVER},
+        "servers": {"nats": SERVER} if topics else {},  # a system without topics is given no broker
         "channels": {topic.name: _channel(description, topic) for topic in topics},
         "operations": {
             name: operation for member in description.members for name, operation in _operations(description, member)
