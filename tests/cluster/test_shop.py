@@ -73,8 +73,8 @@ async def test_a_new_version_and_its_rollback_fail_no_request_and_touch_no_other
 
 
 async def test_pods_that_are_deleted_fail_no_request_where_there_are_two(shop: Shop) -> None:
-    async with customers(shop, 30.0) as buying:
-        for name in ("payment", "checkout", "cart"):
+    async with customers(shop, 40.0) as buying:
+        for name in ("payment", "checkout", "cart", "shipping"):
             running = [
                 each["metadata"]["name"]
                 for each in shop.kubectl.list("pods")
