@@ -92,7 +92,7 @@ NO_SUCH_PROCESS = Kind(1009, "Nothing that runs here is called {name!r}.", "name
 NO_SUCH_TRACE = Kind(
     1010,
     "No single trace begins with {trace!r}.",
-    "see `atoll traces`; spans are written five times a second, and the oldest are dropped",
+    "see `atoll traces`; spans are stored within half a second, and the oldest go",
 )
 NO_SUCH_OPERATION = Kind(1011, "{system} has no operation {operation!r}.", "write service.method, such as {example}")
 NO_SUCH_LETTER = Kind(1012, "There is no dead letter with the number {numbers}.", "see `atoll events dead`")

@@ -31,6 +31,10 @@ def test_a_line_is_read_as_its_program_meant_it(line: str, severity: int, body: 
     assert (found.severity, found.body) == (severity, line if body is None else body)
 
 
+def test_postgresql_tells_its_time_in_front() -> None:
+    assert parsed("2026-09-21 13:46:40.125 UTC [71] LOG:  ready", "a", "a-1", 0).time == 1_789_998_400_125_000_000
+
+
 def test_a_line_of_ours_keeps_its_time_trace_and_extras() -> None:
     line = (
         '{"time":"2026-09-21T13:46:40.125+00:00","level":"info","logger":"shop","message":"paid","service":"a",'

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from atoll.engines import envoy, versions
 from atoll.engines.edge import Limits
@@ -392,12 +393,16 @@ async def test_spans_go_to_a_collector_if_there_is_one(home: Home) -> None:
         front(home, CATALOG, [cluster("catalog", catalog)], collector=f"127.0.0.1:{collector.port}") as gateway,
         connection(gateway.port) as client,
     ):
-        for _ in range(5):
-            await client.request("GET", "/products/7", {"traceparent": TRACEPARENT})
+        await client.request("GET", "/products/7", {"traceparent": TRACEPARENT})
         await until(lambda: collector.requests)
     (sent, *_) = collector.requests
     assert (sent.method, sent.path, sent.headers["content-type"]) == ("POST", "/v1/traces", "application/x-protobuf")
-    assert bytes.fromhex(TRACEPARENT[3:35]) in sent.body
+    (resource_spans,) = ExportTraceServiceRequest.FromString(sent.body).resource_spans
+    (span,) = resource_spans.scope_spans[0].spans
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACEPARENT[3:35], TRACEPARENT[36:52])
+    assert (span.name, span.kind) == ("catalog.product", span.SPAN_KIND_SERVER)
+    said = {each.key: each.value.string_value for each in span.attributes}
+    assert (said["upstream_cluster.name"], said["http.status_code"]) == ("catalog", "200")
 
 
 async def test_nothing_is_logged_about_a_healthy_day(home: Home) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
+import socket
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ import pytest
 
 from atoll.model.launch import CallTo, Launch, Telemetry
 from atoll.model.references import FromFile, Literal
+from tests.collector.running import collecting
 from tests.runtime.raw import Peer, request
 
 HELLO = """
@@ -128,13 +131,12 @@ def launch_of(folder: Path, **changes: object) -> Launch:
         import_path=(str(folder),),
         settings=msgspec.Raw(json.dumps({"greeting": "Hi", "folder": str(folder)}).encode()),
         secrets={"key": FromFile(str(folder / "key"))},
-        telemetry=Telemetry(spans=str(folder / "spans" / "hello-1.jsonl")),
         grace=5.0,
     )
     return msgspec.structs.replace(launch, **changes)
 
 
-async def start(folder: Path, launch: Launch) -> Running:
+async def start(folder: Path, launch: Launch, variables: Mapping[str, str] | None = None) -> Running:
     document = folder / f"{launch.replica}.json"
     document.write_bytes(msgspec.json.encode(launch))
     process = await asyncio.create_subprocess_exec(
@@ -142,14 +144,15 @@ async def start(folder: Path, launch: Launch) -> Running:
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         cwd=folder,
+        env={**os.environ, **(variables or {})},
     )
     return Running(process)
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, launch: Launch) -> AsyncIterator[Running]:
+async def running(folder: Path, launch: Launch, variables: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
     """The process, ready; killed at the end where the test has not ended it."""
-    this = await start(folder, launch)
+    this = await start(folder, launch, variables)
     try:
         ready = await this.line("atoll.host")
         this.address = str(ready["address"])
@@ -183,29 +186,56 @@ async def test_a_service_is_made_of_its_launch_document_and_ended_by_sigterm(tmp
 
 async def test_one_service_calls_another_in_one_trace(tmp_path: Path) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
-    async with running(tmp_path, launch_of(tmp_path)) as hello:
-        call = CallTo("hello", "greeting:Hello", "hello", (f"http://{hello.address}",))
-        spans = Telemetry(spans=str(tmp_path / "spans" / "porter-1.jsonl"))
-        porter_launch = launch_of(
-            tmp_path, target="greeting:Porter", service="porter", replica="porter-1", calls=(call,), telemetry=spans
-        )
-        async with running(tmp_path, porter_launch) as porter:
-            parent = f"00-{trace}-b7ad6b7169203331-01"
-            assert await ask(porter.address, "/knock/ada", traceparent=parent) == (200, "inside: Hi, ada")
-            assert await porter.end() == 0
-        assert await hello.end() == 0
-    read = [json.loads(line) for file in (tmp_path / "spans").iterdir() for line in file.read_text().splitlines()]
-    assert {span["trace"] for span in read} == {trace}
-    by_parent = {span["parent"]: span for span in read}
-    knock = by_parent["b7ad6b7169203331"]
-    call_out = by_parent[knock["span"]]
-    answered = by_parent[call_out["span"]]
-    assert [(span["service"], span["kind"]) for span in (knock, call_out, answered)] == [
-        ("porter", "server"),
-        ("porter", "client"),
-        ("hello", "server"),
-    ]
-    assert knock["start"] <= call_out["start"] <= answered["start"] <= answered["end"] <= knock["end"]
+    with collecting(tmp_path) as collector:
+        telemetry = Telemetry(f"http://{collector.document.listen}")
+        async with running(tmp_path, launch_of(tmp_path, telemetry=telemetry)) as hello:
+            call = CallTo("hello", "greeting:Hello", "hello", (f"http://{hello.address}",))
+            porter_launch = launch_of(
+                tmp_path,
+                target="greeting:Porter",
+                service="porter",
+                replica="porter-1",
+                calls=(call,),
+                telemetry=telemetry,
+            )
+            async with running(tmp_path, porter_launch) as porter:
+                parent = f"00-{trace}-b7ad6b7169203331-01"
+                assert await ask(porter.address, "/knock/ada", traceparent=parent) == (200, "inside: Hi, ada")
+                assert await porter.end() == 0
+            assert await hello.end() == 0
+        # What waited was sent before they ended.
+        found = collector.query.trace(trace)
+    hops = [(depth, span.service, span.kind) for root in found.roots for depth, span in root.walk()]
+    assert hops == [(0, "porter", "server"), (1, "porter", "client"), (2, "hello", "server")]
+    knock, call_out, answered = found.spans
+    assert knock.parent == "b7ad6b7169203331"
+    assert knock.start <= call_out.start <= answered.start <= answered.end <= knock.end
+    assert (answered.replica, answered.attributes["http.response.status_code"]) == ("hello-1", 200)
+
+
+async def test_a_service_serves_and_ends_in_time_though_nobody_takes_its_telemetry(tmp_path: Path) -> None:
+    with socket.socket() as deaf:
+        # Given a collector that accepts connections and never answers
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        telemetry = Telemetry(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        async with running(tmp_path, launch_of(tmp_path, telemetry=telemetry)) as hello:
+            assert await ask(hello.address, "/hello/ada") == (200, "Hi, ada")
+            began = asyncio.get_running_loop().time()
+            assert await hello.end() == 0
+            assert asyncio.get_running_loop().time() - began < 4.0
+
+
+async def test_opentelemetrys_own_variables_send_lines_and_spans_elsewhere(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector.document.listen}"}
+        async with running(tmp_path, launch_of(tmp_path), variables) as hello:
+            assert await ask(hello.address, "/hello/ada") == (200, "Hi, ada")
+            assert await hello.end() == 0
+        assert [each.name for each in collector.query.traces()] == ["GET /hello/{name}"]
+        said = collector.query.logs()
+        assert said[0].body.startswith("hello-1 serves at")
+        assert (said[0].service, said[0].severity, said[0].attributes["logger"]) == ("hello", "info", "atoll.host")
 
 
 async def test_sigterm_under_load_fails_no_request_and_waits_for_the_slow(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from atoll.supervisor.state import (
     BecameUnhealthy,
     Changed,
     Ended,
+    Kind,
     Known,
     Observation,
     Planned,
@@ -22,11 +23,13 @@ from atoll.supervisor.state import (
     Process,
     StartBegan,
     Started,
+    State,
     StopAsked,
     SystemStops,
     after,
     delay,
 )
+from atoll.supervisor.status import is_ready
 
 PLAN = Planned(
     (
@@ -365,3 +368,18 @@ def test_what_is_no_longer_declared_is_stopped_and_what_is_new_is_started() -> N
     made.behave()
     made.see(Planned((*kept, new), PLAN.preparations))
     assert "users-1" not in made.known.processes
+
+
+def test_the_collector_ends_last_and_is_waited_for_by_nobody() -> None:
+    def known(**states: State) -> Known:
+        kinds: dict[str, Kind] = {"users": "service"}
+        processes = {
+            name: Process(name, kinds.get(name, "engine"), name, state=state, pid=7) for name, state in states.items()
+        }
+        return Known(processes, stopping=True)
+
+    asked = decide(known(users="stopped", envoy="stopped", nats="ready", collector="ready"), 0.0)
+    assert [action.name for action in asked.actions if isinstance(action, Stop)] == ["nats"]
+    asked = decide(known(users="stopped", envoy="stopped", nats="stopped", collector="ready"), 0.0)
+    assert [action.name for action in asked.actions if isinstance(action, Stop)] == ["collector"]
+    assert is_ready(known(users="ready", envoy="ready", collector="starting"))

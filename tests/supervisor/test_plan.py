@@ -109,7 +109,8 @@ def test_what_has_to_be_there_before_a_service_starts_is_in_its_preparation() ->
 
 
 def test_a_program_finds_its_port_and_address_in_its_environment() -> None:
-    echo = make(sample()).process("echo-1")
+    plan_ = make(sample())
+    echo = plan_.process("echo-1")
     assert echo is not None
     assert echo.command == ("/usr/bin/python3", "echo.py")
     assert echo.directory == FOLDER / "echo"
@@ -117,6 +118,10 @@ def test_a_program_finds_its_port_and_address_in_its_environment() -> None:
         "HOST": "127.0.0.1",
         "PORT": str(echo.port),
         "ATOLL_SERVICE": "echo",
+        "OTEL_SERVICE_NAME": "echo",
+        "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=echo-1,service.namespace=sample",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{plan_.collection.listen}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     }
     assert not echo.replaceable
 

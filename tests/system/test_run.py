@@ -50,7 +50,7 @@ def test_status_shows_every_process_with_its_port(run: Run) -> None:
     assert found.returncode == 0, found.stderr
     status = json.loads(found.stdout)
     rows = {row["name"]: row for row in status["processes"]}
-    assert list(rows) == ["postgres", "nats", "envoy", "counter-1", "greeter-1", "echo-1"]
+    assert list(rows) == ["postgres", "nats", "envoy", "counter-1", "greeter-1", "echo-1", "collector"]
     assert all(row["state"] == "ready" and row["port"] and row["pid"] for row in rows.values())
     assert "counter-1" in atoll(run.folder, "status", TARGET).stdout
 

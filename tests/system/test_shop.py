@@ -17,7 +17,7 @@ from shop.demo import settle
 from shop.money import Money
 from shop.payment.contract import DECLINED_CARD, GOOD_CARD
 
-from atoll.supervisor.traces import Trace, recent
+from atoll.collector.values import Trace
 from atoll.testing import Running, running
 from tests.engines.running import until
 
@@ -176,14 +176,12 @@ async def test_one_order_is_one_trace_from_the_gateway_to_both_mails(browser: Br
     form = await fill_basket(browser)
     await browser.post("/checkout", {**form, "card": GOOD_CARD})
     # When its events have been handled and the spans are written
-    state = Path(shop.status().state)
-
     found: list[Trace] = []
 
     def is_traced() -> bool:
         """Whether everybody has told of an order: spans are written a little later than they end."""
         everybody = {"gateway", "frontend", "checkout", "cart", "catalog", "payment", "shipping", "email"}
-        traces = (trace for trace in recent(state, 20) if everybody <= set(trace.services))
+        traces = (trace for trace in shop.traces(20) if everybody <= set(trace.services))
         found[:] = [trace for trace in traces if len(trace.roots) == 1]
         return bool(found)
 

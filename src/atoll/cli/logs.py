@@ -44,7 +44,7 @@ def _chosen(state: Path, services: Sequence[str]) -> list[str]:
     """The processes whose files are shown. Raises NO_SUCH_PROCESS."""
     files = sorted(file.stem for file in state.glob("logs/*.log") if file.stem != "access")
     if not services:
-        return [name for name in files if name not in ("postgres", "nats", "envoy")]
+        return [name for name in files if name not in ("postgres", "nats", "envoy", "collector")]
     for service in services:
         if not any(_is_of(name, [service]) for name in files):
             raise NO_SUCH_PROCESS.error(has=nearest(service, files), name=service)

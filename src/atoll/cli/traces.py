@@ -10,7 +10,9 @@ from rich.text import Text
 from atoll.cli.console import console
 from atoll.cli.options import json_option, target_option
 from atoll.cli.project import find_state
-from atoll.supervisor.traces import Span, Trace, find, recent
+from atoll.collector.query import Query
+from atoll.collector.values import Span, Trace
+from atoll.supervisor.home import Home
 
 _BAR = 30
 
@@ -23,10 +25,10 @@ _BAR = 30
 def command(trace_id: str | None, limit: int, target: str | None, as_json: bool) -> None:
     """List recent traces; or show one, by the beginning of its id, as a tree with durations.
 
-    The gateway's hop comes from Envoy's access log, all others from the services themselves.
+    They are the collector's, which keeps those of earlier runs too.
     """
-    state = find_state(target, running=False)
-    traces = [find(state, trace_id)] if trace_id else recent(state, limit)
+    query = Query(Home(find_state(target, running=False)).telemetry)
+    traces = [query.trace(trace_id)] if trace_id else query.recent(limit)
     if as_json:
         found = [_as_data(trace, whole=bool(trace_id)) for trace in traces]
         click.echo(msgspec.json.encode(found[0] if trace_id else found).decode())

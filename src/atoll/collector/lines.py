@@ -33,6 +33,7 @@ _INFO = 9
 _KNOWN = frozenset({"time", "timestamp", "level", "severity", "message", "msg", "trace", "span", "trace_id", "span_id"})
 # 2026-11-26 12:00:00.000 UTC [71] shop@shop ERROR:  …     [71] 2026/11/26 12:00:00.000000 [INF] …
 _LEVEL = re.compile(r"\b(DEBUG|INFO|NOTICE|LOG|WARNING|ERROR|FATAL|PANIC|CRITICAL):|\[(TRC|DBG|INF|WRN|ERR|FTL)\]")
+_CLOCK = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+) UTC ")
 _LOOKED_AT = 200
 _LONGEST = 1 << 16
 
@@ -51,7 +52,8 @@ def parsed(line: str, service: str, replica: str, now: int) -> LogIn:
             return _from_json(record, service, replica, now)
     found = _LEVEL.search(line, 0, _LOOKED_AT)
     level = (found.group(1) or found.group(2)).lower() if found else ""
-    return LogIn(service, replica, now, _SEVERITIES.get(level, _INFO), line)
+    said = _CLOCK.match(line)
+    return LogIn(service, replica, _time(said.group(1), now) if said else now, _SEVERITIES.get(level, _INFO), line)
 
 
 def _from_json(record: Mapping[str, object], service: str, replica: str, now: int) -> LogIn:

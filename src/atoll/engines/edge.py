@@ -252,6 +252,7 @@ def _tracing() -> dict[str, object]:
     """Makes and continues `traceparent`."""
     return {
         "random_sampling": {"value": 100},
+        "operation": "%ROUTE_NAME%",
         "provider": named(
             "envoy.tracers.opentelemetry",
             "envoy.config.trace.v3.OpenTelemetryConfig",

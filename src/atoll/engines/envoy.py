@@ -184,6 +184,18 @@ def _bootstrap(gateway: Gateway, places: Places) -> dict[str, object]:
         "application_log_config": {
             "log_format": {"json_format": {"time": "%Y-%m-%dT%H:%M:%S.%e%z", "level": "%l", "message": "%j"}}
         },
+        # Or the spans of a quiet gateway would be seen five seconds later.
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "atoll",
+                    "static_layer": {
+                        "tracing.opentelemetry.flush_interval_ms": 200,
+                        "tracing.opentelemetry.min_flush_spans": 256,
+                    },
+                }
+            ]
+        },
         "overload_manager": _overload(gateway.limits),
     }
 

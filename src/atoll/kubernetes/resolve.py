@@ -43,7 +43,7 @@ def launch(target: Target, member: MemberData) -> Launch:
         messaging=_messaging(target, member),
         settings=member.settings,
         secrets={field: FromEnvironment(variable_of(field)) for field in member.secrets},
-        telemetry=Telemetry("", "json"),
+        telemetry=Telemetry(logs="json"),
         body_limit=member.body_limit,
         concurrency=member.concurrency,
         deadline=member.deadline,

@@ -61,9 +61,15 @@ class Messaging(msgspec.Struct, frozen=True):
 
 
 class Telemetry(msgspec.Struct, frozen=True):
-    """Where spans go: a file to append to, "" for nowhere; and how log lines look."""
+    """Where spans and metrics go, and how log lines look.
 
-    spans: str = ""
+    endpoint: what takes OTLP over HTTP, such as "http://127.0.0.1:4318"; "" for nowhere.
+    headers: "name=value,name=value" of each request. sends_logs: whether log lines go there too.
+    """
+
+    endpoint: str = ""
+    headers: Source | None = None
+    sends_logs: bool = False
     logs: OneOf["json", "human"] = "json"
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,9 @@ from atoll.model.launch import Launch, Preparation
 from atoll.model.references import Source, resolve
 from atoll.model.setup import Setup
 from atoll.runtime.host import Host
+from atoll.runtime.telemetry.destination import destination
 from atoll.runtime.telemetry.logs import configure
+from atoll.runtime.telemetry.shipping import Shipping
 
 UNFIT = 3
 FINAL = frozenset(
@@ -59,7 +62,7 @@ def read_document(path: str, kind: type[Document]) -> Document:
         raise NO_LAUNCH.error(source=path, reason=str(error)) from error
 
 
-async def serve(launch: Launch) -> None:
+async def serve(launch: Launch, lines: deque[bytes] | None) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -71,7 +74,7 @@ async def serve(launch: Launch) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
-    await Host(launch, reveal).run(stop)
+    await Host(launch, reveal, lines).run(stop)
 
 
 async def prepare(paths: Sequence[str]) -> list[Problem]:
@@ -109,8 +112,10 @@ def run_service(path: str) -> None:
     launch = read_document(path, Launch)
     if not launch.replica:
         launch = msgspec.structs.replace(launch, replica=socket.gethostname())
-    configure(launch.telemetry.logs, launch.service, launch.replica)
-    uvloop.run(serve(launch))
+    launch = msgspec.structs.replace(launch, telemetry=destination(launch.telemetry, os.environ))
+    shipping = Shipping() if launch.telemetry.sends_logs else None
+    configure(launch.telemetry.logs, launch.service, launch.replica, also=shipping)
+    uvloop.run(serve(launch, shipping.lines if shipping else None))
 
 
 def run_preparation(paths: Sequence[str]) -> int:

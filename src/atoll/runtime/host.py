@@ -4,10 +4,10 @@ import asyncio
 import importlib
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, cast
 
 from atoll.errors import START_FAILED, AtollError
@@ -25,10 +25,11 @@ from atoll.runtime.listener import Listener
 from atoll.runtime.loading import load, user_frames
 from atoll.runtime.server import Claims
 from atoll.runtime.telemetry import Telemetry
-from atoll.runtime.telemetry.export import SpanFile
+from atoll.runtime.telemetry.destination import parse_headers
+from atoll.runtime.telemetry.export import Exporter
 from atoll.runtime.telemetry.machine import observe
 from atoll.runtime.telemetry.metrics import Metrics
-from atoll.runtime.telemetry.traces import Recorder
+from atoll.runtime.telemetry.traces import MOST_WAITING, Recorder
 
 Reveal = Callable[[Source], str]
 """The value behind a reference."""
@@ -87,13 +88,16 @@ class Stores(Protocol):
 class Host:
     """Wires what the launch document says, serves until told to stop, and takes it apart in order.
 
+    lines: encoded log records, for who takes telemetry; None where they do not go there.
     starting → ready → stopping. Opened: admin port, broker, database, clients, instance, events, listener.
     """
 
-    def __init__(self, launch: Launch, reveal: Reveal) -> None:
+    def __init__(self, launch: Launch, reveal: Reveal, lines: deque[bytes] | None = None) -> None:
         self._launch = launch
         self._reveal = reveal
-        self._telemetry = Telemetry(Recorder(), Metrics(launch.bounds), launch.service, launch.replica)
+        self._lines = lines
+        recorder = Recorder(MOST_WAITING if launch.telemetry.endpoint else 0)
+        self._telemetry = Telemetry(recorder, Metrics(launch.bounds), launch.service, launch.replica)
         observe(self._telemetry, launch.system)
         self._health = Health()
         self._faults = Faults(reveal(launch.fault_token) if launch.fault_token else "", launch.fault)
@@ -109,9 +113,9 @@ class Host:
             admin = Listener(launch.admin, port, body_limit=LARGEST_ORDER)
             await admin.open()
             stack.callback(admin.abort)
-            if launch.telemetry.spans:
-                spans = SpanFile(Path(launch.telemetry.spans), self._telemetry.recorder, launch.service, launch.replica)
-                await stack.enter_async_context(spans)
+            if launch.telemetry.endpoint:
+                headers = parse_headers(self._reveal(launch.telemetry.headers)) if launch.telemetry.headers else {}
+                await stack.enter_async_context(Exporter(launch, self._telemetry, headers, self._lines))
             sys.path[:0] = launch.import_path
             made, stores = await self._make(stack)
             listening = cast(Listening, importlib.import_module(ENTRANCES[launch.kind]).listener_of(made))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TypeAlias
 
+from atoll.engines import collector
 from atoll.supervisor.state import Known, Preparation, Process
 
 GATEWAY = "envoy"
@@ -155,12 +156,16 @@ def _missing(known: Known, needs: Iterable[str]) -> list[str]:
 
 
 def _wind_down(known: Known) -> Decision:
-    """Services first, for they need the gateway to answer and the engines to finish; then the gateway, then engines."""
+    """Services first, for they need the gateway to answer and the engines to finish; then the gateway, then engines.
+
+    The collector is the last, for all of them have something to say to their end.
+    """
     everything = list(known.processes.values())
     services = [each for each in everything if each.kind == "service"]
     gateway = [each for each in everything if each.name == GATEWAY]
-    engines = [each for each in everything if each.kind == "engine" and each.name != GATEWAY]
-    for group in (services, gateway, engines):
+    last = [each for each in everything if each.name == collector.NAME]
+    engines = [each for each in everything if each.kind == "engine" and each.name not in (GATEWAY, collector.NAME)]
+    for group in (services, gateway, engines, last):
         alive = [each for each in group if each.runs or each.has_successor or each.successor_pid]
         if alive:
             return Decision(

@@ -1,10 +1,11 @@
 """Starts the engines of a plan."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from atoll.engines import envoy, nats, postgres, versions
+from atoll.engines import collector, envoy, nats, postgres, versions
 from atoll.engines.engine import Engine, Readiness
 from atoll.provision.programs import find_program
 from atoll.supervisor.control import clear_sockets
@@ -21,7 +22,7 @@ _KEEP_EVERY = 30.0
 
 
 class Engines:
-    """PostgreSQL, NATS and Envoy of one system on this machine.
+    """PostgreSQL, NATS, Envoy and the collector of one system on this machine.
 
     sockets: a folder whose path is short enough for a Unix socket. places: where the gateway's files are.
     """
@@ -51,6 +52,9 @@ class Engines:
                 return postgres.engine(self.server)
             case "nats":
                 return nats.engine(find_program(versions.NATS), broker_of(plan), self._home.state / "nats")
+            case collector.NAME:
+                path = self._home.state / "launch" / "collector.json"
+                return collector.engine(Path(sys.executable), plan.collection, path)
             case _:
                 self._admin.unlink(missing_ok=True)
                 return envoy.engine(find_program(versions.ENVOY), gateway_of(plan, serving), self.places)

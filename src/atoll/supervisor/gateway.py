@@ -23,6 +23,7 @@ def gateway_of(plan: Plan, serving: Mapping[str, int]) -> envoy.Gateway:
         routes=tuple(route for member in members for route in routes_of(plan.description, member)),
         clusters=tuple(_cluster(plan, member, serving) for member in members),
         host=HOST,
+        collector=plan.collection.listen,
         limits=limits_of(declared),
         policy=policy_of(declared, _access(plan, declared)),
     )

@@ -21,5 +21,10 @@ class Home:
         return self.state / "secrets"
 
     @property
+    def telemetry(self) -> Path:
+        """The collector's store."""
+        return self.state / "telemetry"
+
+    @property
     def logs(self) -> Path:
         return self.state / "logs"

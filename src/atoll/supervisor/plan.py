@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 from urllib.parse import unquote
 
-from atoll.engines import nats
+from atoll.engines import collector, nats
 from atoll.engines.declared import (
     EngineName,
     account_of,
@@ -19,7 +19,7 @@ from atoll.engines.declared import (
     uses_broker,
 )
 from atoll.errors import BAD_ARGUMENT, PROGRAM_MISSING, Problem
-from atoll.model.launch import CallTo, DatabaseTo, Launch, Messaging, Preparation, Telemetry
+from atoll.model.launch import CallTo, Collection, DatabaseTo, Launch, Messaging, Preparation, Telemetry
 from atoll.model.references import FromFile, Source
 from atoll.model.references import Literal as Constant
 from atoll.model.suggest import nearest
@@ -93,7 +93,8 @@ class Plan:
 
     engines: those started here. databases: to be made on the server, by service.
     secrets: of the users' settings and DSNs, by the file that they are written to.
-    accounts: of the broker, without passwords. local_keys: the JWKS of this machine's own issuer; "" without one.
+    accounts: of the broker, without passwords. collection: what the collector is started with.
+    local_keys: the JWKS of this machine's own issuer; "" without one.
     """
 
     description: Description
@@ -106,6 +107,7 @@ class Plan:
     databases: Mapping[str, str]
     secrets: Mapping[Path, SecretData]
     accounts: tuple[nats.Account, ...]
+    collection: Collection
     gateway_port: int
     local_keys: str = ""
 
@@ -154,6 +156,7 @@ def ports_needed(description: Description, options: Options, addresses: Engines)
     if description.gateway:
         port = description.gateway.port if options.port is None else options.port
         wishes.append(PortWish("gateway", port, "--port"))
+    wishes.append(PortWish(collector.NAME))
     started = _started_here(description, addresses)
     if "postgres" in started:
         wishes.append(PortWish("postgres"))
@@ -206,6 +209,7 @@ def plan(
         databases={each.name: database_name(each) for each in members if each.database and not each.database.secret},
         secrets=planning.secrets(members),
         accounts=tuple(account_of(description.name, member) for member in members if uses_broker(member)),
+        collection=planning.collection(),
         gateway_port=ports["gateway"] if description.gateway else 0,
     )
 
@@ -227,7 +231,8 @@ def planned(made: Plan) -> Planned:
     ]
     members = {each.name: each for each in made.description.members}
     preparations = [Prepared(name, _needs(members[name], made.engines)) for name in made.preparations]
-    return Planned((*engines, *services), tuple(preparations))
+    # The last to be started, for nothing waits for it.
+    return Planned((*engines, *services, Process(collector.NAME, "engine", collector.NAME)), tuple(preparations))
 
 
 def secret_name(secret: SecretData) -> str:
@@ -314,7 +319,7 @@ class _Planning:
             messaging=self.messaging(member),
             settings=member.settings,
             secrets={field: FromFile(str(self.secret_file(secret))) for field, secret in member.secrets.items()},
-            telemetry=Telemetry(str(self.home.state / "spans" / f"{name}.jsonl"), self.options.logs),
+            telemetry=Telemetry(self.otlp(), logs=self.options.logs),
             body_limit=member.body_limit,
             concurrency=member.concurrency,
             deadline=member.deadline,
@@ -338,7 +343,29 @@ class _Planning:
                 found[f"{call.to.upper().replace('-', '_')}_URL"] = Constant(addresses[0])
         if member.database:
             found["DATABASE_URL"] = self.dsn(member)
+        if member.kind == "process":
+            found |= {key: Constant(value) for key, value in self.sdk(member.name, name).items()}
         return {**found, **{key: Constant(value) for key, value in member.environment.items()}}
+
+    def sdk(self, service: str, replica: str) -> dict[str, str]:
+        """What an OpenTelemetry SDK, if the program has one, takes for its defaults."""
+        return {
+            "OTEL_SERVICE_NAME": service,
+            "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={replica},service.namespace={self.description.name}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp(),
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+
+    def otlp(self) -> str:
+        return f"http://{HOST}:{self.ports[collector.NAME]}"
+
+    def collection(self) -> Collection:
+        return Collection(
+            system=self.description.name,
+            listen=f"{HOST}:{self.ports[collector.NAME]}",
+            folder=str(self.home.telemetry),
+            logs=str(self.home.logs),
+        )
 
     def replicas_of(self, service: str) -> tuple[str, ...]:
         to = self.description.member(service)

@@ -50,8 +50,7 @@ class Project:
         Raises AtollError: NO_FREE_PORT, ENGINE_MISSING, SECRET_WITHOUT_SOURCE, BAD_ARGUMENT.
         """
         make_folders(home)
-        for name in ("spans", "launch"):
-            (home.state / name).mkdir(exist_ok=True)
+        (home.state / "launch").mkdir(exist_ok=True)
         environment = read_environment(Path(description.folder))
         description = with_own_databases(description, environment, self.python.variables)
         wishes = ports_needed(description, self.options, environment.engines)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from atoll.engines import collector
 from atoll.errors import NO_SUCH_PROCESS
 from atoll.model.suggest import nearest
 from atoll.supervisor.decide import Decision
@@ -59,8 +60,9 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def is_ready(known: Known) -> bool:
-    """Whether everything that should serve does."""
-    return all(each.state in ("ready", "left out") for each in known.processes.values() if not each.unwanted)
+    """Whether everything that should serve does; no service waits for the collector."""
+    needed = [each for each in known.processes.values() if not each.unwanted and each.name != collector.NAME]
+    return all(each.state in ("ready", "left out") for each in needed)
 
 
 def serving(known: Known, ports: Mapping[int, int]) -> dict[str, int]:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
+from atoll.collector.query import Query
+from atoll.collector.values import Trace
 from atoll.errors import NO_SUCH_PROCESS, NOT_READY
 from atoll.model.contract import read_contract
 from atoll.runtime.client import Destination, client_of
@@ -15,11 +17,11 @@ from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
 from atoll.supervisor.children import Python
+from atoll.supervisor.home import Home
 from atoll.supervisor.plan import Options
 from atoll.supervisor.project import Project
 from atoll.supervisor.status import Status
 from atoll.supervisor.supervisor import Supervisor, open_run
-from atoll.supervisor.traces import Trace, recent
 from atoll.wire.description import target_of
 
 T = TypeVar("T")
@@ -52,8 +54,8 @@ class Running:
         return self._supervisor.status()
 
     def traces(self, limit: int = 100) -> list[Trace]:
-        """What was recorded of the last requests, newest first; a span is written within 0.2 s of its end."""
-        return recent(Path(self.status().state), limit)
+        """What was recorded of the last requests, newest first; a span is stored within half a second of its end."""
+        return Query(Home(Path(self.status().state)).telemetry).recent(limit)
 
     def kill(self, process: str) -> int:
         """Kill -9 a process, such as "users-2" or "postgres"; the number it had. Raises NO_SUCH_PROCESS."""

@@ -1,45 +1,37 @@
-"""Takes spans from the recorder to a file."""
+"""Takes what was recorded to where OTLP is taken: in batches, within bounds, and never in the way of a request."""
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
-import msgspec
-
-from atoll.runtime.telemetry.traces import Recorder, Span
+from atoll.model.launch import Launch
+from atoll.runtime.telemetry import Telemetry
+from atoll.runtime.telemetry.encoding import SpanEncoder, request, resource
+from atoll.runtime.telemetry.post import Post
 
 PERIOD = 0.2
-"""Seconds between two writes: what a process that is killed may lose of its spans."""
+"""Seconds between two looks at what waits: what a process that is killed may lose."""
 
-MOST_BYTES = 64 * 1024 * 1024
-"""Of one file; then it becomes FILE.1, in place of the one before."""
+BATCH = 512
+"""Spans of one request; encoding them takes the loop less than a millisecond."""
+
+PATIENCE = 60.0
+"""Seconds that one batch is tried again while nobody takes it; then it is dropped, and newer ones get their turn."""
+
+LAST_WORDS = 1.0
+"""Seconds for what waits when the process ends."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+Batch = Callable[[], tuple[bytes, int]]
+"""The next request's items and their number; 0 when nothing waits."""
 
 logger = logging.getLogger("atoll.telemetry")
-
-
-def line(span: Span, service: str, replica: str, offset: int) -> bytes:
-    """The span as a line of JSON. offset: nanoseconds from the monotonic clock to the epoch."""
-    flat = span.attributes or ()
-    return _encode(
-        {
-            "trace": f"{span.trace_id:032x}",
-            "span": f"{span.span_id:016x}",
-            "parent": f"{span.parent_id:016x}" if span.parent_id else "",
-            "name": span.name,
-            "kind": span.kind,
-            "start": span.start + offset,
-            "end": span.end + offset,
-            "error": span.error,
-            "service": service,
-            "replica": replica,
-            "attributes": dict(zip(flat[::2], flat[1::2], strict=True)),
-        }
-    )
-
-
-_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def offset_to_epoch() -> int:
@@ -54,44 +46,108 @@ def offset_to_epoch() -> int:
     return min(looks)[1]
 
 
-class SpanFile:
-    """Appends the spans of a process to its file, five times a second and at the end."""
+class Exporter:
+    """Sends while the block lasts, and what is left at its end.
 
-    def __init__(self, path: Path, recorder: Recorder, service: str, replica: str) -> None:
-        self._path, self._recorder = path, recorder
-        self._service, self._replica = service, replica
+    headers: of each request. lines: encoded log records, where they are to be sent.
+    """
+
+    def __init__(
+        self, launch: Launch, telemetry: Telemetry, headers: Mapping[str, str], lines: deque[bytes] | None = None
+    ) -> None:
+        self._telemetry = telemetry
+        self._post = Post(launch.telemetry.endpoint, headers)
+        self._who = resource(launch.system, telemetry.service, telemetry.replica)
+        self._encoder = SpanEncoder()
+        self._taken: list[tuple[object, ...]] = []
+        self._lines = lines
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._is_away = False
+        self._dropped_before = 0
 
-    async def __aenter__(self) -> "SpanFile":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._task = asyncio.create_task(self._run(), name="spans")
+    async def __aenter__(self) -> "Exporter":
+        self._task = asyncio.create_task(self._run(), name="telemetry")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        self.flush()
+        assert self._task is not None
+        self._stopping.set()
+        # Not cancelled at once: what is under way would be sent twice.
+        await asyncio.wait([self._task], timeout=LAST_WORDS)
+        self._task.cancel()
+        self._post.close()
 
     async def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PERIOD):
+                    await self._stopping.wait()
+            is_last = self._stopping.is_set()
+            await self._send_all()
+
+    async def _send_all(self) -> None:
+        await self._send("traces", self._spans)
+        if self._lines is not None:
+            await self._send("logs", self._log_lines)
+        dropped = self._telemetry.recorder.dropped
+        if dropped > self._dropped_before:
+            self._drop("traces", "queue_full", dropped - self._dropped_before)
+            self._dropped_before = dropped
+
+    def _spans(self) -> tuple[bytes, int]:
+        if not self._taken:
+            self._taken = self._telemetry.recorder.take_records()
+            self._taken.reverse()
+        batch = self._taken[: -BATCH - 1 : -1]
+        del self._taken[-BATCH:]
+        return self._encoder.encode(batch, offset_to_epoch()) if batch else b"", len(batch)
+
+    def _log_lines(self) -> tuple[bytes, int]:
+        lines = self._lines
+        assert lines is not None
+        batch = [lines.popleft() for _ in range(min(len(lines), BATCH))]
+        return b"".join(batch), len(batch)
+
+    async def _send(self, signal: str, batch: Batch) -> None:
         while True:
-            await asyncio.sleep(PERIOD)
-            self.flush()
+            items, count = batch()
+            if not count:
+                return
+            reason = await self._deliver(f"/v1/{signal}", request(self._who, items))
+            if reason:
+                self._drop(signal, reason, count)
 
-    def flush(self) -> None:
-        """Write what waits. A full disk costs spans, never a request."""
-        spans = self._recorder.take()
-        if not spans:
-            return
-        try:
-            self._append(spans)
-        except OSError as error:
-            logger.warning("%d spans could not be written: %s", len(spans), error)
+    async def _deliver(self, path: str, body: bytes) -> str:
+        """Until it was taken, or given up: why, or ""."""
+        wait, until = _FIRST_WAIT, time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = await self._post.send(path, body)
+            except OSError as error:
+                self._tell(str(error))
+                asked = 0.0
+            else:
+                if answer.status not in _TRY_AGAIN:
+                    self._tell("")
+                    return "" if answer.status < 300 else f"status {answer.status}"
+                self._tell(f"status {answer.status}")
+                asked = answer.retry_after
+            if time.monotonic() > until:
+                return "unreachable"
+            await asyncio.sleep(max(min(asked, _LONGEST_WAIT), wait * random.uniform(0.5, 1.0)))  # noqa: S311 (jitter)
+            wait = min(2 * wait, _LONGEST_WAIT)
 
-    def _append(self, spans: Sequence[Span]) -> None:
-        offset = offset_to_epoch()
-        lines = b"\n".join(line(span, self._service, self._replica, offset) for span in spans) + b"\n"
-        with self._path.open("ab") as file:
-            file.write(lines)
-            size = file.tell()
-        if size >= MOST_BYTES:
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
+    def _tell(self, wrong: str) -> None:
+        """Once when it goes away, and once when it is back."""
+        if wrong and not self._is_away:
+            logger.warning("nobody takes the telemetry of %s: %s", self._telemetry.replica, wrong)
+        elif not wrong and self._is_away:
+            logger.info("the telemetry of %s is taken again", self._telemetry.replica)
+        self._is_away = bool(wrong)
+
+    def _drop(self, signal: str, reason: str, count: int) -> None:
+        labels = {"otel.signal": signal, "error.type": reason}
+        text = "Spans and log lines that nobody took, or found no room."
+        self._telemetry.metrics.counter("atoll.telemetry.dropped", text, labels).add(count)

@@ -31,7 +31,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _cut(record.getMessage()),
+            "message": message(record),
             "service": self._service,
             "replica": self._replica,
         }
@@ -41,7 +41,7 @@ class JsonLines(logging.Formatter):
             line["span"] = f"{context.span_id:016x}"
         if record.exc_info:
             line["error"] = _cut_front(self.formatException(record.exc_info))
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        line |= extras(record)
         try:
             return self._encode(line).decode()
         except (TypeError, ValueError, RecursionError):  # an extra that has no JSON at all
@@ -53,27 +53,45 @@ class HumanLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        line = (
-            f"{clock}.{int(record.msecs):03} {record.levelname.lower():<8} {record.name}  {_cut(record.getMessage())}"
-        )
-        extras = [f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD]
+        line = f"{clock}.{int(record.msecs):03} {record.levelname.lower():<8} {record.name}  {message(record)}"
+        said = [f"{key}={value}" for key, value in extras(record).items()]
         context = current.get()
         if context is not None:
-            extras.append(f"trace={context.trace_id:032x}")
-        line = "  ".join([line, *extras])
+            said.append(f"trace={context.trace_id:032x}")
+        line = "  ".join([line, *said])
         if record.exc_info:
             line += "\n" + _cut_front(self.formatException(record.exc_info))
         return line
 
 
-def configure(style: Style, service: str, replica: str, stream: TextIO = sys.stderr, level: int = logging.INFO) -> None:
-    """Send everything that is logged in this process to the stream, in this style."""
+def message(record: logging.LogRecord) -> str:
+    """What was said, as long as it is kept."""
+    return _cut(record.getMessage())
+
+
+def extras(record: logging.LogRecord) -> dict[str, object]:
+    """What was given as `extra`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def configure(
+    style: Style,
+    service: str,
+    replica: str,
+    *,
+    also: logging.Handler | None = None,
+    stream: TextIO = sys.stderr,
+    level: int = logging.INFO,
+) -> None:
+    """Send everything that is logged in this process to the stream, in this style. also: whom else it is told."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines(service, replica) if style == "json" else HumanLines())
     root = logging.getLogger()
     for other in list(root.handlers):
         root.removeHandler(other)
     root.addHandler(handler)
+    if also is not None:
+        root.addHandler(also)
     root.setLevel(level)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-MOST_WAITING = 65_536
+MOST_WAITING = 32_768
 """Spans that wait for the exporter; at the limit new ones are dropped and counted."""
 
 
@@ -24,12 +24,13 @@ class Span(NamedTuple):
 class Recorder:
     """Keeps finished spans until they are taken away.
 
-    dropped: how many found no room.
+    most: that wait; 0 where nobody will take them. dropped: how many found no room.
     """
 
-    __slots__ = ("_waiting", "dropped")
+    __slots__ = ("_most", "_waiting", "dropped")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._most = most
         self._waiting: list[tuple[object, ...]] = []
         self.dropped = 0
 
@@ -51,13 +52,17 @@ class Recorder:
         start, end: time.monotonic_ns(). error: "" for none. attributes: flat, key, value, key, value.
         """
         waiting = self._waiting
-        if len(waiting) >= MOST_WAITING:
+        if len(waiting) >= self._most:
             self.dropped += 1
             return
         # A plain tuple: making a Span of it is the exporter's work, not the caller's.
         waiting.append((kind, name, trace_id, span_id, parent_id, start, end, error, attributes))
 
-    def take(self) -> list[Span]:
-        """All that wait; they are the caller's from now on."""
+    def take_records(self) -> list[tuple[object, ...]]:
+        """All that wait, with the facts in the order of Span; they are the caller's from now on."""
         taken, self._waiting = self._waiting, []
-        return [Span._make(each) for each in taken]
+        return taken
+
+    def take(self) -> list[Span]:
+        """The same, by name."""
+        return [Span._make(each) for each in self.take_records()]
