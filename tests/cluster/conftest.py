@@ -12,6 +12,7 @@ from tests.cluster.binaries import Binaries, cache_folder, planned
 from tests.cluster.cluster import KUBECONFIG, Cluster, elsewhere, of_place
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.place import chosen
+from tests.cluster.shop import Shop
 from tests.conftest import CI
 
 # Seconds; the first test also waits for the cluster.
@@ -67,3 +68,15 @@ def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
     inside.wait("create", "serviceaccount/default")
     yield inside
     cluster.kubectl.delete("namespace", name, wait=False)
+
+
+@pytest.fixture(scope="session")
+def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The boutique, deployed. A test that changes it brings it back to what the source says."""
+    made = Shop.copied(tmp_path_factory.mktemp("boutique") / "shop", cluster, f"http://{cluster.node_address}:30080")
+    made.build()
+    made.atoll("deploy", "-e", "test")
+    try:
+        yield made
+    finally:
+        made.atoll("destroy", "-e", "test", "--data", "--yes")

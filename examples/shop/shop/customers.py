@@ -52,7 +52,7 @@ class Summary:
 
     seconds: from the first request to the last answer. confirmed: the orders, each with a thank-you page.
     declined: cards that were declined. unfinished: orders of good cards that were never confirmed.
-    errors: requests without an answer, or with a status of 500 and above.
+    errors: requests without an answer, or with a status of 500 and above. failed: the first ten of them, in words.
     p50, p99: seconds in which half of the requests, and 99 of 100, were answered.
     """
 
@@ -63,6 +63,7 @@ class Summary:
     declined: int
     unfinished: int
     errors: int
+    failed: tuple[str, ...]
     p50: float
     p99: float
 
@@ -87,6 +88,7 @@ class Diary:
 
     def summary(self, customers: int, seconds: float) -> Summary:
         times = sorted(answer.seconds for answer in self.answers)
+        failed = [answer for answer in self.answers if answer.status == 0 or answer.status >= 500]
         return Summary(
             customers=customers,
             seconds=seconds,
@@ -94,7 +96,11 @@ class Diary:
             confirmed=tuple(self.confirmed),
             declined=self.declined,
             unfinished=self.unfinished,
-            errors=sum(answer.status == 0 or answer.status >= 500 for answer in self.answers),
+            errors=len(failed),
+            failed=tuple(
+                f"{each.method} {each.path}: {each.status or 'no answer'} after {each.seconds:.2f} s"
+                for each in failed[:10]
+            ),
             p50=percentile(times, 0.50),
             p99=percentile(times, 0.99),
         )

@@ -196,7 +196,9 @@ async def wait(api: Api, keys: Sequence[Key], show: Show, within: float) -> None
 
 
 def _patience(row: Row) -> float:
-    return 0.0 if row.key.kind == "Job" else _PATIENCE
+    # A Job that has tried as often as it may says so itself, with its last words.
+    has_tried = row.key.kind == "Job" and row.why is not None and row.why.log is not None
+    return 0.0 if has_tried else _PATIENCE
 
 
 async def observe(api: Api) -> Seen:

@@ -106,7 +106,7 @@ def _job(seen: Seen, key: Key, found: Object) -> Row:
         do = "correct what its log names; the old version still serves"
         return Row(key, "failed", 0, 1, Why(f"it failed {failed} times", do, True, _last_log(pods)))
     again = Why(f"it failed {failed} times, and is tried again", log=_last_log(pods))
-    why = _of_pods(seen, pods) or (again if failed else Why("it runs"))
+    why = (_of_pods(seen, pods) if pods else _refused(seen, found)) or (again if failed else Why("it runs"))
     return Row(key, "failed" if why.is_final else "waiting", 0, 1, why)
 
 
@@ -131,10 +131,15 @@ def _why(seen: Seen, found: Object) -> Why | None:
         if each.get("type") == "ReplicaFailure" and _is_true(each):
             return Why(f"its pods are refused: {each.get('message', '')}", "correct what the cluster names", True)
     pods = [each for each in _pods_of(seen, newest or found) if _is_of_newest(each, found)]
-    refused = [each for each in _events_of(seen, newest or found) if each.get("reason") == "FailedCreate"]
-    if refused and not pods:
-        return Why(f"its pods are refused: {refused[-1].get('message', '')}", "correct what the cluster names", True)
-    return _of_pods(seen, pods)
+    return _of_pods(seen, pods) if pods else _refused(seen, newest or found)
+
+
+def _refused(seen: Seen, owner: Object) -> Why | None:
+    """Of an owner without pods, what the cluster has against them."""
+    events = [each for each in _events_of(seen, owner) if each.get("reason") == "FailedCreate"]
+    if not events:
+        return None
+    return Why(f"its pods are refused: {events[-1].get('message', '')}", "correct what the cluster names", True)
 
 
 def _of_pods(seen: Seen, pods: list[Object]) -> Why | None:

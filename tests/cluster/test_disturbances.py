@@ -1,0 +1,72 @@
+"""What a cluster does to pods by itself, under customers: engines end, machines are emptied, load comes and goes."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.cluster.programs import Failed
+from tests.cluster.shop import Shop
+from tests.cluster.waiting import until
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.mark.parametrize("engine", ["postgres", "nats"])
+async def test_an_engine_that_is_killed_loses_and_repeats_no_confirmed_order(shop: Shop, engine: str) -> None:
+    # `customers` looks at every confirmed order, at the end.
+    async with shop.customers(40.0) as buying:
+        await asyncio.sleep(5.0)  # of ordinary business before
+        await asyncio.to_thread(shop.kubectl.run, "delete", "pod", f"{engine}-0", "--grace-period=0", "--force")
+        await asyncio.to_thread(
+            shop.kubectl.run, "rollout", "status", f"statefulset/{engine}", "--timeout=90s", within=100
+        )
+        summary = await buying
+    assert summary.unfinished <= summary.errors
+    # And afterwards all is well without anybody's help.
+    async with shop.customers(5.0) as buying:
+        assert (await buying).failed == ()
+
+
+def test_a_pod_is_not_evicted_while_the_one_that_replaces_another_is_not_ready(shop: Shop) -> None:
+    def evict(pod: str) -> str:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "shop"}}
+        path = f"/api/v1/namespaces/shop/pods/{pod}/eviction"
+        return shop.kubectl.run("create", "--raw", path, "--filename=-", stdin=json.dumps(eviction))
+
+    # Given a machine that takes no new pods
+    first, second, *_ = shop.pods("payment")
+    shop.kubectl.run("cordon", "node1")
+    try:
+        # When one of two is evicted, then the other is kept
+        evict(first)
+        with pytest.raises(Failed, match="disruption budget"):
+            evict(second)
+    finally:
+        shop.kubectl.run("uncordon", "node1")
+    # Until there are two again
+    shop.rolled_out("payment")
+    evict(second)
+    shop.rolled_out("payment")
+
+
+async def test_the_catalog_follows_its_load_up_and_down(shop: Shop) -> None:
+    # Given an autoscaler that waits for seconds instead of minutes before it takes pods away
+    quick = {"spec": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}}}}
+    scaler = "horizontalpodautoscaler/catalog"
+    shop.kubectl.run("patch", scaler, "--type=merge", f"--patch={json.dumps(quick)}")
+
+    def ready() -> int:
+        return int(shop.deployments()["catalog"]["status"].get("readyReplicas", 0))
+
+    await asyncio.to_thread(until, lambda: ready() == 2, "the catalog is at rest", within=120, every=1.0)
+    try:
+        # When many look around, then more pods serve them
+        async with shop.customers(60.0, count=16) as buying:
+            await asyncio.to_thread(until, lambda: ready() >= 3, "more pods serve", within=60, every=1.0)
+            summary = await buying
+        assert summary.failed == ()
+        # And when they are gone, then these go too
+        await asyncio.to_thread(until, lambda: ready() == 2, "they are gone", within=150, every=1.0)
+    finally:
+        shop.atoll("deploy", "catalog", "-e", "test")

@@ -1,0 +1,166 @@
+"""How a deployed system stands is decided from the objects that the cluster tells."""
+
+import pytest
+
+from atoll.kubernetes.names import Object
+from atoll.kubernetes.objects import Key
+from atoll.kubernetes.rollout import Seen, rows
+from atoll.kubernetes.standing import url_of, workloads
+from atoll.wire.description import Description
+from tests.kubernetes.targets import target_of
+
+LABELS = {"app": "users", "app.kubernetes.io/part-of": "shop"}
+
+
+def deployment(ready: int, *, wanted: int = 2, generation: int = 3, system: str = "shop") -> Object:
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), ready)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "users",
+            "uid": "d",
+            "generation": generation,
+            "labels": {**LABELS, "app.kubernetes.io/part-of": system},
+        },
+        "spec": {
+            "replicas": wanted,
+            "selector": {"matchLabels": {"app": "users"}},
+            "template": {"spec": {"containers": [{"name": "users", "image": "r/users:1"}]}},
+        },
+        "status": {"observedGeneration": 3, **counts},
+    }
+
+
+def pod(name: str, status: Object, owner: str = "d") -> Object:
+    described = {"name": name, "uid": name, "labels": LABELS, "ownerReferences": [{"uid": owner}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": described,
+        "spec": {"containers": [{"name": "users"}]},
+        "status": status,
+    }
+
+
+def container(state: Object, restarts: int = 0, last: Object | None = None) -> Object:
+    return {
+        "containerStatuses": [
+            {"name": "users", "image": "r/users:1", "restartCount": restarts, "state": state, "lastState": last or {}}
+        ]
+    }
+
+
+def event(about: str, reason: str, message: str, count: int = 1) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "involvedObject": {"uid": about},
+        "reason": reason,
+        "message": message,
+        "count": count,
+    }
+
+
+def test_what_is_rolled_out_is_done_and_its_restarts_are_counted() -> None:
+    seen = Seen((deployment(2),), pods=(pod("a", container({}, 1)), pod("b", container({}, 2))))
+    (found,) = workloads(seen, "shop")
+    assert (found.row.state, found.row.ready, found.restarts, found.image) == ("done", 2, 3, "r/users:1")
+
+
+def test_a_version_that_the_cluster_has_not_looked_at_yet_is_not_done() -> None:
+    (found,) = workloads(Seen((deployment(2, generation=4),)), "shop")
+    assert found.row.state == "waiting"
+
+
+def test_what_belongs_to_another_system_is_not_shown() -> None:
+    assert workloads(Seen((deployment(2, system="other"),)), "shop") == ()
+
+
+UNSCHEDULABLE: Object = {
+    "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient cpu"}
+    ]
+}
+ENDED: Object = {"terminated": {"exitCode": 1, "reason": "Error"}}
+REASONS = {
+    "image": (
+        container({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}),
+        (),
+        "failed",
+        "the image r/users:1 can't be had: not found",
+    ),
+    "crash": (
+        container({"waiting": {"reason": "CrashLoopBackOff"}}, 2, ENDED),
+        (),
+        "failed",
+        "users ended with 1 (Error), 2 restarts",
+    ),
+    "first crash": (container(ENDED, 0), (), "waiting", "users ended with 1 (Error), 0 restarts"),
+    "unschedulable": (UNSCHEDULABLE, (), "waiting", "no machine has room for it: 0/1 nodes: Insufficient cpu"),
+    "probe": (
+        container({"running": {}}),
+        (event("p", "Unhealthy", "Readiness probe failed: 500", 5),),
+        "waiting",
+        "a probe fails: Readiness probe failed: 500",
+    ),
+    "early probe": (
+        container({"running": {}}),
+        (event("p", "Unhealthy", "Startup probe failed", 4),),
+        "waiting",
+        "its pods are starting",
+    ),
+    "configuration": (
+        container({"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}),
+        (),
+        "waiting",
+        'its configuration is incomplete: secret "x" not found',
+    ),
+    "volume": (
+        container({"waiting": {"reason": "ContainerCreating"}}),
+        (event("p", "FailedMount", "no such claim"),),
+        "waiting",
+        "a volume is missing: no such claim",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_the_reason_of_a_pod_is_that_of_its_deployment(name: str) -> None:
+    status, events, state, reason = REASONS[name]
+    seen = Seen((deployment(0),), pods=(pod("p", status),), events=events)
+    (row,) = rows(seen, [Key("Deployment", "users")])
+    assert row.why
+    assert (row.state, row.why.reason) == (state, reason)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_an_owner_whose_pods_are_refused_says_why(kind: str) -> None:
+    owner = {**deployment(0), "kind": kind}
+    seen = Seen((owner,), events=(event("d", "FailedCreate", "exceeded quota: few"),))
+    (row,) = rows(seen, [Key(kind, "users")])
+    assert row.why
+    assert (row.state, row.why.reason) == ("failed", "its pods are refused: exceeded quota: few")
+
+
+NODES: list[Object] = [{"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.7"}]}}]
+GIVEN: Object = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}}
+PORTS: Object = {"spec": {"ports": [{"name": "http", "nodePort": 30080}, {"name": "https", "nodePort": 30443}]}}
+
+
+@pytest.mark.parametrize(
+    ("gateway", "service", "nodes", "url"),
+    [
+        ({"way_in": "nodeport"}, PORTS, NODES, "http://192.0.2.7:30080"),
+        ({"way_in": "nodeport", "tls": "certificate"}, PORTS, NODES, "https://192.0.2.7:30443"),
+        ({"way_in": "nodeport"}, PORTS, [], "http://NODE:30080"),
+        ({"way_in": "loadbalancer"}, GIVEN, [], "http://203.0.113.9"),
+        ({"way_in": "loadbalancer"}, {}, [], ""),
+        ({"way_in": "ingress:contour", "hosts": ["shop.example.com"], "tls": "c"}, {}, [], "https://shop.example.com"),
+        ({"way_in": "nodeport"}, None, NODES, ""),
+    ],
+)
+def test_where_customers_find_a_system_follows_from_its_way_in(
+    shop: Description, gateway: Object, service: Object | None, nodes: list[Object], url: str
+) -> None:
+    assert url_of(target_of(shop, gateway=gateway), service, nodes) == url
