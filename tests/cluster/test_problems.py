@@ -164,7 +164,7 @@ async def test_a_reason_is_told_within_fifteen_seconds_of_the_clusters_own_event
         for each in shop.kubectl.list("events")
         if each["reason"] == "Failed" and each["involvedObject"]["name"].startswith("users-")
     ]
-    first = min(datetime.fromisoformat(each["firstTimestamp"]).timestamp() for each in events if each["firstTimestamp"])
-    assert told > 0
-    assert told - first < 15
+    times = [datetime.fromisoformat(each["firstTimestamp"]).timestamp() for each in events if each["firstTimestamp"]]
+    assert told
+    assert told - min(each for each in times if each > begun) < 15
     shop.atoll("deploy", "users", "-e", "test")

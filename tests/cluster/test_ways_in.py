@@ -1,0 +1,44 @@
+"""Each way in, and everything else that is rendered, as the API server judges it; nothing of it is kept."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.shop import Shop
+
+WAYS = {
+    "loadbalancer": 'way_in = "loadbalancer"\ntls = "certificate"',
+    "nodeport": 'way_in = "nodeport"\nnode_port = 31234',
+    "ingress": 'way_in = "ingress:contour"\nhosts = ["shop.example.com"]\ntls = "certificate"',
+    "httproute": 'way_in = "httproute"\nparent = "infra/public"\nhosts = ["shop.example.com"]',
+}
+KINDS = {"ingress": "networking.k8s.io", "httproute": "gateway.networking.k8s.io"}
+# What is the API server's to say, beside the schemas: Pod Security's warnings, unknown and doubled fields.
+STRICT = ("--dry-run=server", "--server-side", "--validate=strict", "--warnings-as-errors")
+
+
+@pytest.fixture(scope="module")
+def project(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop.copied(tmp_path_factory.mktemp("ways") / "shop", cluster, "")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_api_server_takes_all_that_is_rendered_without_a_warning(
+    project: Shop, kubectl: Kubectl, tmp_path: Path, way: str
+) -> None:
+    # Given a namespace of the level restricted
+    for mode in ("enforce", "warn"):
+        kubectl.run("label", "namespace", kubectl.namespace, f"pod-security.kubernetes.io/{mode}=restricted")
+    # When a system for it is rendered with this way in
+    old = 'way_in = "nodeport"\nnode_port = 30080'
+    project.environment(way, old=old, new=WAYS[way], more=f'\n[cluster]\nnamespace = "{kubectl.namespace}"\n')
+    project.atoll("render", "kubernetes", "-e", way, "--output", str(tmp_path))
+    # Then each object is taken as it is
+    objects = [path for path in sorted(tmp_path.glob("*.yaml")) if path.stem != "kustomization"]
+    files = [f"--filename={path}" for path in objects]
+    said = kubectl.run("apply", *STRICT, *files)
+    assert "deployment.apps/checkout serverside-applied (server dry run)" in said
+    if way in KINDS:
+        assert f"{way}.{KINDS[way]}/gateway serverside-applied" in said
