@@ -26,7 +26,9 @@ class Builder:
 
     async def has(self) -> frozenset[str]:
         """The references of all images that are there. Raises OSError if the program can't tell."""
-        status, lines = await run([self.program, "images", "--format", "{{.Repository}}:{{.Tag}}"], self.environment)
+        name = ".Name" if self.is_buildah else ".Repository"
+        arguments = [self.program, "images", "--format", f"{{{{{name}}}}}:{{{{.Tag}}}}"]
+        status, lines = await run(arguments, self.environment)
         if status:
             raise OSError(lines[-1] if lines else f"{self.program} images failed")
         # buildah writes "localhost/" before a name without a registry.

@@ -16,6 +16,9 @@ from atoll.wire.description import MemberData
 PYTHON_CONTEXT = "python"
 """The folder that the images of all services in Python are built in."""
 
+NODE_SOURCES = "src"
+"""The folder of a context that has the files of a service in Node.js as they are."""
+
 MADE = "# Made by `atoll build`; a Dockerfile of your own in the member's folder takes its place.\n"
 _PERIODS = "--interval=10s --timeout=3s --start-period=30s"
 _NODE_TEST = re.compile(r"\.(test|spec)\.[a-z]+$")
@@ -54,7 +57,7 @@ ENV NODE_ENV=production
 WORKDIR {CODE}
 @PACKAGES@USER {USER}:{USER}
 @HEALTHCHECK@CMD @COMMAND@
-COPY src/ ./
+COPY {NODE_SOURCES}/ ./
 """
 
 NODE = f"""\
@@ -179,15 +182,16 @@ def node_image(target: Target, member: MemberData, folder: Folder, base: Base) -
     """Of a service in Node.js without a Dockerfile of its own. Raises AtollError BAD_LOCK."""
     packages = read_package_lock(folder.files, member.directory)
     top = {PACKAGE: folder.files[PACKAGE], LOCK: with_addresses(folder.files[LOCK])} if packages else {}
+    placed = {f"{NODE_SOURCES}/{path}": content for path, content in folder.files.items()}
     return Image(
         member.name,
         repository_of(target),
         f"programs/{member.name}",
         _node_dockerfile(member, NODE if packages else NODE_ALONE),
-        {".dockerignore": IGNORE.encode(), **top, **{f"src/{path}": each for path, each in folder.files.items()}},
+        {".dockerignore": IGNORE.encode(), **top, **placed},
         {"BASE": base.name},
         (base,),
-        frozenset(f"src/{path}" for path in folder.executable),
+        frozenset(f"{NODE_SOURCES}/{path}" for path in folder.executable),
         packages,
     )
 
@@ -235,10 +239,14 @@ def _node_dockerfile(member: MemberData, template: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Which files of a project belong to a service: modules by their paths, and folders whose data they read."""
+    """Which files of a project belong to a service: modules by their paths, and folders whose data they read.
+
+    without: folders below those that have images of their own.
+    """
 
     modules: tuple[str, ...]
     folders: tuple[str, ...]
+    without: frozenset[str]
 
 
 def contents_of(target: Target, member: MemberData) -> Contents:
@@ -250,7 +258,9 @@ def contents_of(target: Target, member: MemberData) -> Contents:
     modules = tuple(each for each in member.files if each.startswith(f"{root}/"))
     packages = {each.rpartition("/")[0] for each in modules} - {root}
     migrations = member.database.migrations if member.database else ""
-    return Contents(modules, tuple(sorted({*packages, *([migrations] if migrations else [])})))
+    programs = {each.directory for each in target.members if each.kind == "process"} - {target.description.folder}
+    folders = {*packages, *([migrations] if migrations else [])} - programs
+    return Contents(modules, tuple(sorted(folders)), frozenset(programs))
 
 
 def is_data(name: str) -> bool:

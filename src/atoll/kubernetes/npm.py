@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atoll.errors import NPM_FAILED
 from atoll.kubernetes.build import run
-from atoll.kubernetes.image import Image
+from atoll.kubernetes.image import NODE_SOURCES, Image
 from atoll.kubernetes.package_lock import LOCK, PACKAGE
 
 _PROCESSORS: Mapping[str, str] = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
@@ -23,7 +23,8 @@ async def fetch_packages(image: Image, folder: Path, variables: Mapping[str, str
 
     folder: of all such caches. The registry is that of the user's own npm, and so are its credentials.
     """
-    files = {name: image.files[name] for name in (PACKAGE, LOCK)}
+    # As the user wrote them: with the addresses that npm is to fetch from.
+    files = {name: image.files[f"{NODE_SOURCES}/{name}"] for name in (PACKAGE, LOCK)}
     place = folder / sha256(b"\0".join(files.values())).hexdigest()[:16]
     if place.is_dir():
         return place

@@ -1,7 +1,7 @@
 """What images are made from, read from the disk: a project's files, its lock, the environment."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from atoll.kubernetes.names import Target
 from atoll.kubernetes.package_lock import PACKAGE
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.resolve import project_of
+from atoll.kubernetes.setup import sets_up
 from atoll.wire.description import MemberData
 
 
@@ -73,12 +74,12 @@ def find_lock(target: Target) -> Lock:
 
 
 def images_of(target: Target, lock: Lock | None, pins: Pins) -> list[Image]:
-    """The images of the members, and of what sets up a namespace.
+    """The images of the members, and of what sets up a namespace where that is to be done.
 
     lock: None if no member is written in Python. Raises AtollError NO_DOCKERFILE, BAD_LOCK, UNPINNED.
     """
     found = [_image(target, member, lock, pins) for member in target.members]
-    if lock is not None:
+    if lock is not None and sets_up(target):
         found.append(setup_image(target, lock.text, pins.base(target.environment.images.base)))
     return found
 
@@ -107,18 +108,18 @@ def _project_files(target: Target, member: MemberData) -> dict[str, bytes]:
     root = Path(project_of(target))
     files = {Path(each) for each in contents.modules}
     for folder in contents.folders:
-        files |= set(_data(Path(folder)))
+        files |= set(_data(Path(folder), contents.without))
     return {str(each.relative_to(root)): each.read_bytes() for each in sorted(files)}
 
 
-def _data(folder: Path) -> list[Path]:
+def _data(folder: Path, without: Container[str]) -> list[Path]:
     """The data files of a package: those of packages below it are not its own."""
     found: list[Path] = []
     for each in sorted(folder.iterdir()):
         if each.is_file() and is_data(each.name):
             found.append(each)
-        elif each.is_dir() and is_searched(each.name) and not (each / "__init__.py").is_file():
-            found += _data(each)
+        elif each.is_dir() and is_searched(each.name) and str(each) not in without:
+            found += [] if (each / "__init__.py").is_file() else _data(each, without)
     return found
 
 
@@ -165,4 +166,4 @@ def tags_of(target: Target) -> list[str]:
 
 def needs_lock(target: Target) -> bool:
     """Whether any image has Python in it: that of a service, or of what sets up a namespace."""
-    return any(is_python(each) for each in target.members) or target.makes_databases or target.runs_nats
+    return any(is_python(each) for each in target.members) or sets_up(target)

@@ -61,11 +61,17 @@ def setup_document(target: Target) -> Setup:
     )
 
 
+def sets_up(target: Target) -> bool:
+    """Whether a namespace needs anything that is not rendered."""
+    made = setup_document(target)
+    return bool(made.secrets or made.databases)
+
+
 def setup_objects(target: Target) -> list[Object]:
     """The Job that makes them, once; it alone may read and make Secrets. Nothing, if nothing is to be made."""
-    made = setup_document(target)
-    if not made.secrets and not made.databases:
+    if not sets_up(target):
         return []
+    made = setup_document(target)
     data = {FILE: msgspec.json.format(msgspec.json.encode(made)).decode() + "\n"}
     written = configuration(target, SETUP, SETUP, _COMPONENT, data)
     described = written["metadata"]
