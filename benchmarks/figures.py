@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
+class Missing(Exception):
+    """This machine lacks what the benchmark measures with; the message says what."""
+
+
 @dataclass(frozen=True)
 class Result:
     """One benchmark's outcome.
