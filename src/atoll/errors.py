@@ -383,6 +383,11 @@ FAULT_IMPOSSIBLE = Kind(
     "{name} can't be told to fail: {reason}.",
     "`atoll fault {name} kill` ends it; errors= and latency= go into who calls it",
 )
+MONITORING_MISSING = Kind(
+    4011,
+    "`atoll run --prometheus` needs {program}, which this machine has not.",
+    "install it: apt install prometheus prometheus-alertmanager, or brew install prometheus alertmanager",
+)
 ENGINE_UNUSABLE = Kind(4009, "{engine} at {address} can't be used: {reason}.", "{do}")
 
 # 5xxx: images and clusters

@@ -74,3 +74,15 @@ def test_where_the_extra_is_missing_one_line_says_how_to_install_it(missing: str
     assert missing in found.stderr
     assert "pip install 'atoll[local]'" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_what_prometheus_needs_is_said_when_it_is_missing(tmp_path: Path) -> None:
+    code = "from atoll import get\nclass Hello:\n    @get('/')\n    async def hi(self) -> str: ...\n"
+    (tmp_path / "hello.py").write_text(code)
+    command = [sys.executable, "-m", "atoll.cli.main", "run", "hello.py", "--port", "0", "--prometheus"]
+    found = subprocess.run(
+        command, cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=40, check=False
+    )
+    assert found.returncode == 1
+    assert "ATL4011" in found.stderr
+    assert "apt install prometheus prometheus-alertmanager" in found.stderr

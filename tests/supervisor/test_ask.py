@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from atoll.engines.engine import HttpGet
-from atoll.supervisor.http import ask
+from atoll.provision.http import ask
 from tests.engines.running import free_port
 
 

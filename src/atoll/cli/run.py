@@ -19,6 +19,7 @@ from atoll.cli.options import json_option, target_argument
 from atoll.cli.printer import Printer
 from atoll.cli.project import find_target
 from atoll.cli.table import headline, plain_row, status_table
+from atoll.engines.alerts import FIGURES
 from atoll.errors import BAD_ARGUMENT
 from atoll.supervisor.logs import Line
 from atoll.supervisor.plan import Options
@@ -36,14 +37,17 @@ T = TypeVar("T")
     "--port", type=click.IntRange(0, 65535), help="Of the gateway, instead of the declared one; 0 is any that is free."
 )
 @click.option("--plain", is_flag=True, help="Plain lines, as when the output is no terminal.")
+@click.option("--prometheus", is_flag=True, help="Have Prometheus and Alertmanager of this machine watch it.")
 @json_option
-def command(target: str | None, replicas: tuple[str, ...], port: int | None, plain: bool, as_json: bool) -> None:
+def command(
+    target: str | None, replicas: tuple[str, ...], port: int | None, plain: bool, prometheus: bool, as_json: bool
+) -> None:
     """Run the system here, on real engines, until Ctrl-C.
 
     TARGET is package.module:name or a file; by default what pyproject.toml names under [tool.atoll].
     A change of code replaces the processes that import it. Ctrl-C stops everything in order; pressed again, at once.
     """
-    project = find_target(target).project(Options(replicas=_counts(replicas), port=port))
+    project = find_target(target).project(Options(replicas=_counts(replicas), port=port, prometheus=prometheus))
     display: Display
     if as_json:
         display = JsonLines()
@@ -195,6 +199,7 @@ def facts(status: Status) -> list[tuple[str, str]]:
     """What is worth knowing when everything is ready."""
     found = [("ready", f"{headline(status)} after {status.seconds_to_ready or 0.0:.1f} s")]
     found += [("service", f"{name}  {', '.join(each)}") for name, each in status.addresses.items() if not status.url]
+    found += [(name, url) for name, url in status.watching.items() if name != FIGURES]
     found.append(("logs", f"{status.state}/logs, or `atoll logs`"))
     found.append(("stop", "Ctrl-C"))
     return found

@@ -27,6 +27,8 @@ def command(target: str | None, as_json: bool) -> int:
         output = console()
         output.print(headline(status))
         output.print(status_table(status))
+        for name, url in status.watching.items():
+            output.print(f"{name:<14}{url}")
         for problem in status.problems:
             click.echo(styled(problem_of(problem)))
     return 0 if status.ready else 1

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from atoll.engines import collector, envoy, nats, postgres, versions
+from atoll.engines import alertmanager, collector, envoy, nats, postgres, prometheus, versions
+from atoll.engines.alerts import Observed
 from atoll.engines.engine import Engine, Readiness
+from atoll.engines.pace import Pace
 from atoll.provision.programs import find_program
 from atoll.supervisor.control import clear_sockets
 from atoll.supervisor.envoy_admin import bound_access_log
@@ -14,7 +16,7 @@ from atoll.supervisor.gateway import gateway_of
 from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import prepare_postgres
 from atoll.supervisor.install import write, write_files
-from atoll.supervisor.plan import Plan
+from atoll.supervisor.plan import HOST, Plan
 from atoll.supervisor.process import Process
 from atoll.supervisor.resolve import broker_of
 
@@ -55,6 +57,15 @@ class Engines:
             case collector.NAME:
                 path = self._home.state / "launch" / "collector.json"
                 return collector.engine(Path(sys.executable), plan.collection, path)
+            case prometheus.NAME if plan.watching:
+                return prometheus.engine(
+                    plan.watching.prometheus, self._prometheus(plan), _observed(plan), self._home.state / name
+                )
+            case alertmanager.NAME if plan.watching:
+                watching, port = plan.watching, plan.ports[name]
+                return alertmanager.engine(
+                    watching.alertmanager, port, watching.receivers, watching.pace, self._home.state / name
+                )
             case _:
                 self._admin.unlink(missing_ok=True)
                 return envoy.engine(find_program(versions.ENVOY), gateway_of(plan, serving), self.places)
@@ -70,15 +81,29 @@ class Engines:
         self._admin.unlink(missing_ok=True)
         clear_sockets(self._home.state)
 
-    def permit(self, plan: Plan) -> bool:
-        """Write the broker's users as they are now; it reads them at SIGHUP. Returns whether anything changed."""
-        if "nats" not in plan.engines:
-            return False
-        return write(nats.configuration(broker_of(plan), self._home.state / "nats"))
+    def rewrite(self, plan: Plan) -> list[str]:
+        """Write the broker's users and Prometheus's rules as they are now; who is to read them again, at SIGHUP."""
+        changed: list[str] = []
+        if "nats" in plan.engines and write(nats.configuration(broker_of(plan), self._home.state / "nats")):
+            changed.append(nats.NAME)
+        if plan.watching:
+            files = prometheus.files(self._prometheus(plan), _observed(plan), self._home.state / prometheus.NAME)
+            written = [write(file) for file in files]
+            if any(written):
+                changed.append(prometheus.NAME)
+        return changed
+
+    def _prometheus(self, plan: Plan) -> prometheus.Server:
+        return prometheus.Server(plan.ports[prometheus.NAME], f"{HOST}:{plan.ports[alertmanager.NAME]}")
+
+
+def _observed(plan: Plan) -> Observed:
+    return Observed(plan.description, plan.watching.pace if plan.watching else Pace())
 
 
 def missing_engines(plan: Plan) -> None:
     """Raises ENGINE_MISSING if the program of any engine of the plan is not installed."""
     wheels = {"postgres": versions.POSTGRES, "nats": versions.NATS, "envoy": versions.ENVOY}
     for name in plan.engines:
-        find_program(wheels[name])
+        if name in wheels:
+            find_program(wheels[name])

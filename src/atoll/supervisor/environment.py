@@ -2,9 +2,11 @@
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
+from atoll.engines.pace import MOST
 from atoll.errors import BAD_ARGUMENT
 
 
@@ -18,11 +20,23 @@ class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nats: str = ""
 
 
+class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `atoll run --prometheus` does with alerts.
+
+    page, ticket: webhooks that are told. scale: how many times as fast time goes for rules; an hour is a minute.
+    """
+
+    page: str = ""
+    ticket: str = ""
+    scale: Annotated[float, msgspec.Meta(ge=1.0, le=MOST)] = MOST
+
+
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """secrets: by name; a secret with several keys has an entry "name.key" for each."""
 
     secrets: dict[str, str] = {}
     engines: Engines = Engines()
+    monitoring: Monitoring = Monitoring()
 
 
 def read_environment(folder: Path, name: str = "local") -> Environment:
@@ -36,5 +50,8 @@ def read_environment(folder: Path, name: str = "local") -> Environment:
     try:
         return msgspec.convert(tomllib.loads(file.read_text()), Environment)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError) as error:
-        do = 'it may have [secrets] name = "value" and [engines] postgres = "postgresql://…", nats = "nats://…"'
+        do = (
+            'it may have [secrets] name = "value", [engines] postgres = "postgresql://…", nats = "nats://…", '
+            'and [monitoring] page = "http://…", ticket = "http://…", scale = 60'
+        )
         raise BAD_ARGUMENT.error(str(file), argument=str(file), reason=str(error), do=do) from error

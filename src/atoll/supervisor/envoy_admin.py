@@ -9,7 +9,7 @@ import msgspec
 from atoll.engines import envoy
 from atoll.engines.engine import HttpGet
 from atoll.engines.envoy import Gateway, Places
-from atoll.supervisor.http import ask
+from atoll.provision.http import ask
 from atoll.supervisor.install import write
 
 _ACCESS_LOG_LIMIT = 64 * 2**20

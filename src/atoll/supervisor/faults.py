@@ -8,8 +8,8 @@ import msgspec
 from atoll.engines.engine import HttpGet
 from atoll.errors import FAULT_IMPOSSIBLE
 from atoll.model.launch import FaultOrder, InjectedFault, Launch
+from atoll.provision.http import ask
 from atoll.supervisor.home import Home
-from atoll.supervisor.http import ask
 from atoll.supervisor.install import secret
 from atoll.supervisor.plan import HOST, Plan, fault_token
 from atoll.supervisor.process import Process

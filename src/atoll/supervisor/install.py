@@ -23,6 +23,8 @@ def make_folders(home: Home) -> None:
         private.chmod(0o700)
     for folder in ("routes", "clusters", "endpoints"):
         (home.state / "envoy" / folder).mkdir(exist_ok=True)
+    for folder in ("prometheus/targets", "alertmanager"):
+        (home.state / folder).mkdir(parents=True, exist_ok=True)
     home.logs.mkdir(exist_ok=True)
 
 

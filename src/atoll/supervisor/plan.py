@@ -6,7 +6,9 @@ from pathlib import Path, PurePath
 from typing import Literal
 from urllib.parse import unquote
 
-from atoll.engines import collector, nats
+from atoll.engines import alertmanager, collector, nats, prometheus
+from atoll.engines.alertmanager import Receivers
+from atoll.engines.alerts import FIGURES
 from atoll.engines.declared import (
     EngineName,
     account_of,
@@ -18,6 +20,7 @@ from atoll.engines.declared import (
     topics_of,
     uses_broker,
 )
+from atoll.engines.pace import Pace
 from atoll.errors import BAD_ARGUMENT, PROGRAM_MISSING, Problem
 from atoll.model.launch import CallTo, Collection, DatabaseTo, Launch, Messaging, Preparation, Telemetry
 from atoll.model.references import FromFile, Source
@@ -38,6 +41,7 @@ class Options:
     """What the command line says.
 
     replicas: by service; one of each unless told otherwise. port: of the gateway; None is the declared one.
+    prometheus: whether Prometheus and Alertmanager of this machine watch the run.
     any_ports: whatever ports services declare, so that a test runs beside another run of the same system.
     """
 
@@ -45,6 +49,7 @@ class Options:
     port: int | None = None
     any_ports: bool = False
     logs: Literal["json", "human"] = "json"
+    prometheus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,16 @@ class ServiceProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """Prometheus and Alertmanager of this machine: their programs, how fast time goes for rules, who is told."""
+
+    prometheus: Path
+    alertmanager: Path
+    pace: Pace
+    receivers: Receivers
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What runs.
 
@@ -95,12 +110,13 @@ class Plan:
     secrets: of the users' settings and DSNs, by the file that they are written to.
     accounts: of the broker, without passwords. collection: what the collector is started with.
     local_keys: the JWKS of this machine's own issuer; "" without one.
+    watching: None where nobody watches.
     """
 
     description: Description
     home: Home
     ports: Mapping[str, int]
-    engines: tuple[EngineName, ...]
+    engines: tuple[str, ...]
     addresses: Engines
     processes: tuple[ServiceProcess, ...]
     preparations: Mapping[str, Preparation]
@@ -110,6 +126,7 @@ class Plan:
     collection: Collection
     gateway_port: int
     local_keys: str = ""
+    watching: Watching | None = None
 
     def process(self, name: str) -> ServiceProcess | None:
         return next((each for each in self.processes if each.name == name), None)
@@ -162,6 +179,9 @@ def ports_needed(description: Description, options: Options, addresses: Engines)
         wishes.append(PortWish("postgres"))
     if "nats" in started:
         wishes += [PortWish("nats"), PortWish("nats-monitor")]
+    wishes.append(PortWish(FIGURES))
+    if options.prometheus:
+        wishes += [PortWish(prometheus.NAME), PortWish(alertmanager.NAME)]
     for member in description.members:
         for number in range(1, _replicas(member, options) + 1):
             name = f"{member.name}-{number}"
@@ -184,11 +204,12 @@ def plan(
     addresses: Engines,
     ports: Mapping[str, int],
     programs: Mapping[str, str],
+    watching: Watching | None = None,
 ) -> Plan:
     """Everything to start. The description must be without problems.
 
     addresses: of engines that run elsewhere. ports: by the names of `ports_needed`.
-    programs: the path of each found program of a Process.
+    programs: the path of each found program of a Process. watching: who watches it all.
     """
     planning = _Planning(description, home, options, addresses, ports, programs)
     processes = tuple(
@@ -202,7 +223,10 @@ def plan(
         description=description,
         home=home,
         ports=ports,
-        engines=_started_here(description, addresses),
+        engines=(
+            *_started_here(description, addresses),
+            *((prometheus.NAME, alertmanager.NAME) if watching else ()),
+        ),
         addresses=addresses,
         processes=processes,
         preparations={name: document for name, document in prepared.items() if document},
@@ -211,6 +235,7 @@ def plan(
         accounts=tuple(account_of(description.name, member) for member in members if uses_broker(member)),
         collection=planning.collection(),
         gateway_port=ports["gateway"] if description.gateway else 0,
+        watching=watching,
     )
 
 
@@ -250,14 +275,13 @@ def _started_here(description: Description, addresses: Engines) -> tuple[EngineN
     return tuple(name for name in engines_of(description) if not elsewhere[name])
 
 
-def _needs(member: MemberData, started: Iterable[EngineName]) -> tuple[EngineName, ...]:
+def _needs(member: MemberData, started: Iterable[str]) -> tuple[EngineName, ...]:
     """The engines, of those started here, that have to be ready before the member is."""
-    wanted = {
+    wanted: dict[EngineName, bool] = {
         "postgres": has_own_database(member),
         "nats": uses_broker(member),
-        "envoy": False,
     }
-    return tuple(name for name in started if wanted[name])
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted and name in started)
 
 
 def _replicas(member: MemberData, options: Options) -> int:

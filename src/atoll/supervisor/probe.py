@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from atoll.engines.engine import Check, HttpGet, Readiness, TcpPort
 from atoll.errors import ENGINE_FAILED
-from atoll.supervisor.http import ask
+from atoll.provision.http import ask
 from atoll.supervisor.process import Process
 
 _PATIENCE = 2.0

@@ -4,15 +4,17 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from atoll.errors import AtollError
+from atoll.engines.alertmanager import Receivers
+from atoll.engines.pace import Pace
+from atoll.errors import MONITORING_MISSING, AtollError
 from atoll.provision.issuer import public_keys
 from atoll.supervisor import children
 from atoll.supervisor.children import Python, problem_of
 from atoll.supervisor.engines import missing_engines
-from atoll.supervisor.environment import read_environment
+from atoll.supervisor.environment import Monitoring, read_environment
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import issuer_key, make_folders
-from atoll.supervisor.plan import Options, Plan, plan, ports_needed, programs_needed, unknown_replicas
+from atoll.supervisor.plan import Options, Plan, Watching, plan, ports_needed, programs_needed, unknown_replicas
 from atoll.supervisor.ports import choose_ports
 from atoll.supervisor.process import Spawn, execute
 from atoll.supervisor.resolve import with_own_databases, write_secrets
@@ -47,7 +49,7 @@ class Project:
         """What has to run. Makes the folders and writes the secrets.
 
         running: keeps its ports where it uses them already.
-        Raises AtollError: NO_FREE_PORT, ENGINE_MISSING, SECRET_WITHOUT_SOURCE, BAD_ARGUMENT.
+        Raises AtollError: NO_FREE_PORT, ENGINE_MISSING, MONITORING_MISSING, SECRET_WITHOUT_SOURCE, BAD_ARGUMENT.
         """
         make_folders(home)
         (home.state / "launch").mkdir(exist_ok=True)
@@ -61,12 +63,25 @@ class Project:
             for program, member in programs_needed(description).items()
             if (found := _find(program, Path(member.directory), path))
         }
-        made = plan(description, home, self.options, environment.engines, ports, programs)
+        watching = self._watching(environment.monitoring) if self.options.prometheus else None
+        made = plan(description, home, self.options, environment.engines, ports, programs, watching)
         if description.gateway and description.gateway.issuers:
             made = replace(made, local_keys=public_keys(issuer_key(home.secrets)))
         missing_engines(made)
         write_secrets(made, environment, self.python.variables)
         return made
+
+    def _watching(self, wanted: Monitoring) -> Watching:
+        """Prometheus and Alertmanager, which Debian calls by another name. Raises MONITORING_MISSING."""
+        path = self.python.variables.get("PATH")
+        found: dict[str, Path] = {}
+        for names in (("prometheus",), ("alertmanager", "prometheus-alertmanager")):
+            program = next((each for name in names if (each := shutil.which(name, path=path))), None)
+            if program is None:
+                raise MONITORING_MISSING.error(program=names[0])
+            found[names[0]] = Path(program)
+        receivers = Receivers(wanted.page, wanted.ticket)
+        return Watching(found["prometheus"], found["alertmanager"], Pace(wanted.scale), receivers)
 
 
 def root_of(name: str, folder: Path) -> Path | None:

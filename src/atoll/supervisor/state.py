@@ -24,7 +24,8 @@ class Process:
     replaceable: a successor may start while it still serves, because both can listen on the same port.
     since: when it came into its state. reason: why it is there, in words.
     failures: ends in a row that nobody asked for, without having been ready for STABLE seconds in between.
-    restarts: how often it was started again. retry_at: when it may start again, while backing off.
+    crashes: how often it ended although nobody asked. restarts: how often it was started again.
+    retry_at: when it may start again, while backing off.
     silent_since: when it ceased to answer at all; None while it answers.
     again: start it again once it has stopped. unwanted: it is no longer part of the system.
     successor: of the process that shall take its place, with code that has changed; "outdated" if the code changed
@@ -41,6 +42,7 @@ class Process:
     reason: str = ""
     pid: int = 0
     failures: int = 0
+    crashes: int = 0
     restarts: int = 0
     retry_at: float = 0.0
     silent_since: float | None = None
@@ -316,6 +318,7 @@ def _ended(process: Process, seen: Ended, now: float) -> Process:
         state="backing off",
         reason=seen.reason,
         failures=failures,
+        crashes=process.crashes + 1,
         restarts=process.restarts + 1,
         retry_at=now + delay(failures),
     )

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from atoll.engines import collector
+from atoll.engines import alertmanager, collector, prometheus
+from atoll.engines.alerts import FIGURES
 from atoll.errors import NO_SUCH_PROCESS
 from atoll.model.suggest import nearest
 from atoll.supervisor.decide import Decision
-from atoll.supervisor.plan import Plan
+from atoll.supervisor.plan import HOST, Plan
 from atoll.supervisor.state import Known, Process, State
 from atoll.wire.description import ProblemData
+
+WATCHING = (prometheus.NAME, alertmanager.NAME)
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -30,6 +33,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     port: int = 0
     admin: int = 0
     pid: int = 0
+    crashes: int = 0
     restarts: int = 0
     seconds: float = 0.0
     fault: str = ""
@@ -40,6 +44,7 @@ class Status(msgspec.Struct, frozen=True):
 
     url: of the gateway, "" if there is none. addresses: of services, and of engines wherever they are.
     ready: everything that is not left out serves. seconds_to_ready: from the start; None until then.
+    watching: URLs of the page of figures, and of Prometheus and Alertmanager where they watch, by name.
     problems: of changed code that is not used, because it has them.
     """
 
@@ -54,6 +59,7 @@ class Status(msgspec.Struct, frozen=True):
     addresses: dict[str, tuple[str, ...]]
     processes: tuple[ProcessStatus, ...]
     problems: tuple[ProblemData, ...] = ()
+    watching: dict[str, str] = {}
 
     def process(self, name: str) -> ProcessStatus | None:
         return next((each for each in self.processes if each.name == name), None)
@@ -116,6 +122,7 @@ def _row(process: Process, plan: Plan, decision: Decision, admin: int, now: floa
         port=port,
         admin=0 if admin == port else admin,
         pid=process.pid,
+        crashes=process.crashes,
         restarts=process.restarts,
         seconds=round(max(now - process.since, 0.0), 1),
     )
@@ -130,6 +137,12 @@ def addresses(plan: Plan) -> dict[str, tuple[str, ...]]:
         if member.kind == "external":
             found[member.name] = (member.url,)
     return found
+
+
+def watching(plan: Plan) -> dict[str, str]:
+    """Where figures and alerts are."""
+    found = {name: f"http://{HOST}:{plan.ports[name]}" for name in WATCHING if name in plan.engines}
+    return {FIGURES: f"http://{HOST}:{plan.ports[FIGURES]}/metrics", **found}
 
 
 def news(before: Known, now: Known) -> list[str]:

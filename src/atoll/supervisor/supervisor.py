@@ -22,6 +22,7 @@ from atoll.supervisor.forkserver import Starter
 from atoll.supervisor.health import follow
 from atoll.supervisor.home import Home
 from atoll.supervisor.logs import Line, LogHub, last_words
+from atoll.supervisor.monitoring import Monitoring
 from atoll.supervisor.plan import Plan, home_of, planned
 from atoll.supervisor.preparation import prepare
 from atoll.supervisor.process import Exit, Process
@@ -43,7 +44,7 @@ from atoll.supervisor.state import (
     SystemStops,
     after,
 )
-from atoll.supervisor.status import Status, addresses, is_ready, named, news, rows, serving
+from atoll.supervisor.status import Status, addresses, is_ready, named, news, rows, serving, watching
 from atoll.supervisor.watch import watch
 from atoll.wire.description import Description
 
@@ -88,6 +89,7 @@ class Supervisor:
         self._running: dict[int, _Running] = {}
         self._decision = Decision()
         self._gateway = Following(plan, self._engines.places)
+        self._monitoring = Monitoring(plan, self._engines, self.status)
         self._asking = False
         self._ready_after: float | None = None
         self._changed = asyncio.Event()
@@ -116,6 +118,7 @@ class Supervisor:
             addresses=addresses(plan),
             processes=rows(self._known, plan, self._decision, admins, self._faults.shown, self._now()),
             problems=self._declaration.problems,
+            watching=watching(plan),
         )
 
     def follow(self) -> AsyncIterator[Line]:
@@ -159,6 +162,7 @@ class Supervisor:
                 self._write_down()
                 # Engines start before the rest, which takes its time to get going.
                 self._step()
+                self._spawn(self._monitoring.serve(), "figures")
                 self._spawn(self._watch(), "watch files")
                 self._spawn(self._verify(), "verify the declaration")
                 self._spawn(self._engines.keep(), "keep engines")
@@ -239,7 +243,7 @@ class Supervisor:
         try:
             process, readiness, port = await self._begin(name)
         except (AtollError, OSError) as error:
-            self._see(Ended(name, 0, self._told(name, error), successor))
+            self._see(Ended(name, 0, _told(self._hub, name, error), successor))
             return
         self._running[process.pid] = _Running(process, port)
         self._see(Started(name, process.pid, successor))
@@ -290,11 +294,6 @@ class Supervisor:
         if self._ready_after is not None:
             self._declaration.keep(self._plan)
 
-    def _told(self, name: str, error: AtollError | OSError) -> str:
-        """Why a process could not even be started; the whole of it goes to the log."""
-        self._hub.write(name, str(error))
-        return error.problems[0].sentence if isinstance(error, AtollError) else str(error)
-
     def _write_down(self) -> None:
         self._run.write(tuple(child_of(each.process) for each in self._running.values()), self._plan.url)
 
@@ -303,7 +302,9 @@ class Supervisor:
     def _publish(self) -> None:
         """Tell the gateway which processes serve."""
         ports = {pid: each.port for pid, each in self._running.items()}
-        self._gateway.publish(serving(self._known, ports))
+        serves = serving(self._known, ports)
+        self._gateway.publish(serves)
+        self._monitoring.publish(self._plan, serves)
         if not self._gateway.follows and not self._asking and is_ready(self._known):
             self._asking = True
             self._spawn(self._ask_gateway(), "ask the gateway")
@@ -351,15 +352,21 @@ class Supervisor:
         self._plan = new
         self._declaration.keep(new)
         self._see(planned(new))
-        if self._engines.permit(new):
-            for each in self._running.values():
-                if each.process.name == "nats":
-                    each.process.signal("SIGHUP")
+        changed_files = self._engines.rewrite(new)
+        for each in self._running.values():
+            if each.process.name in changed_files:
+                each.process.signal("SIGHUP")
         await self._gateway.replan(new)
         if effect.replace or effect.prepare:
             reason = f"{', '.join(sorted(Path(path).name for path in changed)) or 'the declaration'} changed"
             self._hub.write(OURSELVES, f"{reason}: {', '.join(sorted(effect.replace | effect.prepare))}")
             self._see(Changed(effect.replace, reason, effect.prepare))
+
+
+def _told(hub: LogHub, name: str, error: AtollError | OSError) -> str:
+    """Why a process could not even be started; the whole of it goes to the log."""
+    hub.write(name, str(error))
+    return error.problems[0].sentence if isinstance(error, AtollError) else str(error)
 
 
 def _reason(ended: Exit, last_lines: tuple[str, ...]) -> str:

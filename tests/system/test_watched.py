@@ -1,0 +1,216 @@
+"""The commands of docs/how-to/prometheus.md and alerts.md, on a system that is watched by a real Prometheus.
+
+A page arrives at a webhook through a real Alertmanager, and is taken back; a healthy run is silent.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.runs import TARGET, Run, ask, copy_sample, until
+
+DOCS = Path(__file__).parents[2] / "docs" / "how-to"
+
+pytestmark = [
+    pytest.mark.needs_program("prometheus", "promtool", "prometheus-alertmanager", "amtool", "curl"),
+    pytest.mark.timeout(240),
+]
+
+
+class Webhook:
+    """Keeps what Alertmanager sends: (path, status, labels)."""
+
+    def __init__(self) -> None:
+        told: list[tuple[str, str, dict[str, str]]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                told.extend((self.path, alert["status"], alert["labels"]) for alert in body["alerts"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self.told = told
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> "Webhook":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def has(self, path: str, status: str, **labels: str) -> bool:
+        return any(
+            (path, status) == (where, how) and labels.items() <= found.items() for where, how, found in self.told
+        )
+
+
+class Traffic:
+    """Asks the counter through the gateway, twenty times a second."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._over = url, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._over.wait(0.05):
+            ask(f"{self._url}/counts/nobody")
+
+    def __enter__(self) -> "Traffic":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class Watched:
+    """A run that is watched, and the webhook of its alerts."""
+
+    def __init__(self, run: Run, webhook: Webhook) -> None:
+        self.run, self.webhook = run, webhook
+
+    def api(self, path: str) -> Any:
+        status, body = ask(f"{self.run.status['watching']['prometheus']}/api/v1/{path}")
+        return json.loads(body)["data"] if status == 200 else {}
+
+    def values(self, query: str) -> dict[str, float]:
+        """By job, of an instant query."""
+        found = self.api(f"query?query={urllib.parse.quote(query)}")
+        return {each["metric"].get("job", ""): float(each["value"][1]) for each in found.get("result", [])}
+
+    def alerts(self) -> list[str]:
+        return [each["labels"]["alertname"] for each in self.api("alerts")["alerts"]]
+
+
+def commands(page: str) -> list[str]:
+    """What a reader of the page types; the boutique's payment is the sample's counter."""
+    lines = [line for line in (DOCS / page).read_text().splitlines() if line.startswith("$ ")]
+    return [line[2:].partition("  #")[0].strip().replace("payment", "counter") for line in lines]
+
+
+def typed(folder: Path, command: str) -> str:
+    """Its output, if it succeeds."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert found.returncode == 0, f"{command}\n{found.stdout}{found.stderr}"
+    return found.stdout
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = copy_sample(tmp_path_factory.mktemp("project"))
+    (folder / "pyproject.toml").write_text(f'[tool.atoll]\nsystem = "{TARGET}"\n')
+    with Webhook() as webhook:
+        environments = folder / "sample" / "environments"
+        environments.mkdir(exist_ok=True)
+        urls = f'page = "{webhook.url}/page"\nticket = "{webhook.url}/ticket"\n'
+        (environments / "local.toml").write_text(f"[monitoring]\n{urls}")
+        with Run(folder, "--prometheus") as run:
+            yield Watched(run.ready(), webhook)
+
+
+def test_everything_that_runs_is_measured(watched: Watched) -> None:
+    run = watched.run
+    jobs = {"sample/counter", "sample/greeter", "sample/gateway", "sample/figures"}
+    until(lambda: watched.values("up") == dict.fromkeys(jobs, 1.0), "every page is read")
+    # What was asked for is there under the names of OpenTelemetry, from the gateway to the engines.
+    assert ask(f"{run.url}/hello/ann")[0] == 200
+    for query in (
+        'sum by (job) (http_server_request_duration_seconds_count{job="sample/greeter",http_route="/hello/{name}"})',
+        'sum by (job) (http_client_request_duration_seconds_count{job="sample/greeter"})',
+        'sum by (job) (envoy_cluster_upstream_rq_total{job="sample/gateway"})',
+        "postgresql_up",
+        'sum by (job) (postgresql_commits_total{db_namespace="counter"})',
+        "nats_up",
+        "sum by (job) (nats_stream_stored_total)",
+        'atoll_process_ready{process="echo-1"}',
+        'target_info{service_name="counter"}',
+        "sum by (job) (db_client_connection_max)",
+    ):
+        until(lambda query=query: any(value > 0 for value in watched.values(query).values()), query)  # type: ignore[misc]
+
+
+def test_the_how_to_of_prometheus_works_as_it_is_written(watched: Watched) -> None:
+    begin, *rest = commands("prometheus.md")
+    assert begin == "atoll run --prometheus"
+    said = [typed(watched.run.folder, command) for command in rest]
+    assert any('"sample/counter"' in each for each in said), "the query is answered"
+    assert any("SUCCESS" in each for each in said), "promtool is content"
+
+
+def test_a_page_arrives_within_a_minute_and_is_taken_back_and_a_healthy_run_is_silent(watched: Watched) -> None:
+    run, webhook = watched.run, watched.webhook
+    begin, fault, look, off = commands("alerts.md")
+    assert begin == "atoll run --prometheus"
+    with Traffic(run.url):
+        # Given a system with traffic that is measured by every rule
+        until(lambda: watched.values("job:slo_bad:ratio_rate1m").get("sample/counter") == 0.0, "nothing is bad")
+        until(
+            lambda: (
+                watched.values("sum by (job) (increase(http_server_request_duration_seconds_count[1m]))").get(
+                    "sample/counter", 0
+                )
+                > 200
+            ),
+            "traffic is measured",
+        )
+        assert watched.alerts() == []
+        assert webhook.told == []
+        # When half of the answers are errors
+        typed(run.folder, fault)
+        began = time.monotonic()
+        # Then somebody is woken
+        who = {"alertname": "ErrorBudgetBurn", "service": "counter", "slo": "availability", "severity": "page"}
+        until(lambda: webhook.has("/page", "firing", **who), "the page arrives", within=60)
+        assert time.monotonic() - began < 60
+        assert "answers 500 to 50%" in typed(run.folder, look)
+        # And may sleep again when it is over
+        typed(run.folder, off)
+        until(lambda: webhook.has("/page", "resolved", **who), "it is taken back", within=120)
+        assert {labels["service"] for _, _, labels in webhook.told} == {"counter"}
+
+
+def test_prometheus_reads_rules_and_targets_of_a_changed_declaration(watched: Watched) -> None:
+    system = watched.run.folder / "sample" / "system.py"
+    text = system.read_text()
+    system.write_text(
+        text.replace('Service("greeter", GreeterService,', 'Service("greeter", GreeterService, slo=Slo(),')
+    )
+    assert system.read_text() != text
+
+    def rules() -> set[str]:
+        groups = watched.api("rules").get("groups", [])
+        return {group["name"] for group in groups}
+
+    until(lambda: "sample/greeter availability" in rules(), "the new promise is watched")
