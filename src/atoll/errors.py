@@ -409,6 +409,9 @@ NO_DOCKERFILE = Kind(
     "{service} has neither a Dockerfile nor a package.json in {folder}.",
     "write a Dockerfile there: atoll makes those of Python and Node.js services only",
 )
+BUILDER_UNUSABLE = Kind(
+    5012, "{program} can't be used: {reason}.", "start its daemon, or name another program with --builder"
+)
 NPM_FAILED = Kind(5009, "The packages of {service} could not be fetched: {reason}.", "{do}")
 UNPINNED = Kind(
     5010,

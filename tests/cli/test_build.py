@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def build(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """With nothing on the PATH."""
     command = [sys.executable, "-m", "atoll.cli.main", "build", "--system", "system.py", *arguments]
-    variables = {**os.environ, "PATH": str(folder)}
+    variables = {**os.environ, "PATH": str(folder), **environment}
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=40, check=False)
 
 
@@ -34,6 +35,14 @@ def test_without_docker_and_buildah_it_says_what_to_install(folder: Path) -> Non
     assert ended.returncode == 1
     assert "ATL5004  Neither docker nor buildah was found" in ended.stderr
     assert not (folder / "environments").exists()
+
+
+@pytest.mark.needs_program("docker")
+def test_without_its_daemon_docker_is_said_to_be_of_no_use(folder: Path, program: Callable[[str], str]) -> None:
+    ended = build(folder, "--builder", program("docker"), DOCKER_HOST=f"unix://{folder}/nowhere")
+    assert ended.returncode == 1
+    assert "ATL5012" in ended.stderr
+    assert "nowhere" in ended.stderr
 
 
 def test_a_service_that_does_not_exist_is_named(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atoll.errors import BUILD_FAILED, BUILDER_MISSING
+from atoll.errors import BUILD_FAILED, BUILDER_MISSING, BUILDER_UNUSABLE
 from atoll.kubernetes.image import Image
 
 _LAST_LINES = 12
@@ -25,12 +25,13 @@ class Builder:
         return Path(self.program).name == "buildah"
 
     async def has(self) -> frozenset[str]:
-        """The references of all images that are there. Raises OSError if the program can't tell."""
+        """The references of all images that are there. Raises AtollError BUILDER_UNUSABLE."""
         name = ".Name" if self.is_buildah else ".Repository"
         arguments = [self.program, "images", "--format", f"{{{{{name}}}}}:{{{{.Tag}}}}"]
         status, lines = await run(arguments, self.environment)
         if status:
-            raise OSError(lines[-1] if lines else f"{self.program} images failed")
+            reason = lines[-1].rstrip(".") if lines else f"it ended with {status}"
+            raise BUILDER_UNUSABLE.error(program=self.program, reason=reason)
         # buildah writes "localhost/" before a name without a registry.
         return frozenset(line.strip().removeprefix("localhost/") for line in lines)
 
