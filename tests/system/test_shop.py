@@ -1,13 +1,16 @@
 """The flagship example, from the gateway to the mail, on real engines."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import pytest_asyncio
@@ -53,6 +56,17 @@ async def browser(shop: Running) -> AsyncIterator[Browser]:
         yield opened
 
 
+def asked(
+    url: str, method: str = "GET", headers: dict[str, str] | None = None, body: bytes | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of an answer."""
+    try:
+        with urlopen(Request(url, body, headers or {}, method=method), timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        return error.code, json.load(error)
+
+
 async def fill_basket(browser: Browser) -> dict[str, str]:
     """Put two mugs into a basket; returns the form of the till but for the card."""
     page = await browser.post("/basket", {"product_id": "tidepool-mug", "quantity": "2"})
@@ -68,6 +82,23 @@ async def test_every_page_is_there(browser: Browser, path: str) -> None:
     page = await browser.get(path)
     assert page.status == 200
     assert "</html>" in page.text
+
+
+async def test_a_price_is_set_by_who_may_and_by_nobody_else(browser: Browser, shop: Running) -> None:
+    async def put(price: int, *scopes: str) -> tuple[int, dict[str, Any]]:
+        token = {"authorization": f"Bearer {shop.token('ada', *scopes)}"} if scopes else {}
+        headers = {"content-type": "application/json", **token}
+        body = json.dumps({"minor": price}).encode()
+        return await asyncio.to_thread(asked, f"{shop.url}/products/harbour-teapot/price", "PUT", headers, body)
+
+    page = await browser.get("/item/harbour-teapot")
+    before = (await asyncio.to_thread(asked, f"{shop.url}/products/harbour-teapot"))[1]["price"]["minor"]
+    assert (await put(9_876))[0] == 401
+    assert (await put(9_876, "prices:read"))[0] == 403
+    assert "98.76" not in page.text
+    assert (await put(9_876, "prices:write"))[1]["price"]["minor"] == 9_876
+    assert "98.76" in (await browser.get("/item/harbour-teapot")).text
+    assert (await put(before, "prices:write"))[0] == 200
 
 
 async def test_search_finds_a_thing_by_any_form_of_a_word(browser: Browser) -> None:

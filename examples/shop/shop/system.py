@@ -5,7 +5,7 @@ that follow clients, start order, network policies, and the map that `atoll grap
 ports are not said either: the supervisor here and Kubernetes there each fill in their own.
 """
 
-from atoll import Asgi, Gateway, Postgres, Process, Replicas, Secret, Service, Slo, System
+from atoll import Asgi, Gateway, Jwt, Postgres, Process, RateLimit, Replicas, Secret, Service, Slo, System
 
 from .ads.service import AdService
 from .cart.service import CartService
@@ -121,5 +121,18 @@ shop = System(
     ],
     # The pages, the office, and the catalog's own API. The others are called from inside alone: nothing that could list
     # the customers or charge a card can be reached from outside.
-    gateway=Gateway(expose=[frontend, admin, catalog]),
+    #
+    # Everybody may look: pages, office and catalog are public. Only what asks for a scope, as setting a price does,
+    # needs a token; `atoll token --subject ada --scopes prices:write` makes one for `atoll run`. The limit keeps one
+    # address from taking the whole boutique: it is above what a load generator on this machine asks for.
+    gateway=Gateway(
+        expose=[frontend, admin, catalog],
+        auth=Jwt(
+            issuer="https://login.sandpiper.example",
+            audience="shop",
+            jwks="https://login.sandpiper.example/.well-known/jwks.json",
+        ),
+        public=[frontend, admin, catalog],
+        rate_limits=[RateLimit("3000/s", per="client")],
+    ),
 )

@@ -23,6 +23,7 @@ KEY_HEADER = "x-atoll-key"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _FETCH_AGAIN = "300s"
 _FETCH_WITHIN = "5s"
+_FETCH_FAILED_AGAIN = "10s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _remote(number: int, issuer: Issuer) -> dict[str, object]:
         "http_uri": {"uri": issuer.url, "cluster": _cluster_name(number), "timeout": _FETCH_WITHIN},
         "cache_duration": _FETCH_AGAIN,
         # The gateway is not to wait for somebody else's machine.
-        "async_fetch": {"fast_listener": True},
+        "async_fetch": {"fast_listener": True, "failed_refetch_duration": _FETCH_FAILED_AGAIN},
         "retry_policy": {"num_retries": 3, "retry_back_off": {"base_interval": "1s", "max_interval": "10s"}},
     }
 

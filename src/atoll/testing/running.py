@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import TypeVar, cast
 
 from atoll.collector.query import Query
 from atoll.collector.values import Trace
-from atoll.errors import NO_SUCH_PROCESS, NOT_READY
+from atoll.errors import NO_SUCH_PROCESS, NO_TOKENS, NOT_READY
 from atoll.model.contract import read_contract
+from atoll.provision.issuer import audiences, sign
 from atoll.runtime.client import Destination, client_of
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
 from atoll.supervisor.children import Python
 from atoll.supervisor.home import Home
+from atoll.supervisor.install import issuer_key
 from atoll.supervisor.plan import Options
 from atoll.supervisor.project import Project
 from atoll.supervisor.status import Status
@@ -56,6 +59,17 @@ class Running:
     def traces(self, limit: int = 100) -> list[Trace]:
         """What was recorded of the last requests, newest first; a span is stored within half a second of its end."""
         return Query(Home(Path(self.status().state)).telemetry).recent(limit)
+
+    def token(self, subject: str, *scopes: str, seconds: int = 3600) -> str:
+        """A token of this caller that the gateway accepts while the system runs. seconds: until it does no longer.
+
+        Raises NO_TOKENS if the gateway has no `auth=Jwt(...)`.
+        """
+        description = self._supervisor.description
+        if description.gateway is None or not description.gateway.issuers:
+            raise NO_TOKENS.error(system=description.name)
+        key = issuer_key(Path(self.status().state) / "secrets")
+        return sign(key, audiences(description.gateway), subject, scopes, now=int(time.time()), expires=seconds)
 
     def kill(self, process: str) -> int:
         """Kill -9 a process, such as "users-2" or "postgres"; the number it had. Raises NO_SUCH_PROCESS."""

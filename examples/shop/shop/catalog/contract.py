@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct
 
-from atoll import Fault, get
+from atoll import Fault, get, put
 
 from ..money import Money
 
@@ -43,6 +43,12 @@ class Product(Struct, frozen=True):
     description: str
 
 
+class NewPrice(Struct, frozen=True):
+    """A price in minor units of the product's own currency."""
+
+    minor: Annotated[int, Meta(ge=1, le=10_000_000)]
+
+
 class UnknownProduct(Fault, status=404):
     """No product has this id."""
 
@@ -72,4 +78,9 @@ class Catalog(Protocol):
     @get("/products/feed")
     def feed(self) -> AsyncIterator[Product]:
         """Every product, one by one, as server-sent events: for price comparers and partners."""
+        ...
+
+    @put("/products/{product_id}/price", raises=[UnknownProduct], scopes=["prices:write"])
+    async def reprice(self, product_id: str, price: NewPrice) -> Product:
+        """Set the price, for who may; baskets that are paid from now on pay it."""
         ...
