@@ -299,7 +299,7 @@ def test_buildah_builds_the_same_files(
 ) -> None:
     storage = tmp_path / "storage.conf"
     storage.write_text(
-        f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path / "graph"}"\nrunroot = "{tmp_path / "run"}"\n'
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{tmp_path / "graph"}"\nrunroot = "{tmp_path / "run"}"\n'
     )
     environment = {"CONTAINERS_STORAGE_CONF": str(storage)}
     archive, buildah = tmp_path / "base.tar", program("buildah")
