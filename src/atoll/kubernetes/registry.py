@@ -21,7 +21,10 @@ _DIGEST = "Docker-Content-Digest"
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _PATIENCE = 20.0
 _AT_ONCE = 4
-_BY_HAND = "write name@sha256:… in the environment by hand, or correct the name"
+_BY_HAND = (
+    "correct the name, or write name@sha256:… in the environment by hand; "
+    'of engines, [images] engines = "wheels" needs none'
+)
 
 
 class _Refused(Exception):
