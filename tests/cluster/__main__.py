@@ -1,6 +1,7 @@
 """`python -m tests.cluster`: builds what a cluster needs, and keeps one up between runs of the tests."""
 
 import argparse
+import json
 import os
 import sys
 
@@ -20,7 +21,8 @@ def main() -> None:
     commands.add_parser("up", help="bring it up, if it is not, and say how to reach it")
     commands.add_parser("down", help="end it and everything it made, also what a killed run left")
     commands.add_parser("status", help="say whether it is up and how to reach it")
-    commands.add_parser("load", help="copy images from its Docker into its node").add_argument("image", nargs="+")
+    loading = commands.add_parser("load", help="copy images from its Docker into its node")
+    loading.add_argument("image", nargs="+", help="a tag; - for those that `atoll build --json` says")
     arguments = parser.parse_args()
     place, binaries = Place(arguments.place or 0), planned(cache_folder(os.environ))
     try:
@@ -34,7 +36,7 @@ def main() -> None:
             case "status":
                 show(existing(place, binaries))
             case _:
-                existing(place, binaries).load(*arguments.image)
+                existing(place, binaries).load(*named(arguments.image))
     except (Failed, NotInTime, lifecycle.InUse) as error:
         sys.exit(str(error))
 
@@ -66,6 +68,10 @@ def down(where: list[Place]) -> None:
         with lifecycle.using(place):
             if lifecycle.down(place):
                 say(f"cluster {place.number} is down")
+
+
+def named(arguments: list[str]) -> list[str]:
+    return list(json.load(sys.stdin).values()) if arguments == ["-"] else arguments
 
 
 def existing(place: Place, binaries: Binaries) -> Cluster:

@@ -1,6 +1,6 @@
 """The demonstration: start the boutique, send customers, and check every order that they were promised.
 
-python -m shop.demo [--seconds 10] [--customers 8] [--port 8080]
+python -m shop.demo [--seconds 10] [--customers 8] [--port 8080 | --at http://a.cluster:30080]
 
 Exits with 0 if every order of a good card was confirmed, and every confirmed order was paid, sent
 and told of exactly once.
@@ -102,12 +102,9 @@ def audits(url: str, orders: Sequence[Confirmed]) -> list[Audit]:
     return found
 
 
-def report(system: Running, summary: Summary, outcome: Outcome) -> str:
+def report(url: str, summary: Summary, outcome: Outcome) -> str:
     """What a person likes to read at the end."""
-    left_out = [f"{each.service}: {each.reason}" for each in system.status().processes if each.state == "left out"]
     lines = [
-        "",
-        f"  ready     after {system.seconds_to_ready:.1f} s",
         *(f"  {line}" for line in told(summary).splitlines()),
         f"  parcels   {outcome.shipments} sent",
         f"  mails     {outcome.mails} written, the last within {outcome.seconds_to_settle:.1f} s",
@@ -119,16 +116,22 @@ def report(system: Running, summary: Summary, outcome: Outcome) -> str:
         lines += [f"  WRONG     {summary.unfinished} orders were never confirmed"]
     else:
         lines += ["  Every confirmed order is paid once, sent once, and its customer told once of each."]
-    lines += [f"  left out  {each}" for each in left_out]
     lines += [
         "",
-        f"  the boutique   {system.url}/",
-        f"  its office     {system.url}/admin/",
-        f"  its catalog    {system.url}/products",
-        f"  its mails      {Path(__file__).parent / '.atoll' / 'mailbox'}",
-        "",
+        f"  the boutique   {url}/",
+        f"  its office     {url}/admin/",
+        f"  its catalog    {url}/products",
     ]
     return "\n".join(lines)
+
+
+def about(system: Running) -> tuple[str, str]:
+    """What is known of a boutique that was started here: what stands before the report, and what after."""
+    left_out = [f"{each.service}: {each.reason}" for each in system.status().processes if each.state == "left out"]
+    mails = f"  its mails      {Path(__file__).parent / '.atoll' / 'mailbox'}\n"
+    return f"\n  ready     after {system.seconds_to_ready:.1f} s", mails + "".join(
+        f"\n  left out  {each}" for each in left_out
+    )
 
 
 async def start(stack: AsyncExitStack, port: int, say: Callable[[str], None]) -> Running:
@@ -145,19 +148,30 @@ async def start(stack: AsyncExitStack, port: int, say: Callable[[str], None]) ->
     return await stack.enter_async_context(running(SYSTEM, PROJECT, variables=os.environ))
 
 
+async def visit(url: str, options: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, bool]:
+    """Send customers, and check every order: what came of it in words, and whether all was as promised."""
+    say(f"Ready: {url}/ — customers are coming in …")
+    summary = await shop_for(url, seconds=options.seconds, customers=options.customers)
+    outcome = await settle(url, summary.confirmed)
+    is_right = bool(summary.confirmed) and not summary.unfinished and not outcome.wrong
+    return report(url, summary, outcome), is_right
+
+
 async def demonstrate(options: argparse.Namespace, say: Callable[[str], None], *, stay: bool) -> int:
     """Start, send customers, check, tell; 0 if all was as promised. stay: do not stop before being interrupted."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # we are in it
     loop.add_signal_handler(signal.SIGTERM, task.cancel)  # so that everything is stopped in order
+    if options.at:
+        told_of, is_right = await visit(options.at.rstrip("/"), options, say)
+        say(f"\n{told_of}\n")
+        return 0 if is_right else 1
     say("Starting the boutique on PostgreSQL, NATS and Envoy (the first time takes a few seconds longer) …")
     async with AsyncExitStack() as stack:
         system = await start(stack, options.port, say)
-        say(f"Ready: {system.url}/ — customers are coming in …")
-        summary = await shop_for(system.url, seconds=options.seconds, customers=options.customers)
-        outcome = await settle(system.url, summary.confirmed)
-        say(report(system, summary, outcome))
-        is_right = bool(summary.confirmed) and not summary.unfinished and not outcome.wrong
+        told_of, is_right = await visit(system.url, options, say)
+        before, after = about(system)
+        say("\n".join([before, told_of, after]))
         if stay:
             enough = asyncio.Event()
             loop.add_signal_handler(signal.SIGINT, enough.set)
@@ -172,6 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="for which customers come (default: 10)")
     parser.add_argument("--customers", type=int, default=8, help="how many at a time (default: 8)")
     parser.add_argument("--port", type=int, default=8080, help="of the gateway; 0 takes any (default: 8080)")
+    parser.add_argument("--at", default="", metavar="URL", help="visit the boutique that runs there, and start none")
     options = parser.parse_args(arguments)
     try:
         return asyncio.run(demonstrate(options, lambda text: print(text, flush=True), stay=sys.stdout.isatty()))
