@@ -171,7 +171,7 @@ async def demonstrate(options: argparse.Namespace, say: Callable[[str], None], *
         system = await start(stack, options.port, say)
         told_of, is_right = await visit(system.url, options, say)
         before, after = about(system)
-        say("\n".join([before, told_of, after]))
+        say(f"{before}\n{told_of}\n{after}")
         if stay:
             enough = asyncio.Event()
             loop.add_signal_handler(signal.SIGINT, enough.set)
