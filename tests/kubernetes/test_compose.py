@@ -30,7 +30,7 @@ def test_the_same_system_gives_the_same_bytes(shop: Description) -> None:
 def test_whoever_calls_shares_the_network_of_who_is_called_and_only_the_gateway_leaves(
     shop: Description, made: dict[str, Object]
 ) -> None:
-    expected = {(edge.source, edge.to) for edge in edges(target_of(shop))}
+    expected = {(edge.source, edge.to) for edge in edges(target_of(shop, monitoring={"kind": "none"}))}
     found = {(name, network) for name, each in made.items() for network in mapping(each, "networks")}
     assert {each for each in found if each[0] != each[1] and each[1] != "outside"} == expected
     assert [name for name, network in sorted(found) if network == "outside"] == [GATEWAY]

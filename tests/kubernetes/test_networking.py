@@ -81,7 +81,7 @@ def expected(description: Description) -> set[tuple[str, str, int]]:
     assert description.gateway is not None
     for name in description.gateway.expose:
         edges |= {("gateway", name, port.get(name, 8080)), ("gateway", name, 8081)}
-    return edges | {("setup", "postgres", 5432)}
+    return edges | {("setup", "postgres", 5432), ("figures", "postgres", 5432), ("figures", "nats", 8222)}
 
 
 def test_exactly_the_edges_of_the_graph_are_open_both_ways(shop: Description) -> None:

@@ -130,7 +130,8 @@ class NatsServer(RunningEngine):
         self.port = free_port()
         self.url = nats.url("127.0.0.1", self.port)
         program = Path(sysconfig.get_paths()["scripts"], NATS.program)
-        broker = nats.Broker(self.port, free_port(), self.password, accounts)
+        self.monitor_port = free_port()
+        broker = nats.Broker(self.port, self.monitor_port, self.password, accounts)
         super().__init__(nats.engine(program, broker, folder), folder / "log")
 
 

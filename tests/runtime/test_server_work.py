@@ -229,6 +229,7 @@ async def test_more_than_the_limit_are_503_with_retry_after() -> None:
         shed = await service.ask("GET", "/now")
         assert (shed.status, shed.headers["retry-after"]) == (503, "1")
         assert shed.json["type"] == "urn:atoll:problem:overloaded"
+        assert "atoll_server_shed_total 1\n" in service.telemetry.metrics.render()
         work.proceed.set()
         assert [(await answer).status for answer in waiting] == [200, 200]
         assert (await service.ask("GET", "/now")).status == 200

@@ -137,7 +137,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         urls = f'page = "{webhook.url}/page"\nticket = "{webhook.url}/ticket"\n'
         (environments / "local.toml").write_text(f"[monitoring]\n{urls}")
         with Run(folder, "--prometheus") as run:
-            yield Watched(run.ready(), webhook)
+            watched = Watched(run.ready(), webhook)
+            assert ask(f"{run.url}/hello/ann")[0] == 200
+            served = "sum by (job) (http_server_request_duration_seconds_count)"
+            until(lambda: "sample/counter" in watched.values(served), "the first request is measured")
+            yield watched
 
 
 def test_everything_that_runs_is_measured(watched: Watched) -> None:
@@ -214,3 +218,14 @@ def test_prometheus_reads_rules_and_targets_of_a_changed_declaration(watched: Wa
         return {group["name"] for group in groups}
 
     until(lambda: "sample/greeter availability" in rules(), "the new promise is watched")
+
+
+def test_every_figure_is_in_the_reference(watched: Watched) -> None:
+    reference = (DOCS.parent / "reference" / "metrics.md").read_text()
+    rows = watched.run.status["processes"]
+    pages = [f"http://127.0.0.1:{row['admin']}/metrics" for row in rows if row["admin"] and row["kind"] == "service"]
+    pages.append(watched.run.status["watching"]["figures"])
+    text = "\n".join(ask(page)[1] for page in pages)
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert len(names) > 50
+    assert [name for name in sorted(names) if f"`{name}`" not in reference] == []

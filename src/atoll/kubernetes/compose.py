@@ -4,7 +4,7 @@ What is secret is in variables of a file `.env` beside it, which is made once an
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from atoll.engines import postgres
 from atoll.engines.declared import database_name, uses_broker
 from atoll.kubernetes import engines, gateway
+from atoll.kubernetes.environment import Monitoring
 from atoll.kubernetes.names import (
     DOCUMENTS,
     GATEWAY,
@@ -79,6 +80,7 @@ class Secret:
 
 def render_compose(target: Target) -> Mapping[str, str]:
     """Files by path: compose.yaml and the configuration that its containers read."""
+    target = _unwatched(target)
     files: dict[str, str] = {}
     services: dict[str, object] = {}
     for name, made in _containers(target):
@@ -94,8 +96,15 @@ def render_compose(target: Target) -> Mapping[str, str]:
     return {COMPOSE: _HEADER + yaml([written]).removeprefix("---\n"), **files}
 
 
+def _unwatched(target: Target) -> Target:
+    """Nothing here looks for what a Prometheus in a cluster is offered."""
+    environment = msgspec.structs.replace(target.environment, monitoring=Monitoring(kind="none"))
+    return replace(target, environment=environment)
+
+
 def secrets_of(target: Target) -> tuple[Secret, ...]:
     """Every variable that the file `.env` has to have."""
+    target = _unwatched(target)
     generated = {(each.secret, each.key) for each in setup_document(target).secrets}
     found: dict[str, Secret] = {}
     for member in target.members:

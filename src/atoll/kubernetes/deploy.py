@@ -35,6 +35,8 @@ _PRUNED = (
     "PodDisruptionBudget",
     "Ingress",
     "HTTPRoute",
+    "PrometheusRule",
+    "ServiceMonitor",
     "Service",
     "ConfigMap",
     "NetworkPolicy",

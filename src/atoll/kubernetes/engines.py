@@ -158,7 +158,7 @@ def nats_objects(target: Target) -> list[Object]:
         "containers": [container],
         "volumes": [mounted_map("configuration", _name(made))],
     }
-    ports = [_port("nats", NATS_PORT)]
+    ports = [_port("nats", NATS_PORT), _port("monitor", NATS_MONITOR_PORT)]
     return [
         account(target, NATS, _COMPONENT),
         made,

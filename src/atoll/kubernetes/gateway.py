@@ -7,6 +7,7 @@ from atoll.engines import envoy
 from atoll.engines.access import Access, ClientKeys
 from atoll.engines.declared import exposed, issuers_of, limits_of, policy_of, routes_of
 from atoll.engines.envoy import Observed, Places, Tls
+from atoll.kubernetes.monitoring import ENVOY_PATH, scraped
 from atoll.kubernetes.names import (
     DOCUMENTS,
     GATEWAY,
@@ -172,7 +173,10 @@ def _deployment(target: Target, made: Object) -> Object:
             "selector": {"matchLabels": selector(GATEWAY)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {
-                "metadata": {"labels": labels(target, GATEWAY, _COMPONENT)},
+                "metadata": {
+                    "labels": labels(target, GATEWAY, _COMPONENT),
+                    **scraped(target, GATEWAY_ADMIN_PORT, ENVOY_PATH),
+                },
                 "spec": pod(target, GATEWAY, spec),
             },
         },

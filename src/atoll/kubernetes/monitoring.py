@@ -1,9 +1,15 @@
 """How a Prometheus finds what runs in a cluster, and which rules it watches."""
 
 from atoll.engines.alertmanager import Receivers
-from atoll.engines.alerts import Observed
+from atoll.engines.alerts import Observed, rule_file
 from atoll.engines.pace import Pace
-from atoll.kubernetes.names import Object, Target
+from atoll.kubernetes.names import GATEWAY, GATEWAY_ADMIN_PORT, Object, Target, headless, metadata, selector
+
+ENVOY_PATH = "/stats/prometheus"
+
+_COMPONENT = "monitoring"
+_STATS = "stats"
+_VERSION = "monitoring.coreos.com/v1"
 
 
 def observed(target: Target, scale: float = 1.0) -> Observed:
@@ -41,4 +47,76 @@ def scrape_configuration(target: Target) -> Object:
                 ],
             }
         ]
+    }
+
+
+def scraped(target: Target, port: int, path: str = "/metrics") -> Object:
+    """What a pod's metadata says to a Prometheus that looks for annotations."""
+    if target.environment.monitoring.kind != "annotations":
+        return {}
+    notes = {"scrape": "true", "port": str(port), "path": path}
+    return {"annotations": {f"prometheus.io/{name}": value for name, value in notes.items()}}
+
+
+def watches_engines(target: Target) -> bool:
+    """Whether something asks the engines inside for figures."""
+    return target.environment.monitoring.kind != "none" and (target.runs_postgres or target.runs_nats)
+
+
+def operator_objects(target: Target) -> list[Object]:
+    """For the Prometheus Operator: what is read, and which rules hold. Nothing where there is none."""
+    if target.environment.monitoring.kind != "operator":
+        return []
+    found = [_rule_object(target), _service_monitor(target)]
+    return [*([_gateway_service(target)] if target.description.gateway else []), *found]
+
+
+def _described(target: Target) -> Object:
+    described = metadata(target, target.system, _COMPONENT)
+    named = described["labels"]
+    assert isinstance(named, dict)
+    return {**described, "labels": {**named, **target.environment.monitoring.labels}}
+
+
+def _rule_object(target: Target) -> Object:
+    return {
+        "apiVersion": _VERSION,
+        "kind": "PrometheusRule",
+        "metadata": _described(target),
+        "spec": rule_file(observed(target)),
+    }
+
+
+def _service_monitor(target: Target) -> Object:
+    meta = "__meta_kubernetes_"
+    label = f"{meta}service_label_app_kubernetes_io_"
+    relabelings: list[Object] = [
+        {"sourceLabels": [f"{label}part_of", f"{label}name"], "separator": "/", "targetLabel": "job"},
+        {"sourceLabels": [f"{meta}pod_name"], "targetLabel": "instance"},
+    ]
+    return {
+        "apiVersion": _VERSION,
+        "kind": "ServiceMonitor",
+        "metadata": _described(target),
+        "spec": {
+            "selector": {"matchLabels": {"app.kubernetes.io/part-of": target.system}},
+            "endpoints": [
+                {"port": "admin", "path": "/metrics", "relabelings": relabelings},
+                {"port": _STATS, "path": ENVOY_PATH, "relabelings": relabelings},
+            ],
+        },
+    }
+
+
+def _gateway_service(target: Target) -> Object:
+    """Every pod of the gateway by itself, at a port that its Service for customers must not have."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(target, headless(GATEWAY), "gateway", GATEWAY),
+        "spec": {
+            "clusterIP": "None",
+            "selector": selector(GATEWAY),
+            "ports": [{"name": _STATS, "port": GATEWAY_ADMIN_PORT, "targetPort": "admin"}],
+        },
     }

@@ -19,11 +19,13 @@ POSTGRES = "postgres"
 NATS = "nats"
 GATEWAY = "gateway"
 SETUP = "setup"
+FIGURES = "figures"
+MONITORING = "monitoring"
 NAMESPACE = "namespace"
 KUSTOMIZATION = "kustomization"
 OUTSIDE = "outside"
 VOLUMES = "volumes"
-RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, NAMESPACE, KUSTOMIZATION, OUTSIDE, VOLUMES)
+RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, FIGURES, MONITORING, NAMESPACE, KUSTOMIZATION, OUTSIDE, VOLUMES)
 """What a member can't be called: objects and files of ours have these names."""
 
 SERVICE_PORT = 8080

@@ -7,12 +7,16 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from atoll.engines.declared import exposed, uses_broker
+from atoll.kubernetes.monitoring import watches_engines
 from atoll.kubernetes.names import (
+    ADMIN_PORT,
+    FIGURES,
     GATEWAY,
     GATEWAY_ADMIN_PORT,
     GATEWAY_PORT,
     GATEWAY_TLS_PORT,
     NATS,
+    NATS_MONITOR_PORT,
     NATS_PORT,
     POSTGRES,
     POSTGRES_PORT,
@@ -53,6 +57,9 @@ def edges(target: Target) -> tuple[Edge, ...]:
                 found.append(Edge(source, POSTGRES, (POSTGRES_PORT,)))
             if target.runs_nats and uses_broker(member):
                 found.append(Edge(source, NATS, (NATS_PORT,)))
+    if watches_engines(target):
+        found += [Edge(FIGURES, POSTGRES, (POSTGRES_PORT,))] if target.runs_postgres else []
+        found += [Edge(FIGURES, NATS, (NATS_MONITOR_PORT,))] if target.runs_nats else []
     found += [
         Edge(GATEWAY, member.name, tuple(sorted({port_of(member), admin_port_of(member)})))
         for member in exposed(target.description)
@@ -131,6 +138,8 @@ def _outside(target: Target, name: str) -> _Outside:
     if name == GATEWAY:
         ingress.append({"ports": _ports((GATEWAY_PORT, GATEWAY_TLS_PORT))})
         ingress.append(_from_monitoring(GATEWAY_ADMIN_PORT))
+    elif name == FIGURES:
+        ingress.append(_from_monitoring(ADMIN_PORT))
     elif name == SETUP:
         # The API server is no pod, and its address is not known here.
         egress.insert(0, {"ports": _ports((443, 6443))})

@@ -32,6 +32,8 @@ KINDS = (
     Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
     Kind("batch/v1", "Job", "jobs"),
     Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+    Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
+    Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors"),
     Kind("networking.k8s.io/v1", "Ingress", "ingresses"),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),

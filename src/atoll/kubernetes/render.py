@@ -3,8 +3,21 @@
 from collections.abc import Mapping
 
 from atoll.kubernetes.engines import nats_objects, postgres_objects
+from atoll.kubernetes.figures import figures_objects
 from atoll.kubernetes.gateway import gateway_objects
-from atoll.kubernetes.names import GATEWAY, KUSTOMIZATION, NAMESPACE, NATS, POSTGRES, SETUP, Object, Target
+from atoll.kubernetes.monitoring import operator_objects
+from atoll.kubernetes.names import (
+    FIGURES,
+    GATEWAY,
+    KUSTOMIZATION,
+    MONITORING,
+    NAMESPACE,
+    NATS,
+    POSTGRES,
+    SETUP,
+    Object,
+    Target,
+)
 from atoll.kubernetes.networking import around, edges, namespace_policies, policy_objects, preparing
 from atoll.kubernetes.setup import namespace_object, setup_objects
 from atoll.kubernetes.text import yaml
@@ -26,6 +39,9 @@ def objects(target: Target) -> dict[str, list[Object]]:
         parts[POSTGRES] = [*policies(POSTGRES), *postgres_objects(target)]
     if target.runs_nats:
         parts[NATS] = [*policies(NATS), *nats_objects(target)]
+    figures = figures_objects(target)
+    if figures:
+        parts[FIGURES] = [*policies(FIGURES), *figures]
     for member in target.members:
         parts[member.name] = [
             *policies(member.name),
@@ -34,6 +50,9 @@ def objects(target: Target) -> dict[str, list[Object]]:
         ]
     if target.description.gateway:
         parts[GATEWAY] = [*policies(GATEWAY), *gateway_objects(target)]
+    operator = operator_objects(target)
+    if operator:
+        parts[MONITORING] = operator
     return parts
 
 

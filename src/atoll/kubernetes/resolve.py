@@ -110,9 +110,9 @@ def variables(target: Target, member: MemberData) -> list[Object]:
         found.append(database_url(target, member))
     if uses_broker(member):
         user_secret = _broker_user_secret(target, member)
-        found.append(_from_secret(NATS_PASSWORD, *user_secret))
+        found.append(from_secret(NATS_PASSWORD, *user_secret))
     for field, secret in member.secrets.items():
-        found.append(_from_secret(variable_of(field), target.secret(secret.name), secret.key))
+        found.append(from_secret(variable_of(field), target.secret(secret.name), secret.key))
     own = {**member.environment, **target.wanted(member).environment}
     return [*found, *(_variable(name, value) for name, value in own.items())]
 
@@ -122,12 +122,12 @@ def preparation_variables(target: Target, member: MemberData) -> list[Object]:
     found = [database_url(target, member)] if member.database else []
     if uses_broker(member):
         _, secret = _broker_admin(target)
-        found.append(_from_secret(NATS_PASSWORD, *secret))
+        found.append(from_secret(NATS_PASSWORD, *secret))
     return found
 
 
 def database_url(target: Target, member: MemberData) -> Object:
-    return _from_secret(DATABASE_URL, *dsn_secret(target, member))
+    return from_secret(DATABASE_URL, *dsn_secret(target, member))
 
 
 def dsn_secret(target: Target, member: MemberData) -> tuple[str, str]:
@@ -192,5 +192,5 @@ def _variable(name: str, value: str) -> Object:
     return {"name": name, "value": value}
 
 
-def _from_secret(name: str, secret: str, key: str) -> Object:
+def from_secret(name: str, secret: str, key: str) -> Object:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}

@@ -4,8 +4,10 @@ import msgspec
 
 from atoll.engines import nats, postgres
 from atoll.engines.declared import database_name, uses_broker
+from atoll.kubernetes.monitoring import watches_engines
 from atoll.kubernetes.names import (
     DOCUMENTS,
+    FIGURES,
     POSTGRES,
     POSTGRES_PORT,
     SETUP,
@@ -15,11 +17,13 @@ from atoll.kubernetes.names import (
     labels,
     metadata,
 )
-from atoll.kubernetes.resolve import PASSWORD_KEY, dsn_secret, nats_secret
+from atoll.kubernetes.resolve import DSN_KEY, PASSWORD_KEY, dsn_secret, nats_secret
 from atoll.kubernetes.workloads import CONTAINER_SECURITY, account, configuration, mounted_map, pod, resources
 from atoll.model.setup import Generated, OwnDatabase, Setup
 
 FILE = "setup.json"
+FIGURES_SECRET = (f"{FIGURES}-database", DSN_KEY)
+"""The Secret and key with the DSN of who may look at all databases, and into none."""
 
 _COMPONENT = "job"
 
@@ -38,6 +42,10 @@ def setup_document(target: Target) -> Setup:
     """Which secrets and databases to make where they are missing."""
     owners = [each for each in target.members if target.owns_database(each)]
     databases = [OwnDatabase(database_name(each), *dsn_secret(target, each)) for each in owners]
+    watchers: tuple[str, ...] = ()
+    if watches_engines(target) and target.runs_postgres:
+        databases.append(OwnDatabase(FIGURES, *FIGURES_SECRET))
+        watchers = (FIGURES,)
     generated: list[Generated] = []
     if target.runs_postgres:
         generated.append(Generated(POSTGRES, PASSWORD_KEY))
@@ -58,6 +66,7 @@ def setup_document(target: Target) -> Setup:
         admin_key=elsewhere.key if elsewhere.secret else PASSWORD_KEY,
         is_dsn=bool(elsewhere.secret),
         databases=tuple(databases),
+        watchers=watchers,
     )
 
 

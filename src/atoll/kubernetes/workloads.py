@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from atoll.kubernetes.monitoring import scraped
 from atoll.kubernetes.names import (
     CODE,
     DOCUMENTS,
@@ -149,6 +150,7 @@ def _configuration(target: Target, member: MemberData, documents: dict[str, str]
 def _deployment(target: Target, member: MemberData, documents: dict[str, str]) -> Object:
     least, most = target.replicas(member)
     keeps_files = bool(_claims(target, member))
+    notes = {} if member.kind == "process" else scraped(target, admin_port_of(member))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -164,7 +166,7 @@ def _deployment(target: Target, member: MemberData, documents: dict[str, str]) -
             if keeps_files
             else {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {
-                "metadata": {"labels": labels(target, member.name, COMPONENT)},
+                "metadata": {"labels": labels(target, member.name, COMPONENT), **notes},
                 "spec": _pod(target, member, documents),
             },
         },

@@ -23,6 +23,7 @@ class OwnDatabase(msgspec.Struct, frozen=True):
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """admin_secret, admin_key: the superuser's password, or with `is_dsn` a DSN of who may create databases.
 
+    watchers: owners of databases who may look at the figures of all.
     host, port, user: of the server inside; a DSN says them itself. kept: secrets are the cluster's, or they were given
     as variables, and none can be made.
     """
@@ -31,6 +32,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     secrets: tuple[Generated, ...] = ()
     databases: tuple[OwnDatabase, ...] = ()
+    watchers: tuple[str, ...] = ()
     host: str = ""
     port: int = 5432
     user: str = ""

@@ -61,6 +61,24 @@ async def adopt_databases(dsn: str, owners: Sequence[Owner], limits: Limits) -> 
     return {each.name: postgres.redirected(dsn, each.name) for each in owners}
 
 
+async def let_watch(admin: str, roles: Sequence[str]) -> None:
+    """Let roles of our own server see its figures, and the queries of all; none of their data.
+
+    Raises ENGINE_UNUSABLE.
+    """
+    if not roles:
+        return
+    try:
+        connection = await asyncpg.connect(admin, timeout=_PATIENCE)
+        try:
+            for role in roles:
+                await connection.execute(f"GRANT pg_monitor TO {postgres.identifier(role)}")
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise _unusable(admin, error) from error
+
+
 async def _create(connection: "asyncpg.Connection", owners: Sequence[Owner], known: Known, limits: Limits) -> None:
     for statement in postgres.statements(owners, known, limits, secrets.token_bytes(16)):
         await connection.execute(statement)

@@ -3,6 +3,7 @@
 python -m atoll.runtime prepare PREPARATION.json ...: what services need before they start.
 python -m atoll.runtime prepared PREPARATION.json: wait until that is there.
 python -m atoll.runtime setup SETUP.json: what a namespace of a cluster needs once.
+python -m atoll.runtime figures FIGURES.json: a page with the figures of engines.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ from atoll.errors import (
     AtollError,
     Problem,
 )
+from atoll.model.figures import FiguresOf
 from atoll.model.launch import Launch, Preparation
 from atoll.model.references import Source, resolve
 from atoll.model.setup import Setup
@@ -43,7 +45,7 @@ UNFIT = 3
 FINAL = frozenset(
     each.code for each in (MIGRATION_FAILED, MIGRATION_STOPPED, MIGRATION_UNFIT, MIGRATION_EDITED, BAD_MIGRATION_NAME)
 )
-Document = TypeVar("Document", Launch, Preparation, Setup)
+Document = TypeVar("Document", Launch, Preparation, Setup, FiguresOf)
 
 
 def reveal(source: Source) -> str:
@@ -103,6 +105,12 @@ async def set_up(path: str) -> None:
     await module.set_up(document, api.InCluster(address, document.namespace), _say)
 
 
+async def show_figures(path: str) -> None:
+    document = read_document(path, FiguresOf)
+    module = importlib.import_module("atoll.runtime.figures")
+    await module.serve(document, reveal)
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -143,6 +151,8 @@ def main(arguments: Sequence[str]) -> int:
                 uvloop.run(wait(path))
             case ["setup", path]:
                 uvloop.run(set_up(path))
+            case ["figures", path]:
+                uvloop.run(show_figures(path))
             case [path]:
                 run_service(path)
             case _:

@@ -100,6 +100,7 @@ class Server:
         self._ticking = False
         gauge = telemetry.metrics.gauge("http.server.active_requests", "Requests that handlers have now.", {})
         gauge.read = lambda: float(len(self._working))
+        self._shed = telemetry.metrics.counter("atoll.server.shed", "Requests answered 503 for want of room.", {})
 
     # A request arrives.
 
@@ -115,6 +116,7 @@ class Server:
             return
         served, values = found
         if len(self._working) >= self._concurrency:
+            self._shed.add()
             self._decline(exchange, Declined(OVERLOADED), served, ((RETRY_AFTER, "1"),))
             return
         try:

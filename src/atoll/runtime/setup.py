@@ -9,7 +9,7 @@ import asyncpg
 from atoll.engines import postgres
 from atoll.engines.postgres import Owner
 from atoll.model.setup import Setup, variable_of
-from atoll.provision.databases import adopt_databases, create_databases
+from atoll.provision.databases import adopt_databases, create_databases, let_watch
 from atoll.provision.passwords import new_password
 
 _LOOK_AGAIN = 1.0
@@ -63,6 +63,7 @@ async def set_up(setup: Setup, store: Store, say: Callable[[str], None]) -> None
         found = await adopt_databases(admin, owners, postgres.Limits())
     else:
         await create_databases(admin, owners, postgres.Limits())
+        await let_watch(admin, setup.watchers)
         found = {each.name: postgres.redirected(admin, each.name, each) for each in owners}
     for each in setup.databases:
         await _ensure(store, setup, each.secret, {each.key: found[each.name]}, say)
