@@ -36,6 +36,14 @@ def test_any_key_comes_back_as_it_was_and_is_plain_ascii_on_the_way(key: str) ->
     assert read(headers, fallback_id="", stored=AT).key == key
 
 
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_caller_comes_back_and_is_plain_ascii_on_the_way(subject: str) -> None:
+    headers = write(Attributes("id-1", "/a", "a.b", AT, subject=subject, scopes="a b"))
+    assert all(value.isascii() and value.isprintable() for value in headers.values())
+    found = read(headers, fallback_id="", stored=AT)
+    assert (found.subject, found.scopes) == (subject, "a b")
+
+
 def test_what_was_written_is_read() -> None:
     event = Attributes("id-1", "/shop/checkout", "shop.order-placed", AT, "", TRACE, "a=1", "b=2")
     assert read(write(event), fallback_id="other", stored=datetime.now(UTC)) == event

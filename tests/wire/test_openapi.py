@@ -1,6 +1,7 @@
 """The OpenAPI document of a system."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -8,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from atoll import Fault, Gateway, Service, System, get, post
 from atoll.model.system import read_system
-from atoll.wire.description import Description, describe
+from atoll.wire.description import ApiKeysData, Description, GatewayData, IssuerData, SecretData, describe
 from atoll.wire.openapi import openapi
 
 
@@ -94,3 +95,23 @@ def test_members_behind_the_gateway_appear_only_when_asked_for(description: Desc
     everything = openapi(description, "1", exposed_only=False)
     assert "/inside" in msgspec.json.encode(everything).decode()
     assert "/inside" not in msgspec.json.encode(openapi(description, "1")).decode()
+
+
+def test_it_says_what_a_caller_needs(description: Description) -> None:
+    issuer = IssuerData("https://login.example", "shop", url="https://login.example/keys")
+    keys = ApiKeysData(SecretData("api-keys", "value"), "x-api-key", {})
+    contract = description.contracts[0]
+    first, *others = contract.operations
+    scoped = msgspec.structs.replace(first, scopes=("a", "b"))
+    public = [msgspec.structs.replace(each, public=True) for each in others]
+    changed = msgspec.structs.replace(contract, operations=(scoped, *public))
+    gateway = GatewayData(tuple(each.name for each in description.members), 8080, (issuer,), keys)
+    known = msgspec.structs.replace(description, contracts=(changed, *description.contracts[1:]), gateway=gateway)
+    document = openapi(known, "1.0")
+    OpenAPIV31SpecValidator(document).validate()
+    paths = cast("dict[str, dict[str, Any]]", document["paths"])
+    assert paths[first.path][first.method.lower()]["security"] == [{"token": ["a", "b"]}, {"key": ["a", "b"]}]
+    assert [paths[each.path][each.method.lower()]["security"] for each in others] == [[] for _ in others]
+    schemes = cast("dict[str, Any]", document["components"])["securitySchemes"]
+    assert schemes["key"] == {"type": "apiKey", "in": "header", "name": "x-api-key"}
+    assert schemes["token"]["scheme"] == "bearer"

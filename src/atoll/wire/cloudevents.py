@@ -100,6 +100,8 @@ def schema(system: str, service: str, topic: str, key: str) -> dict[str, object]
         properties[_KEY] = {**text, "description": f"The event's {key}, percent-encoded where it is not plain ASCII."}
     described = "The trace that the event is part of (W3C)."
     properties |= {name: {**text, "description": described} for name in ("traceparent", "tracestate", "baggage")}
+    properties[CALLER_SUBJECT] = {**text, "description": "For whom it was published, percent-encoded like the key."}
+    properties[CALLER_SCOPES] = {**text, "description": "What this caller may do; with spaces between."}
     return {"type": "object", "properties": properties, "required": required}
 
 

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from atoll.wire.description import ContractData, Description, FaultData, MemberData, OperationData, ParameterData
+from atoll.wire.description import (
+    ContractData,
+    Description,
+    FaultData,
+    GatewayData,
+    MemberData,
+    OperationData,
+    ParameterData,
+)
 from atoll.wire.schema import Schema, without_empty
 
 PROBLEM: Mapping[str, object] = {
@@ -42,12 +50,14 @@ def openapi(description: Description, version: str, *, exposed_only: bool = True
     for member, contract in _served(description, exposed_only):
         tags.append(without_empty({"name": member.name, "description": contract.doc}))
         for operation in contract.operations:
-            paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(member, operation)
+            made = _operation(member, operation)
+            required = _security(description.gateway, member, operation)
+            paths.setdefault(operation.path, {})[operation.method.lower()] = {**made, **required}
     return {
         "openapi": "3.1.0",
         "info": {"title": description.name, "version": version},
         "paths": {path: paths[path] for path in sorted(paths)},
-        "components": {"schemas": {**description.schemas, "Problem": PROBLEM}},
+        "components": {"schemas": {**description.schemas, "Problem": PROBLEM}, **_schemes(description.gateway)},
         "tags": list({str(tag["name"]): tag for tag in tags}.values()),
     }
 
@@ -64,6 +74,31 @@ def _served(description: Description, exposed_only: bool) -> list[tuple[MemberDa
             if contract is not None:
                 found.setdefault(target, (member, contract))
     return list(found.values())
+
+
+_TOKEN, _KEY = "token", "key"
+
+
+def _schemes(gateway: GatewayData | None) -> Schema:
+    """How callers make themselves known."""
+    found: dict[str, Schema] = {}
+    if gateway and gateway.issuers:
+        found[_TOKEN] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    if gateway and gateway.api_keys:
+        found[_KEY] = {"type": "apiKey", "in": "header", "name": gateway.api_keys.header}
+    return {"securitySchemes": found} if found else {}
+
+
+def _security(gateway: GatewayData | None, member: MemberData, operation: OperationData) -> Schema:
+    """What a caller needs: a token or a key with the scopes. Of a public operation, nothing."""
+    schemes = _schemes(gateway)
+    if gateway is None or not schemes:
+        return {}
+    if (operation.public or member.name in gateway.public) and not operation.scopes:
+        return {"security": []}
+    names = schemes["securitySchemes"]
+    assert isinstance(names, dict)
+    return {"security": [{name: list(operation.scopes)} for name in names]}
 
 
 def _operation(member: MemberData, operation: OperationData) -> Schema:

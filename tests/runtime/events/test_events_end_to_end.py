@@ -7,6 +7,7 @@ import pytest
 
 from atoll.errors import EventError
 from atoll.model.resources import Event, Topic, Transaction
+from atoll.runtime.context import NOBODY, Context, CurrentCaller, Identity, current
 from atoll.runtime.database.database import PostgresDatabase
 from tests.runtime.events.parts import Orders, Placed, Running, eventually, handled, placed, publish, until_true
 
@@ -86,6 +87,44 @@ async def test_the_trace_goes_on_from_who_publishes_to_who_handles(running: Runn
     assert (consumer.trace_id, consumer.parent_id) == (producer.trace_id, producer.span_id)
     page = running.telemetry.metrics.render()
     assert "messaging_process_duration_seconds_count" in page
+
+
+class Asking(Orders):
+    """Notes for whom events are handled."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        super().__init__(database)
+        self.callers: list[tuple[str, frozenset[str]]] = []
+
+    async def note_all(self, events: list[Placed], tx: Transaction) -> None:
+        caller = CurrentCaller()
+        self.callers.append((caller.subject, caller.scopes))
+        await super().note_all(events, tx)
+
+
+async def test_who_caused_an_event_is_its_handlers_caller(running: Running) -> None:
+    source = running.source("note_all")
+    await running.prepare(source)
+    broker = await running.broker()
+    database = await running.database(await running.leader("a", broker=broker))
+    ada = Identity("ada", frozenset(("orders:write",)))
+    orders = Asking(database)
+
+    async def published(caller: Identity, *numbers: int) -> None:
+        token = current.set(Context(1, caller=caller))
+        async with database.transaction() as tx:
+            for number in numbers:
+                await tx.publish(placed, Placed(str(number), number))
+        current.reset(token)
+
+    await running.consumer(orders, source, database=database, broker=broker, batch=True)
+    await published(ada, 1, 2)
+    await eventually(lambda: len(orders.seen) == 2)
+    assert set(orders.callers) == {("ada", frozenset(("orders:write",)))}
+    orders.callers.clear()
+    await published(NOBODY, 3)
+    await eventually(lambda: len(orders.seen) == 3)
+    assert orders.callers == [("", frozenset())]
 
 
 class Knowing(Orders):

@@ -63,8 +63,16 @@ async def _call(handler: Handler, messages: Sequence[Incoming], *transaction: ob
     await handler.method(events, *transaction, **extra)
 
 
+def batch_context_of(messages: Sequence[Incoming], deadline: float) -> Context:
+    """That of the first of them; its caller only if all have the same, for nobody acts for somebody else."""
+    context = context_of(messages[0], deadline)
+    if len({(each.attributes.subject, each.attributes.scopes) for each in messages}) > 1:
+        context.caller = NOBODY
+    return context
+
+
 def context_of(message: Incoming, deadline: float) -> Context:
-    """The trace that the event belongs to, continued; deadline: seconds from now."""
+    """The trace that the event belongs to, continued, and its caller; deadline: seconds from now."""
     known = message.attributes
     parent = parse_traceparent(known.traceparent) if known.traceparent else None
     trace_id, parent_id, sampled = parent or (new_trace_id(), 0, True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from atoll.model.launch import ConsumerOf
 from atoll.runtime.context import current
-from atoll.runtime.events.handling import Handler, context_of, handle
+from atoll.runtime.events.handling import Handler, batch_context_of, context_of, handle
 from atoll.runtime.events.incoming import Incoming
 from atoll.runtime.events.lanes import Lane, Lanes
 from atoll.runtime.events.redelivery import Again, Failure, GiveUp, Policy, counts, decide, describe, untouchable
@@ -189,7 +189,7 @@ class Work:
 
     async def _try(self, messages: Sequence[Incoming]) -> Exception | None:
         """One call of the handler; what it raised."""
-        context = context_of(messages[0], self._source.deadline)
+        context = batch_context_of(messages, self._source.deadline)
         current.set(context)  # this worker is a task, and so has a variable of its own
         failure: Exception | None = None
         start = time.monotonic_ns()
