@@ -24,11 +24,12 @@ WITHIN = 400.0
 
 @dataclass(frozen=True)
 class Shop:
-    """url: where customers find it."""
+    """url: where customers find it. namespace: of its objects, which has the system's name."""
 
     folder: Path
     cluster: Cluster
     url: str
+    namespace: str = "shop"
 
     @classmethod
     def copied(cls, folder: Path, cluster: Cluster, url: str) -> "Shop":
@@ -40,7 +41,7 @@ class Shop:
 
     @property
     def kubectl(self) -> Kubectl:
-        return self.cluster.kubectl.in_namespace("shop")
+        return self.cluster.kubectl.in_namespace(self.namespace)
 
     def atoll(self, *arguments: str, within: float = WITHIN) -> str:
         """What the command prints. Raises programs.Failed with all that it says."""

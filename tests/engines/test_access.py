@@ -46,7 +46,7 @@ def forwarding(table: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("access", "public", "scopes"), product((TOKENS, KEYS, BOTH), (False, True), ((), ("a",), ("a", "b")))
+    ("access", "public", "scopes"), list(product((TOKENS, KEYS, BOTH), (False, True), ((), ("a",), ("a", "b"))))
 )
 def test_no_way_into_what_is_not_public_is_open(access: Access, public: bool, scopes: tuple[str, ...]) -> None:
     # Given a route of each kind, which may lead to a path or to all below a prefix

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from atoll.supervisor.changes import affected, is_relevant, watched_folders
+from atoll.wire.description import ApiKeysData, IssuerData, RateLimitData, SecretData
 from tests.supervisor.described import sample
 from tests.supervisor.test_plan import make
 
@@ -64,3 +65,35 @@ def test_the_folders_of_all_files_are_watched_and_the_state_of_the_system_is_not
 def test_a_new_python_file_may_matter_and_what_a_program_writes_does_not() -> None:
     assert is_relevant(str(FOLDER / "counter" / "new.py"), sample())
     assert not is_relevant(str(FOLDER / "echo" / "echo.log"), sample())
+
+
+def test_another_policy_of_the_gateway_replaces_it_and_other_routes_do_not() -> None:
+    old = make(sample())
+    gateway = old.description.gateway
+    assert gateway is not None
+
+    def becoming(**changed: object) -> set[str]:
+        described = msgspec.structs.replace(sample(), gateway=msgspec.structs.replace(gateway, **changed))
+        return set(affected(old, replace(old, description=described), set()).replace)
+
+    assert becoming(rate_limits=(RateLimitData("client", 5, 1, 5),)) == {"envoy"}
+    assert becoming(issuers=(IssuerData("https://login.example", "a", "{}"),)) == {"envoy"}
+    assert becoming(body_limit=5) == {"envoy"}
+    assert becoming(expose=("counter",), public=("counter",)) == set()
+
+
+def test_changed_values_of_clients_keys_replace_the_gateway_that_reads_them() -> None:
+    keys = ApiKeysData(SecretData("api-keys", "value"), "x-api-key")
+    gateway = sample().gateway
+    assert gateway is not None
+    described = msgspec.structs.replace(sample(), gateway=msgspec.structs.replace(gateway, api_keys=keys))
+    plan = make(described)
+    changed = {str(FOLDER / "environments" / "local.toml")}
+    assert set(affected(plan, plan, changed).replace) == {"envoy"}
+    assert effect("environments/local.toml") == (set(), set())
+
+
+def test_a_file_with_an_issuers_keys_is_part_of_the_declaration() -> None:
+    keys = str(FOLDER / "keys.json")
+    assert not is_relevant(keys, sample())
+    assert is_relevant(keys, msgspec.structs.replace(sample(), files=(*sample().files, keys)))

@@ -1,7 +1,13 @@
 """The gateway of a plan."""
 
+from dataclasses import replace
+
+import msgspec
+
 from atoll.engines.declared import routes_of
+from atoll.provision.issuer import LOCAL_ISSUER
 from atoll.supervisor.gateway import gateway_of
+from atoll.wire.description import IssuerData
 from tests.supervisor.described import sample
 from tests.supervisor.test_plan import make
 
@@ -33,3 +39,17 @@ def test_only_what_serves_is_an_endpoint_and_its_health_is_asked_where_it_answer
     ]
     assert [(each.port, each.health_port) for each in clusters["echo"].endpoints] == [(echo.port, 0)]
     assert clusters["echo"].health_path == "/health"
+
+
+def test_this_machines_own_issuer_makes_tokens_for_whom_the_declared_ones_do() -> None:
+    made = make(sample())
+    gateway = made.description.gateway
+    assert gateway is not None
+    remote = IssuerData("https://login.example", "shop", url="https://login.example/keys")
+    known = msgspec.structs.replace(gateway, issuers=(remote, IssuerData("https://b.example", "shop", "{}")))
+    plan = replace(made, description=msgspec.structs.replace(made.description, gateway=known), local_keys='{"keys":[]}')
+    here = [(each.issuer, each.audience) for each in gateway_of(plan, {}).policy.access.issuers]
+    assert here == [("https://b.example", "shop"), (LOCAL_ISSUER, "shop")], "nobody vouches for the address's owner"
+    trusting = gateway_of(replace(plan, certificates="/etc/authorities.pem"), {}).policy.access
+    assert [each.issuer for each in trusting.issuers] == ["https://login.example", "https://b.example", LOCAL_ISSUER]
+    assert gateway_of(made, {}).policy.access.issuers == ()

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import PurePath, PurePosixPath
 from urllib.parse import urlsplit
 
 from atoll.engines.xds import TYPE, address, named
@@ -20,7 +20,8 @@ _KNOWN, _ANYBODY = "known", "anybody"
 KEY_HEADER = "x-atoll-key"
 """Carries a client and its key from the filter that reads it to the one that checks it; nobody else ever sees it."""
 
-_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+CERTIFICATES = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
+"""Whom a machine trusts, where Debian's images and Envoy's own have it."""
 _FETCH_AGAIN = "300s"
 _FETCH_WITHIN = "5s"
 _FETCH_FAILED_AGAIN = "10s"
@@ -52,10 +53,14 @@ class ClientKeys:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How callers are known; with neither issuer nor keys nobody is, and everything is public."""
+    """How callers are known; with neither issuer nor keys nobody is, and everything is public.
+
+    certificates: of the authorities by which issuers' addresses are trusted.
+    """
 
     issuers: tuple[Issuer, ...] = ()
     keys: ClientKeys | None = None
+    certificates: PurePath = CERTIFICATES
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ def filters(access: Access) -> list[dict[str, object]]:
 
 def clusters(access: Access) -> list[dict[str, object]]:
     """Where issuers' keys are fetched."""
-    return [_cluster(number, each.url) for number, each in enumerate(access.issuers) if each.url]
+    return [_cluster(number, each.url, access.certificates) for number, each in enumerate(access.issuers) if each.url]
 
 
 def ways(access: Access, *, public: bool, scopes: tuple[str, ...]) -> list[Way]:
@@ -184,7 +189,7 @@ def _cluster_name(number: int) -> str:
     return f"atoll.issuer-{number}"
 
 
-def _cluster(number: int, url: str) -> dict[str, object]:
+def _cluster(number: int, url: str, certificates: PurePath) -> dict[str, object]:
     parts = urlsplit(url)
     host, is_https = parts.hostname or "", parts.scheme == "https"
     endpoint = {"endpoint": {"address": address(host, parts.port or (443 if is_https else 80))}}
@@ -194,18 +199,18 @@ def _cluster(number: int, url: str) -> dict[str, object]:
         "type": "STRICT_DNS",
         "connect_timeout": _FETCH_WITHIN,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-        **({"transport_socket": _tls(host)} if is_https else {}),
+        **({"transport_socket": _tls(host, certificates)} if is_https else {}),
     }
 
 
-def _tls(host: str) -> dict[str, object]:
+def _tls(host: str, certificates: PurePath) -> dict[str, object]:
     return named(
         "envoy.transport_sockets.tls",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         sni=host,
         common_tls_context={
             "validation_context": {
-                "trusted_ca": {"filename": _CERTIFICATES},
+                "trusted_ca": {"filename": str(certificates)},
                 "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
             }
         },

@@ -1,6 +1,7 @@
 """The gateway's routes and endpoints, from what is declared and from what serves."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from atoll.engines import envoy
 from atoll.engines.access import Access, ClientKeys, Issuer
@@ -34,7 +35,10 @@ def _access(plan: Plan, declared: GatewayData) -> Access:
     local = tuple(Issuer(LOCAL_ISSUER, audience, plan.local_keys) for audience in audiences(declared))
     keys = declared.api_keys
     found = ClientKeys(keys.header, keys.scopes, file=secret_file(plan.home, keys.secret)) if keys else None
-    return Access((*issuers_of(declared), *(local if plan.local_keys else ())), found)
+    # Without authorities to trust, keys from an address can't be: nothing else depends on them.
+    trusted = [each for each in issuers_of(declared) if plan.certificates or not each.url.startswith("https:")]
+    issuers = (*trusted, *(local if plan.local_keys else ()))
+    return Access(issuers, found, PurePath(plan.certificates))
 
 
 def _cluster(plan: Plan, member: MemberData, serving: Mapping[str, int]) -> envoy.Cluster:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from atoll.supervisor.home import Home
 from atoll.supervisor.process import Process
 
 _LAST_LINES = 20
+# Debian and its like, Fedora's, openSUSE's, macOS and Alpine.
+_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 def make_folders(home: Home) -> None:
@@ -43,6 +51,12 @@ def issuer_key(folder: Path) -> str:
     if not path.exists():
         write(File(path, new_key()), durable=True)
     return path.read_text()
+
+
+def find_certificates(variables: Mapping[str, str]) -> str:
+    """The file of the authorities that this machine trusts, where its system or the shell says; "" for none."""
+    places = (variables.get("SSL_CERT_FILE", ""), *_CERTIFICATES)
+    return next((each for each in places if each and Path(each).is_file()), "")
 
 
 def write(file: File, *, user: User | None = None, durable: bool = False) -> bool:

@@ -110,6 +110,7 @@ class Plan:
     secrets: of the users' settings and DSNs, by the file that they are written to.
     accounts: of the broker, without passwords. collection: what the collector is started with.
     local_keys: the JWKS of this machine's own issuer; "" without one.
+    certificates: the file of the authorities that this machine trusts; "" where none was found.
     watching: None where nobody watches.
     """
 
@@ -126,6 +127,7 @@ class Plan:
     collection: Collection
     gateway_port: int
     local_keys: str = ""
+    certificates: str = ""
     watching: Watching | None = None
 
     def process(self, name: str) -> ServiceProcess | None:

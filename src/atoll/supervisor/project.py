@@ -13,7 +13,7 @@ from atoll.supervisor.children import Python, problem_of
 from atoll.supervisor.engines import missing_engines
 from atoll.supervisor.environment import Monitoring, read_environment
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import issuer_key, make_folders
+from atoll.supervisor.install import find_certificates, issuer_key, make_folders
 from atoll.supervisor.plan import Options, Plan, Watching, plan, ports_needed, programs_needed, unknown_replicas
 from atoll.supervisor.ports import choose_ports
 from atoll.supervisor.process import Spawn, execute
@@ -66,7 +66,8 @@ class Project:
         watching = self._watching(environment.monitoring) if self.options.prometheus else None
         made = plan(description, home, self.options, environment.engines, ports, programs, watching)
         if description.gateway and description.gateway.issuers:
-            made = replace(made, local_keys=public_keys(issuer_key(home.secrets)))
+            certificates = find_certificates(self.python.variables)
+            made = replace(made, local_keys=public_keys(issuer_key(home.secrets)), certificates=certificates)
         missing_engines(made)
         write_secrets(made, environment, self.python.variables)
         return made
