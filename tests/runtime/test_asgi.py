@@ -13,6 +13,7 @@ from atoll.runtime.asgi import UvicornListener, listener_of
 from atoll.runtime.faults import Faults
 from atoll.runtime.host import Made
 from atoll.runtime.telemetry import Telemetry
+from atoll.runtime.telemetry.encoding import SpanEncoder
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
 from tests.runtime import asgi_applications as applications
@@ -63,6 +64,13 @@ async def test_a_request_has_a_context_a_span_and_a_measurement() -> None:
     assert f"{other.trace_id:032x}" == lonely.json["trace"]
     series = 'http_request_method="GET",http_response_status_code="200",http_route="/hello/{name}"'
     assert f"http_server_request_duration_seconds_count{{{series}}} 2" in this.telemetry.metrics.render()
+
+
+async def test_what_is_recorded_of_a_request_can_be_sent() -> None:
+    this = made(applications.app)
+    async with serving(this) as listener, await Peer.connect(listener.address) as peer:
+        await peer.ask("GET", "/hello/ada")
+    assert b"GET /hello/{name}" in SpanEncoder().encode(this.telemetry.recorder.take_records(), 0)
 
 
 async def test_the_prefix_is_in_front_of_its_paths_and_its_root_path() -> None:

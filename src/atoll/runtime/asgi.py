@@ -109,7 +109,7 @@ class Instrumented:
         context = request.context
         if context.sampled:
             name = request.title(self._prefix)
-            flat = [part for pair in labels.items() for part in pair]
+            flat = tuple(part for pair in labels.items() for part in pair)
             self._telemetry.recorder.record(
                 "server", name, context.trace_id, context.span_id, context.parent_id, start, end, error, flat
             )

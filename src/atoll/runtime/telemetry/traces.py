@@ -1,6 +1,5 @@
 """Spans, recorded so cheaply that every call has one."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 MOST_WAITING = 32_768
@@ -18,7 +17,7 @@ class Span(NamedTuple):
     start: int
     end: int
     error: str
-    attributes: Sequence[object] | None
+    attributes: tuple[object, ...] | None
 
 
 class Recorder:
@@ -44,12 +43,13 @@ class Recorder:
         start: int,
         end: int,
         error: str,
-        attributes: Sequence[object] | None = None,
+        attributes: tuple[object, ...] | None = None,
     ) -> None:
         """Keep a finished span.
 
         kind: "server", "client", "internal", "producer" or "consumer". parent_id: 0 for none.
-        start, end: time.monotonic_ns(). error: "" for none. attributes: flat, key, value, key, value.
+        start, end: time.monotonic_ns(). error: "" for none. attributes: flat, key, value, key, value; a tuple, for the
+        encoder looks spans up by it.
         """
         waiting = self._waiting
         if len(waiting) >= self._most:
