@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from atoll.engines.edge import Policy
 from atoll.engines.envoy import Gateway, Places
 from atoll.engines.rates import Rate
 from atoll.engines.routing import Route, route_table
+from atoll.engines.xds import named
 from atoll.provision.client_keys import known_as, new_client_key
 from atoll.provision.issuer import LOCAL_ISSUER, new_key, public_keys, sign
 from atoll.provision.programs import find_program
@@ -145,6 +147,25 @@ async def test_keys_that_an_issuer_changes_are_taken_over_from_its_address(home:
         async with front(home, Policy(Access((issuer,))), one) as gateway:
             await until_status(gateway, bearer(key=following), 200)
             assert (await request(gateway, "GET", "/known", bearer())).status == 401
+
+
+async def test_an_issuer_whose_name_nobody_resolves_does_not_hold_up_the_start(home: Home) -> None:
+    # Given a server of names that never answers
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        resolver = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+        asked = {"address": "127.0.0.1", "port_value": silent.getsockname()[1], "protocol": "UDP"}
+        names = named("envoy.network.dns_resolver.cares", resolver, resolvers=[{"socket_address": asked}])
+        away = Issuer("https://login.example", "shop", url="https://login.example/keys")
+        async with backends("one") as (one,):
+            gateway = gateway_of(free_port(), Policy(Access((away,))), one)
+            made = envoy.engine(find_program(versions.ENVOY), gateway, places(home.state / "envoy"))
+            *changing, bootstrap = made.files
+            told = json.loads(bootstrap.content) | {"typed_dns_resolver_config": names}
+            changed = replace(made, files=(*changing, replace(bootstrap, content=json.dumps(told))))
+            # Then it is ready in the usual time, and serves
+            async with asyncio.timeout(5), running(changed, home.logs / "envoy.log"):
+                assert (await request(gateway.port, "GET", "/open")).status == 200
 
 
 async def until_status(port: int, headers: dict[str, str], status: int) -> None:
