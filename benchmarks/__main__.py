@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.figures import Missing, Result, table
 
-NAMES = ("endpoint", "call", "events", "start", "render", "image")
+NAMES = ("endpoint", "call", "events", "start", "render", "image", "telemetry", "collector")
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ Source: opentelemetry-proto 1.5, trace.proto and logs.proto.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from struct import Struct
 
 from atoll.wire.otlp import attribute, encode_value
@@ -29,6 +29,7 @@ class SpanEncoder:
 
     def __init__(self) -> None:
         self._shapes: dict[tuple[object, ...], Shape] = {}
+        self._names: dict[tuple[object, object], bytes] = {}
 
     def encode(self, spans: Iterable[tuple[object, ...]], offset: int) -> bytes:
         """The `spans` of a ScopeSpans. offset: nanoseconds from the spans' clock to the epoch."""
@@ -50,13 +51,10 @@ class SpanEncoder:
         return b"".join(parts)
 
     def _learn(self, kind: object, name: object, error: object, attributes: object) -> Shape:
-        assert isinstance(attributes, Sequence | None)
-        flat = attributes or ()
-        said = b"".join(attribute(9, str(key), value) for key, value in zip(flat[::2], flat[1::2], strict=True))
-        if error:
-            said += attribute(9, "error.type", error)
-        behind = said + (bytes_field(15, text_field(2, str(error)) + number_field(3, 2)) if error else b"")
-        before = text_field(5, str(name)) + number_field(6, _KINDS(str(kind)))
+        flat: tuple[object, ...] = attributes or ()  # type: ignore[assignment]
+        said = b"".join([_attribute(flat[at], flat[at + 1]) for at in range(0, len(flat), 2)])
+        behind = said + self._error(error) if error else said
+        before = self._names.get((kind, name)) or self._name(kind, name)
         size = _ROOT.size + len(before) + _TIMES.size + len(behind)
         with_parent = size + _CHILD.size - _ROOT.size
         shape = (b"\x12" + varint(size), b"\x12" + varint(with_parent), before, behind)
@@ -64,6 +62,26 @@ class SpanEncoder:
             self._shapes.clear()
         self._shapes[kind, name, error, attributes] = shape
         return shape
+
+    def _name(self, kind: object, name: object) -> bytes:
+        if len(self._names) >= MOST_SHAPES:
+            self._names.clear()
+        made = self._names[kind, name] = text_field(5, str(name)) + number_field(6, _KINDS(str(kind)))
+        return made
+
+    @staticmethod
+    def _error(error: object) -> bytes:
+        return attribute(9, "error.type", error) + bytes_field(15, text_field(2, str(error)) + number_field(3, 2))
+
+
+def _attribute(key: object, value: object) -> bytes:
+    """Most are short texts, many of which come only once, such as the ids of messages."""
+    if type(value) is str and type(key) is str:
+        name, text = key.encode(errors="replace"), value.encode(errors="replace")
+        if len(name) + len(text) < 118:
+            sizes = (0x4A, len(name) + len(text) + 6, 0x0A, len(name))
+            return b"%b%b%b%b" % (bytes(sizes), name, bytes((0x12, len(text) + 2, 0x0A, len(text))), text)
+    return attribute(9, str(key), value)
 
 
 _SEVERITIES = ((logging.CRITICAL, 21), (logging.ERROR, 17), (logging.WARNING, 13), (logging.INFO, 9), (0, 5))

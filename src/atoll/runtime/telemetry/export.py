@@ -85,7 +85,11 @@ class Exporter:
                 async with asyncio.timeout(PERIOD):
                     await self._stopping.wait()
             is_last = self._stopping.is_set()
-            await self._send_all()
+            try:
+                await self._send_all()
+            except Exception:
+                # One span that can't be encoded costs its batch, not all that come after it.
+                logger.exception("some telemetry of %s is lost", self._telemetry.replica)
 
     async def _send_all(self) -> None:
         await self._send("traces", self._spans)
