@@ -27,6 +27,9 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("number_of_parameters", "examples/shop/shop/frontend/app.py:create"): (
         "a factory names each service that it calls by a parameter, and pages show something of nearly all of them"
     ),
+    ("reads_the_environment", "src/atoll/collector/__main__.py"): (
+        "an entry of its own: in a cluster the API server's address is told to every pod in its environment"
+    ),
     ("reads_the_environment", "src/atoll/runtime/forkserver.py"): (
         "a forked process gets its own environment in place of its parent's before it becomes a service"
     ),

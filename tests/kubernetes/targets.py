@@ -3,7 +3,7 @@
 import msgspec
 
 from atoll.kubernetes.environment import Environment
-from atoll.kubernetes.names import GATEWAY, NATS, POSTGRES, SETUP, Object, Target
+from atoll.kubernetes.names import COLLECTOR, GATEWAY, NATS, POSTGRES, SETUP, Object, Target
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.render import objects
 from atoll.wire.description import Description
@@ -14,7 +14,7 @@ GENERATED = {"session-key": "generate", "db-secret": "generate"}
 def target_of(description: Description, **environment: object) -> Target:
     """environment: tables of the file; the shop's secrets are generated unless it says otherwise."""
     wanted = msgspec.convert({"secrets": GENERATED, **environment}, Environment)
-    names = [*(each.name for each in description.members), POSTGRES, NATS, GATEWAY, SETUP]
+    names = [*(each.name for each in description.members), POSTGRES, NATS, GATEWAY, SETUP, COLLECTOR]
     return Target(description, wanted, {name: f"registry.example.com/shop/{name}:0123456789ab" for name in names})
 
 

@@ -1,5 +1,6 @@
 """python -m atoll.collector COLLECTION.json: takes OTLP, follows logs, keeps both."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from atoll.collector.pods import Pods, in_cluster
 from atoll.collector.serving import Collector, serve
+from atoll.collector.writer import Writer
 from atoll.errors import NO_LAUNCH, AtollError
 from atoll.model.launch import Collection
 
@@ -23,7 +26,16 @@ def read_document(path: str) -> Collection:
 async def collect(document: Collection) -> None:
     """Until told to stop."""
     async with Collector(document) as collector:
+        if document.namespace:
+            collector.follow(pods_of(document, collector.writer))
         await serve([collector.served])
+
+
+def pods_of(document: Collection, writer: Writer) -> Pods:
+    """Those of the system that we run among."""
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return Pods(document.system, document.namespace, writer, *in_cluster(address))
 
 
 def main(arguments: Sequence[str]) -> int:

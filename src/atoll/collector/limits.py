@@ -15,7 +15,7 @@ class Limits:
 
     request: of a body as sent, 413 above it. unpacked: of a body after its gzip, 413 above it; nothing of it is kept.
     waiting: of bodies that wait to be stored; above it a sender is told 429 and to come again after `retry_after`.
-    spans, records: of one request, 413 above it. text: characters of a log line or a name; the rest is cut.
+    spans, records: of one request, 400 above it. text: characters of a log line or a name; the rest is cut.
     attributes: of one span or log line; more make it invalid.
     kept_seconds: after which spans, log lines and figures go. kept_bytes: of the store; above it the oldest go.
     names, sources, series: distinct ones; any further one is "(others)".

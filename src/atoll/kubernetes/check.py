@@ -65,6 +65,7 @@ def _quantities(target: Target, file: str) -> Iterator[Problem]:
         "gateway": environment.gateway,
         "engines.postgres": environment.engines.postgres,
         "engines.nats": environment.engines.nats,
+        "telemetry": environment.telemetry,
         **{f"services.{name}": each for name, each in sorted(environment.services.items())},
     }
     for part, values in parts.items():

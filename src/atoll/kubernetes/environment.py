@@ -116,6 +116,21 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ticket: str = ""
 
 
+class TelemetryIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where spans, log lines and metrics go.
+
+    collector: whether one runs inside, with a volume. kept_days: what it keeps, as far as four fifths of the volume
+    have room. endpoint: of what takes OTLP over HTTP elsewhere, such as "http://otel-collector.monitoring:4318".
+    secret, key: with the headers of each request there, as "name=value,name=value".
+    """
+
+    collector: bool = False
+    kept_days: float = 3.0
+    endpoint: str = ""
+    secret: str = ""
+    key: str = "headers"
+
+
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole file.
 
@@ -128,6 +143,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: WayIn = WayIn()
     engines: Engines = Engines()
     monitoring: Monitoring = Monitoring()
+    telemetry: TelemetryIn = TelemetryIn()
     defaults: Resources = Resources()
     services: dict[str, ServiceIn] = {}
     secrets: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from atoll.engines import envoy
 from atoll.engines.access import Access, ClientKeys
@@ -100,6 +101,7 @@ def envoy_configuration(target: Target) -> str:
         host="0.0.0.0",  # noqa: S104 - a pod has its own network
         tls=Tls(GATEWAY_TLS_PORT, TLS_FOLDER / "tls.crt", TLS_FOLDER / "tls.key") if ends_tls(target) else None,
         observed=Observed(GATEWAY_ADMIN_PORT, _ENVOY_ADMIN),
+        collector=_collector(target),
         limits=replace(limits_of(declared), heap=int(bytes_of(wanted.memory_limit) * _HEAP)),
         policy=policy_of(declared, access, wanted.replicas),
         # The controller of an Ingress or a Gateway says whom it speaks for.
@@ -118,6 +120,12 @@ def _cluster(member: MemberData) -> envoy.Cluster:
         health_path=member.health if member.kind == "process" else "/health/ready",
         dns=True,
     )
+
+
+def _collector(target: Target) -> str:
+    """ "host:port" of what takes the gateway's spans; "" where there is none, or only by HTTPS."""
+    url = urlsplit(target.otlp)
+    return f"{url.hostname}:{url.port or 80}" if url.scheme == "http" else ""
 
 
 def ends_tls(target: Target) -> bool:

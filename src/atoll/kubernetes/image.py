@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from atoll.kubernetes.names import ADMIN_PORT, CODE, SETUP, USER, Target, admin_port_of, port_of
+from atoll.kubernetes.names import ADMIN_PORT, CODE, USER, Target, admin_port_of, port_of
 from atoll.kubernetes.package_lock import LOCK, PACKAGE, read_package_lock, with_addresses
 from atoll.kubernetes.reference import Base
 from atoll.kubernetes.resolve import project_of
@@ -170,12 +170,12 @@ def python_image(
     )
 
 
-def setup_image(target: Target, requirements: str, base: Base) -> Image:
-    """Of the Job that sets a namespace up: the same layers with nothing of the project."""
+def bare_image(target: Target, name: str, requirements: str, base: Base) -> Image:
+    """Of the Job that sets a namespace up, or of the collector: the same layers with nothing of the project."""
     files = {"requirements.txt": requirements.encode(), ".dockerignore": IGNORE.encode()}
-    nothing = {f"services/{SETUP}/README": b"This image has what services need, and no service.\n"}
-    arguments = {"BASE": base.name, "SERVICE": SETUP}
-    return Image(SETUP, repository_of(target), PYTHON_CONTEXT, PYTHON, {**files, **nothing}, arguments, (base,))
+    nothing = {f"services/{name}/README": b"This image has what services need, and no service.\n"}
+    arguments = {"BASE": base.name, "SERVICE": name}
+    return Image(name, repository_of(target), PYTHON_CONTEXT, PYTHON, {**files, **nothing}, arguments, (base,))
 
 
 def node_image(target: Target, member: MemberData, folder: Folder, base: Base) -> Image:

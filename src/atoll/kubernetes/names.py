@@ -21,11 +21,12 @@ GATEWAY = "gateway"
 SETUP = "setup"
 FIGURES = "figures"
 MONITORING = "monitoring"
+COLLECTOR = "collector"
 NAMESPACE = "namespace"
 KUSTOMIZATION = "kustomization"
 OUTSIDE = "outside"
 VOLUMES = "volumes"
-RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, FIGURES, MONITORING, NAMESPACE, KUSTOMIZATION, OUTSIDE, VOLUMES)
+RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, COLLECTOR, FIGURES, MONITORING, NAMESPACE, KUSTOMIZATION, OUTSIDE, VOLUMES)
 """What a member can't be called: objects and files of ours have these names."""
 
 SERVICE_PORT = 8080
@@ -36,6 +37,7 @@ GATEWAY_ADMIN_PORT = 8081
 POSTGRES_PORT = 5432
 NATS_PORT = 4222
 NATS_MONITOR_PORT = 8222
+OTLP_PORT = 4318
 USER = 10001
 
 DOCUMENTS = "/etc/atoll"
@@ -87,6 +89,12 @@ class Target:
     @cached_property
     def runs_nats(self) -> bool:
         return "nats" in engines_of(self.description) and not self.environment.engines.nats.address
+
+    @property
+    def otlp(self) -> str:
+        """Where telemetry goes, such as "http://collector:4318"; "" for nowhere."""
+        wanted = self.environment.telemetry
+        return f"http://{COLLECTOR}:{OTLP_PORT}" if wanted.collector else wanted.endpoint.rstrip("/")
 
     @cached_property
     def makes_databases(self) -> bool:

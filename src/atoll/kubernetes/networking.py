@@ -10,6 +10,7 @@ from atoll.engines.declared import exposed, uses_broker
 from atoll.kubernetes.monitoring import watches_engines
 from atoll.kubernetes.names import (
     ADMIN_PORT,
+    COLLECTOR,
     FIGURES,
     GATEWAY,
     GATEWAY_ADMIN_PORT,
@@ -18,6 +19,7 @@ from atoll.kubernetes.names import (
     NATS,
     NATS_MONITOR_PORT,
     NATS_PORT,
+    OTLP_PORT,
     POSTGRES,
     POSTGRES_PORT,
     SETUP,
@@ -64,6 +66,9 @@ def edges(target: Target) -> tuple[Edge, ...]:
         Edge(GATEWAY, member.name, tuple(sorted({port_of(member), admin_port_of(member)})))
         for member in exposed(target.description)
     ]
+    if target.environment.telemetry.collector:
+        senders = [*(member.name for member in target.members), *([GATEWAY] if target.description.gateway else [])]
+        found += [Edge(sender, COLLECTOR, (OTLP_PORT,)) for sender in senders]
     if target.runs_postgres:
         found.append(Edge(SETUP, POSTGRES, (POSTGRES_PORT,)))
     return tuple(sorted(set(found)))
@@ -140,7 +145,7 @@ def _outside(target: Target, name: str) -> _Outside:
         ingress.append(_from_monitoring(GATEWAY_ADMIN_PORT))
     elif name == FIGURES:
         ingress.append(_from_monitoring(ADMIN_PORT))
-    elif name == SETUP:
+    elif name in (SETUP, COLLECTOR):
         # The API server is no pod, and its address is not known here.
         egress.insert(0, {"ports": _ports((443, 6443))})
     elif member is not None and member.kind != "process":
@@ -154,15 +159,22 @@ def _beyond(target: Target, name: str) -> list[Object]:
         return _engine_elsewhere(target)
     if name == GATEWAY:
         gateway = target.description.gateway
-        return [_to_external(each.url) for each in gateway.issuers if each.url] if gateway else []
+        issuers = [_to_external(each.url) for each in gateway.issuers if each.url] if gateway else []
+        return [*issuers, *_telemetry_elsewhere(target)]
     member = target.member(name) or target.member(name.removesuffix(_PREPARE))
     if member is None:
         return []
     found = [_to_external(each) for each in _externals(target, member)] if name == member.name else []
     found += _databases_elsewhere(target, member)
+    found += _telemetry_elsewhere(target) if name == member.name else []
     if uses_broker(member) and not target.runs_nats:
         found.append(_to_address(target.environment.engines.nats.address, NATS_PORT))
     return found
+
+
+def _telemetry_elsewhere(target: Target) -> list[Object]:
+    wanted = target.environment.telemetry
+    return [_to_external(wanted.endpoint)] if wanted.endpoint and not wanted.collector else []
 
 
 def _engine_elsewhere(target: Target) -> list[Object]:

@@ -13,6 +13,7 @@ from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.image import (
     Folder,
     Image,
+    bare_image,
     contents_of,
     is_data,
     is_of_node,
@@ -21,15 +22,17 @@ from atoll.kubernetes.image import (
     node_image,
     own_image,
     python_image,
-    setup_image,
 )
 from atoll.kubernetes.lock import Locked, read_lock
-from atoll.kubernetes.names import Target
+from atoll.kubernetes.names import COLLECTOR, SETUP, Target
 from atoll.kubernetes.package_lock import PACKAGE
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.resolve import project_of
 from atoll.kubernetes.setup import sets_up
 from atoll.wire.description import MemberData
+
+COLLECTOR_PACKAGES = frozenset({"starlette", "uvicorn"})
+"""What the collector imports beside what every service does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,20 @@ def find_lock(target: Target) -> Lock:
 
 
 def images_of(target: Target, lock: Lock | None, pins: Pins) -> list[Image]:
-    """The images of the members, and of what sets up a namespace where that is to be done.
+    """The images of the members, and of what sets up a namespace and the collector where there are such.
 
     lock: None if no member is written in Python. Raises AtollError NO_DOCKERFILE, BAD_LOCK, UNPINNED.
     """
     found = [_image(target, member, lock, pins) for member in target.members]
-    if lock is not None and sets_up(target):
-        found.append(setup_image(target, lock.text, pins.base(target.environment.images.base)))
+    collects = target.environment.telemetry.collector
+    bare = [*([SETUP] if sets_up(target) else []), *([COLLECTOR] if collects else [])]
+    if lock is not None:
+        missing = sorted(COLLECTOR_PACKAGES - {each.name for each in lock.packages}) if collects else []
+        if missing:
+            do = "add atoll[local] to what the lock is made of, or set telemetry.collector = false"
+            raise BAD_LOCK.error(lock.place, reason=f"the collector needs {' and '.join(missing)}", do=do)
+        base = pins.base(target.environment.images.base)
+        found += [bare_image(target, name, lock.text, base) for name in bare]
     return found
 
 
@@ -165,5 +175,6 @@ def tags_of(target: Target) -> list[str]:
 
 
 def needs_lock(target: Target) -> bool:
-    """Whether any image has Python in it: that of a service, or of what sets up a namespace."""
-    return any(is_python(each) for each in target.members) or sets_up(target)
+    """Whether any image has Python in it: that of a service, of what sets up a namespace, or of the collector."""
+    is_needed = sets_up(target) or target.environment.telemetry.collector
+    return is_needed or any(is_python(each) for each in target.members)

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from atoll.kubernetes.collector import collector_objects
 from atoll.kubernetes.engines import nats_objects, postgres_objects
 from atoll.kubernetes.figures import figures_objects
 from atoll.kubernetes.gateway import gateway_objects
 from atoll.kubernetes.monitoring import operator_objects
 from atoll.kubernetes.names import (
+    COLLECTOR,
     FIGURES,
     GATEWAY,
     KUSTOMIZATION,
@@ -42,6 +44,8 @@ def objects(target: Target) -> dict[str, list[Object]]:
     figures = figures_objects(target)
     if figures:
         parts[FIGURES] = [*policies(FIGURES), *figures]
+    if target.environment.telemetry.collector:
+        parts[COLLECTOR] = [*policies(COLLECTOR), *collector_objects(target)]
     for member in target.members:
         parts[member.name] = [
             *policies(member.name),

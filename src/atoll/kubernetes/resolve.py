@@ -20,6 +20,7 @@ from atoll.wire.description import MemberData
 
 DATABASE_URL = "DATABASE_URL"
 NATS_PASSWORD = "NATS_PASSWORD"  # noqa: S105 - a variable's name
+OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 DSN_KEY = "url"
 PASSWORD_KEY = "password"  # noqa: S105 - a key's name
 
@@ -43,7 +44,7 @@ def launch(target: Target, member: MemberData) -> Launch:
         messaging=_messaging(target, member),
         settings=member.settings,
         secrets={field: FromEnvironment(variable_of(field)) for field in member.secrets},
-        telemetry=Telemetry(logs="json"),
+        telemetry=_telemetry(target),
         body_limit=member.body_limit,
         concurrency=member.concurrency,
         deadline=member.deadline,
@@ -113,6 +114,7 @@ def variables(target: Target, member: MemberData) -> list[Object]:
         found.append(from_secret(NATS_PASSWORD, *user_secret))
     for field, secret in member.secrets.items():
         found.append(from_secret(variable_of(field), target.secret(secret.name), secret.key))
+    found += _telemetry_variables(target, member)
     own = {**member.environment, **target.wanted(member).environment}
     return [*found, *(_variable(name, value) for name, value in own.items())]
 
@@ -171,6 +173,31 @@ def _broker_admin(target: Target) -> tuple[str, tuple[str, str]]:
 def _broker_user_secret(target: Target, member: MemberData) -> tuple[str, str]:
     outside = target.environment.engines.nats
     return (outside.secret, outside.key) if outside.address else (nats_secret(member.name), PASSWORD_KEY)
+
+
+def _telemetry(target: Target) -> Telemetry:
+    """Our own collector reads log lines by itself; whoever else takes telemetry is sent them."""
+    wanted = target.environment.telemetry
+    is_elsewhere = bool(target.otlp) and not wanted.collector
+    headers = FromEnvironment(OTLP_HEADERS) if is_elsewhere and wanted.secret else None
+    return Telemetry(target.otlp, headers, sends_logs=is_elsewhere)
+
+
+def _telemetry_variables(target: Target, member: MemberData) -> list[Object]:
+    """What an OpenTelemetry SDK in a program takes for its defaults, and the secret headers."""
+    if not target.otlp:
+        return []
+    found: list[Object] = []
+    if member.kind == "process":
+        found += [
+            _variable("OTEL_SERVICE_NAME", member.name),
+            _variable("OTEL_EXPORTER_OTLP_ENDPOINT", target.otlp),
+            _variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ]
+    wanted = target.environment.telemetry
+    if wanted.secret and not wanted.collector:
+        found.append(from_secret(OTLP_HEADERS, wanted.secret, wanted.key))
+    return found
 
 
 def _addresses(target: Target, service: str) -> tuple[str, ...]:

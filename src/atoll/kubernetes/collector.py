@@ -1,0 +1,141 @@
+"""The collector in the cluster: one pod with a volume, that may read the log lines of its namespace's pods."""
+
+import msgspec
+
+from atoll.kubernetes.names import COLLECTOR, DOCUMENTS, OTLP_PORT, Object, Target, labels, metadata, selector
+from atoll.kubernetes.quantities import bytes_of
+from atoll.kubernetes.workloads import (
+    CONTAINER_SECURITY,
+    account,
+    configuration,
+    http_probe,
+    mounted_map,
+    pod,
+    resources,
+    service,
+)
+from atoll.model.launch import Collection
+
+FILE = "collection.json"
+STORE = "/var/lib/atoll"
+"""Where the volume with the store is."""
+
+_COMPONENT = "collector"
+_ROOM = 0.8
+"""Of the volume that the store may take: the rest is for what is being written, and for the file system."""
+
+
+def collector_objects(target: Target) -> list[Object]:
+    made = configuration(target, COLLECTOR, COLLECTOR, _COMPONENT, {FILE: collection(target)})
+    ports: list[Object] = [{"name": "otlp", "port": OTLP_PORT, "targetPort": "otlp"}]
+    return [
+        account(target, COLLECTOR, _COMPONENT),
+        *_rights(target),
+        made,
+        _claim(target),
+        _deployment(target, made),
+        service(target, COLLECTOR, COLLECTOR, ports, _COMPONENT),
+    ]
+
+
+def collection(target: Target) -> str:
+    """The document that it is started with."""
+    wanted = target.environment.telemetry
+    document = Collection(
+        system=target.system,
+        listen=f"0.0.0.0:{OTLP_PORT}",
+        folder=STORE,
+        namespace=target.namespace,
+        kept_seconds=wanted.kept_days * 86_400.0,
+        kept_bytes=int(bytes_of(wanted.storage) * _ROOM),
+    )
+    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+
+
+def _rights(target: Target) -> list[Object]:
+    """Log lines of pods, and nothing else."""
+    subject = {"kind": "ServiceAccount", "name": COLLECTOR, "namespace": target.namespace}
+    return [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": metadata(target, COLLECTOR, _COMPONENT),
+            "rules": [
+                {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+                {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+            ],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata(target, COLLECTOR, _COMPONENT),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": COLLECTOR},
+            "subjects": [subject],
+        },
+    ]
+
+
+def _claim(target: Target) -> Object:
+    wanted = target.environment.telemetry
+    storage_class = {"storageClassName": wanted.storage_class} if wanted.storage_class else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata(target, COLLECTOR, _COMPONENT),
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            **storage_class,
+            "resources": {"requests": {"storage": wanted.storage}},
+        },
+    }
+
+
+def _deployment(target: Target, made: Object) -> Object:
+    wanted = target.environment.telemetry
+    described = made["metadata"]
+    assert isinstance(described, dict)
+    container: Object = {
+        "name": COLLECTOR,
+        "image": target.images[COLLECTOR],
+        "command": ["python", "-m", "atoll.collector"],
+        "args": [f"{DOCUMENTS}/{FILE}"],
+        "ports": [{"name": "otlp", "containerPort": OTLP_PORT}],
+        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        "startupProbe": http_probe("/health/live", "otlp", period=1, failures=60),
+        "livenessProbe": http_probe("/health/live", "otlp", period=10, failures=6),
+        "readinessProbe": http_probe("/health/ready", "otlp", period=2, failures=2),
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [
+            {"name": "documents", "mountPath": DOCUMENTS, "readOnly": True},
+            {"name": "store", "mountPath": STORE},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an empty volume of the pod
+        ],
+    }
+    spec: Object = {
+        # The token with which it asks for log lines.
+        "automountServiceAccountToken": True,
+        "terminationGracePeriodSeconds": 15,
+        "containers": [container],
+        "volumes": [
+            mounted_map("documents", str(described["name"])),
+            {"name": "store", "persistentVolumeClaim": {"claimName": COLLECTOR}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(target, COLLECTOR, _COMPONENT),
+        "spec": {
+            "replicas": 1,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 120,
+            "selector": {"matchLabels": selector(COLLECTOR)},
+            # The volume is one pod's at a time; senders keep what they have meanwhile.
+            "strategy": {"type": "Recreate"},
+            "template": {
+                "metadata": {"labels": labels(target, COLLECTOR, _COMPONENT)},
+                "spec": pod(target, COLLECTOR, spec),
+            },
+        },
+    }

@@ -1,0 +1,123 @@
+"""The collector in a cluster, and a collector elsewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
+import msgspec
+import pytest
+
+from atoll.errors import AtollError
+from atoll.kubernetes.lock import Locked
+from atoll.kubernetes.names import Object
+from atoll.kubernetes.objects import items, mapping
+from atoll.kubernetes.pins import Pins
+from atoll.kubernetes.project import Lock, images_of
+from atoll.model.launch import Collection, Launch
+from atoll.model.references import FromEnvironment
+from atoll.wire.description import Description
+from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable
+
+HERE = {"telemetry": {"collector": True, "storage": "5Gi", "kept_days": 2}}
+ELSEWHERE = {"telemetry": {"endpoint": "http://otel.monitoring:4318", "secret": "otlp"}}
+
+
+def launch_of(made: list[Object], service: str) -> Launch:
+    (found,) = [
+        each
+        for each in made
+        if each["kind"] == "ConfigMap"
+        and re.fullmatch(rf"{service}-[0-9a-f]{{10}}", str(mapping(each, "metadata")["name"]))
+    ]
+    return msgspec.json.decode(str(mapping(found, "data")["launch.json"]), type=Launch)
+
+
+def gateway_collector(made: list[Object]) -> list[Object]:
+    (found,) = [
+        each
+        for each in made
+        if each["kind"] == "ConfigMap" and str(mapping(each, "metadata")["name"]).startswith("gateway-")
+    ]
+    config = json.loads(str(mapping(found, "data")["envoy.json"]))
+    (cluster,) = [each for each in config["static_resources"]["clusters"] if each["name"] == "atoll.collector"]
+    endpoints: list[Object] = cluster["load_assignment"]["endpoints"]
+    return endpoints
+
+
+def test_without_being_asked_for_there_is_none(shop: Description) -> None:
+    made = rendered(target_of(shop))
+    assert not [each for each in made if mapping(each, "metadata")["name"] == "collector"]
+    assert launch_of(made, "users").telemetry.endpoint == ""
+    assert gateway_collector(made) == []
+
+
+@pytest.mark.parametrize("version", ["1.35", "1.37"])
+def test_every_object_of_it_is_valid(shop: Description, version: str) -> None:
+    before = rendered(target_of(shop))
+    new = [each for each in rendered(target_of(shop, **HERE)) if each not in before]
+    assert {"Deployment", "PersistentVolumeClaim", "Role", "RoleBinding", "Service"} <= {each["kind"] for each in new}
+    for each in new:
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_it_has_a_volume_and_may_read_log_lines_and_nothing_else(shop: Description) -> None:
+    made = rendered(target_of(shop, **HERE))
+    deployment = find(made, "Deployment", "collector")
+    assert pod_of(deployment)["automountServiceAccountToken"] is True
+    assert mapping(deployment, "spec", "strategy") == {"type": "Recreate"}
+    assert find(made, "Role", "collector")["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]
+    claim = find(made, "PersistentVolumeClaim", "collector")
+    assert mapping(claim, "spec", "resources", "requests") == {"storage": "5Gi"}
+    (configuration,) = [each for each in made if "collection.json" in mapping(each, "data")]
+    document = msgspec.json.decode(str(mapping(configuration, "data")["collection.json"]), type=Collection)
+    assert (document.namespace, document.kept_seconds) == ("shop", 2 * 86_400)
+    assert document.kept_bytes == int(0.8 * 5 * 2**30)
+    assert "python" in container_of(deployment)["command"]  # type: ignore[operator]
+
+
+def test_everybody_sends_to_it_and_keeps_log_lines_for_it_to_read(shop: Description) -> None:
+    made = rendered(target_of(shop, **HERE))
+    telemetry = launch_of(made, "users").telemetry
+    assert (telemetry.endpoint, telemetry.sends_logs, telemetry.headers) == ("http://collector:4318", False, None)
+    node = container_of(find(made, "Deployment", "recommendation"))
+    assert variable(node, "OTEL_EXPORTER_OTLP_ENDPOINT")["value"] == "http://collector:4318"
+    address = items(gateway_collector(made)[0], "lb_endpoints")[0]
+    assert mapping(address, "endpoint", "address", "socket_address") == {"address": "collector", "port_value": 4318}
+    policy = mapping(find(made, "NetworkPolicy", "collector"), "spec")
+    senders = {
+        str(mapping(peer, "podSelector", "matchLabels")["app"])
+        for rule in items(policy, "ingress")
+        for peer in items(rule, "from")
+    }
+    assert {"users", "gateway", "recommendation"} <= senders
+    assert "setup" not in senders
+    # The API server is no pod.
+    assert {"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]} in items(policy, "egress")
+
+
+def test_a_collector_elsewhere_gets_log_lines_too_with_headers_from_a_secret(shop: Description) -> None:
+    made = rendered(target_of(shop, **ELSEWHERE))
+    telemetry = launch_of(made, "users").telemetry
+    assert (telemetry.endpoint, telemetry.sends_logs) == ("http://otel.monitoring:4318", True)
+    assert telemetry.headers == FromEnvironment("OTEL_EXPORTER_OTLP_HEADERS")
+    container = container_of(find(made, "Deployment", "users"))
+    assert variable(container, "OTEL_EXPORTER_OTLP_HEADERS")["valueFrom"] == {
+        "secretKeyRef": {"name": "otlp", "key": "headers"}
+    }
+    egress = items(mapping(find(made, "NetworkPolicy", "users"), "spec"), "egress")
+    assert {"ports": [{"protocol": "TCP", "port": 4318}]} in egress
+    assert not [each for each in made if mapping(each, "metadata")["name"] == "collector"]
+
+
+def test_its_image_has_the_packages_of_the_lock_or_says_what_is_missing(shop: Description) -> None:
+    target = target_of(shop, **HERE)
+    names = ("atoll", "starlette", "uvicorn")
+    packages = [Locked(name=name, version="1.0", hashes=("sha256:" + "0" * 64,)) for name in names]
+    found = images_of(target, Lock("requirements.txt", tuple(packages)), Pins(Path("none")))
+    assert {"setup", "collector"} <= {each.name for each in found}
+    with pytest.raises(AtollError, match="the collector needs uvicorn"):
+        images_of(target, Lock("requirements.txt", tuple(packages[:2])), Pins(Path("none")))
