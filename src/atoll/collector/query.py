@@ -45,6 +45,15 @@ MOST_LOOKED_AT = 2_000_000
 # Two looks at an index; counting would read every row. What goes are the oldest, so ids have no gaps.
 _COUNT = "SELECT coalesce((SELECT max(id) FROM {0}) - (SELECT min(id) FROM {0}) + 1, 0)"
 
+# What processes dropped they tell as a metric, whose last point counts.
+_HITS = """SELECT name, count, last FROM hits
+           UNION ALL
+           SELECT 'dropped by a sender', cast(sum(value) AS INTEGER), max(at) FROM (
+               SELECT p.value, max(p.at) AS at FROM series e JOIN points p ON p.series = e.id
+               WHERE e.name = 'atoll.telemetry.dropped' GROUP BY e.id
+           ) HAVING sum(value) > 0
+           ORDER BY 3 DESC"""
+
 _SEVERITIES: Sequence[Severity] = ("trace", "debug", "info", "warning", "error", "critical")
 
 
@@ -223,7 +232,7 @@ class Query:
 
     def limits(self) -> list[LimitHit]:
         """The limits that were reached, the last one first."""
-        rows = self._rows("SELECT name, count, last FROM hits ORDER BY last DESC")
+        rows = self._rows(_HITS)
         return [
             LimitHit(str(name), HITS.get(str(name), ""), int(str(count)), float(str(last)))
             for name, count, last in rows

@@ -5,10 +5,13 @@ import logging
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from atoll.runtime.telemetry.encoding import MOST_SHAPES, SpanEncoder, log_record, request, resource
+from atoll.runtime.telemetry.measures import encoded
+from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
 
 WHO = resource("shop", "checkout", "checkout-2")
@@ -84,6 +87,27 @@ def test_what_is_kept_of_spans_that_all_differ_is_bounded() -> None:
     found = decoded(recorder, encoder=encoder).resource_spans[0].scope_spans[0].spans
     assert [each.attributes[0].value.string_value for each in found] == [str(n) for n in range(3 * MOST_SHAPES)]
     assert len(encoder._shapes) <= MOST_SHAPES
+
+
+def test_metrics_read_as_they_were_measured() -> None:
+    metrics = Metrics(bounds=[0.2])
+    metrics.gauge("atoll.client.breaker", "Open or not.", {"server.address": "payment"}).read = lambda: 2.0
+    metrics.counter("messaging.dead_letters", "Given up.", {}).add(3)
+    took = metrics.histogram("http.server.request.duration", "How long.", {"http.route": "/"})
+    took.observe(0.15)
+    took.observe(70.0)
+    body = b"".join(encoded(metrics, 5, 9))
+    (found,) = ExportMetricsServiceRequest.FromString(request(WHO, body)).resource_metrics[0].scope_metrics
+    breaker, dead, duration = found.metrics
+    assert (breaker.name, breaker.gauge.data_points[0].as_double) == ("atoll.client.breaker", 2.0)
+    assert said(list(breaker.gauge.data_points[0].attributes)) == {"server.address": "payment"}
+    assert (dead.sum.is_monotonic, dead.sum.aggregation_temporality, dead.sum.data_points[0].as_double) == (True, 2, 3)
+    (point,) = duration.histogram.data_points
+    assert (duration.unit, point.count, point.sum) == ("s", 2, 70.15)
+    assert len(point.bucket_counts) == len(point.explicit_bounds) + 1
+    assert 0.2 in point.explicit_bounds
+    assert (point.bucket_counts[-1], sum(point.bucket_counts)) == (1, 2)
+    assert (point.start_time_unix_nano, point.time_unix_nano) == (5, 9)
 
 
 def test_a_log_line_reads_as_it_was_written() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from atoll.collector.query import Window
 from atoll.model.launch import Launch
 from atoll.model.launch import Telemetry as Destination
 from atoll.runtime.telemetry import Telemetry
@@ -36,6 +37,9 @@ class Endpoint:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
                 body = await reader.readexactly(length)
+                if b"/v1/metrics " in head:
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    continue
                 answer = self.answers.popleft() if self.answers else OK
                 self.heads.append(head)
                 if answer == OK:
@@ -162,6 +166,19 @@ async def test_what_waits_is_sent_at_the_end(tmp_path: Path) -> None:
         async with exporter:
             record(telemetry, "last words")
         assert [each.name for each in collector.query.traces()] == ["last words"]
+
+
+async def test_what_a_process_dropped_is_among_the_limits_that_were_reached(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        exporter, telemetry = made(collector.port, path="")
+        telemetry.metrics.counter("atoll.telemetry.dropped", "", {"otel.signal": "traces"}).add(7)
+        async with exporter:
+            record(telemetry)
+        (hit,) = collector.query.limits()
+        assert (hit.name, hit.count) == ("dropped by a sender", 7)
+        window = Window(hit.last - 60, hit.last + 60)
+        (series,) = collector.query.metrics(window, "atoll.telemetry.dropped", "hello")
+        assert series.attributes == {"otel.signal": "traces"}
 
 
 def test_the_variables_of_opentelemetry_win_over_the_document() -> None:

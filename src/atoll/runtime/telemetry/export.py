@@ -11,6 +11,7 @@ from contextlib import suppress
 from atoll.model.launch import Launch
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.encoding import SpanEncoder, request, resource
+from atoll.runtime.telemetry.measures import encoded
 from atoll.runtime.telemetry.post import Post
 
 PERIOD = 0.2
@@ -21,6 +22,9 @@ BATCH = 512
 
 PATIENCE = 60.0
 """Seconds that one batch is tried again while nobody takes it; then it is dropped, and newer ones get their turn."""
+
+MEASURE_EVERY = 5.0
+"""Seconds between two looks at the metrics."""
 
 LAST_WORDS = 1.0
 """Seconds for what waits when the process ends."""
@@ -63,6 +67,8 @@ class Exporter:
         self._lines = lines
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._began = time.time_ns()
+        self._measured = 0.0
         self._is_away = False
         self._dropped_before = 0
 
@@ -95,6 +101,9 @@ class Exporter:
         await self._send("traces", self._spans)
         if self._lines is not None:
             await self._send("logs", self._log_lines)
+        if time.monotonic() - self._measured >= MEASURE_EVERY or self._stopping.is_set():
+            self._measured = time.monotonic()
+            await self._send_metrics()
         dropped = self._telemetry.recorder.dropped
         if dropped > self._dropped_before:
             self._drop("traces", "queue_full", dropped - self._dropped_before)
@@ -122,6 +131,17 @@ class Exporter:
             reason = await self._deliver(f"/v1/{signal}", request(self._who, items))
             if reason:
                 self._drop(signal, reason, count)
+
+    async def _send_metrics(self) -> None:
+        """What is not taken is out of date: it is neither kept nor sent again."""
+        items: list[bytes] = []
+        for family in encoded(self._telemetry.metrics, self._began, time.time_ns()):
+            items.append(family)
+            await asyncio.sleep(0)  # a request in between must not wait for all of them
+        try:
+            await self._post.send("/v1/metrics", request(self._who, b"".join(items)))
+        except OSError as error:
+            self._tell(str(error))
 
     async def _deliver(self, path: str, body: bytes) -> str:
         """Until it was taken, or given up: why, or ""."""

@@ -13,6 +13,8 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 
 MOST_SERIES = 2_000
 """Label sets of one metric; the measurements of any further one go to the label set {overflow="true"}."""
 
+OVERFLOW: Labels = (("overflow", "true"),)
+
 
 class Histogram:
     """How long something takes."""
@@ -54,8 +56,11 @@ class Counter:
     def add(self, amount: float = 1) -> None:
         self.value += amount
 
+    def now(self) -> float:
+        return self.read() if self.read is not None else self.value
+
     def lines(self, name: str, labels: Labels) -> list[str]:
-        return [line(name, labels, self.read() if self.read is not None else self.value)]
+        return [line(name, labels, self.now())]
 
 
 class Gauge:
@@ -70,21 +75,26 @@ class Gauge:
     def set(self, value: float) -> None:
         self.value = value
 
+    def now(self) -> float:
+        return self.read() if self.read is not None else self.value
+
     def lines(self, name: str, labels: Labels) -> list[str]:
-        return [line(name, labels, self.read() if self.read is not None else self.value)]
+        return [line(name, labels, self.now())]
 
 
 Series = Histogram | Counter | Gauge
 S = TypeVar("S", Histogram, Counter, Gauge)
 
 
-class _Family:
-    """All the series of one name."""
+class Family:
+    """All the series of one name. said: the name as OpenTelemetry has it; labels: so as well, of each series."""
 
-    def __init__(self, kind: Kind, text: str) -> None:
+    def __init__(self, kind: Kind, said: str, text: str) -> None:
         self.kind = kind
+        self.said = said
         self.help = text
         self.series: dict[Labels, Series] = {}
+        self.labels: dict[Labels, Labels] = {}
 
 
 class Metrics:
@@ -98,29 +108,39 @@ class Metrics:
     """
 
     def __init__(self, bounds: Sequence[float] = ()) -> None:
-        self._families: dict[str, _Family] = {}
+        self._families: dict[str, Family] = {}
         self._bounds = tuple(sorted({*BOUNDS, *map(float, bounds)}))
 
     def histogram(self, name: str, help: str, labels: Mapping[str, str]) -> Histogram:  # noqa: A002
         """Durations in seconds."""
-        return self._series(lambda: Histogram(self._bounds), "histogram", _with_unit(name, "_seconds"), help, labels)
+        return self._series(lambda: Histogram(self._bounds), "histogram", (name, "_seconds"), help, labels)
 
     def counter(self, name: str, help: str, labels: Mapping[str, str]) -> Counter:  # noqa: A002
         """A number that only grows."""
-        return self._series(Counter, "counter", _with_unit(name, "_total"), help, labels)
+        return self._series(Counter, "counter", (name, "_total"), help, labels)
 
     def gauge(self, name: str, help: str, labels: Mapping[str, str]) -> Gauge:  # noqa: A002
         """A number that goes up and down."""
-        return self._series(Gauge, "gauge", _with_unit(name, ""), help, labels)
+        return self._series(Gauge, "gauge", (name, ""), help, labels)
 
-    def _series(self, new: Callable[[], S], kind: Kind, name: str, text: str, labels: Mapping[str, str]) -> S:
-        family = self._families.setdefault(name, _Family(kind, text))
+    def _series(
+        self, new: Callable[[], S], kind: Kind, said: tuple[str, str], text: str, labels: Mapping[str, str]
+    ) -> S:
+        """said: the name, and the unit that the page wants behind it."""
+        name = _with_unit(*said)
+        family = self._families.setdefault(name, Family(kind, said[0], text))
         key: Labels = tuple(sorted((label.replace(".", "_"), value) for label, value in labels.items()))
         if key not in family.series and len(family.series) >= MOST_SERIES:
-            key = (("overflow", "true"),)
+            key = OVERFLOW
         if family.kind != kind:
             raise TypeError(f"the metric {name} is a {family.kind}")
+        if key not in family.series:
+            family.labels[key] = key if key == OVERFLOW else tuple(sorted(labels.items()))
         return cast(S, family.series.setdefault(key, new()))
+
+    def families(self) -> list[Family]:
+        """All there are, for who encodes them otherwise."""
+        return list(self._families.values())
 
     def render(self) -> str:
         """The page. Source: Prometheus text exposition format 0.0.4."""
