@@ -74,6 +74,7 @@ def test_each_line_is_stored_once_whatever_is_killed_or_renamed(tmp_path: Path) 
 
 def test_the_access_log_is_left_to_the_spans_of_the_gateway(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_text("{}\n")
+    (tmp_path / "collector.log").write_text("of its own\n")
     (tmp_path / "envoy.log").write_text("started\n")
     with collecting(tmp_path, logs=str(tmp_path)) as collector:
         until(collector.query.logs)

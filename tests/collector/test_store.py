@@ -10,7 +10,7 @@ import pytest
 from atoll.collector.database import FILE
 from atoll.collector.limits import Limits
 from atoll.collector.query import LogFilter, Query, Window
-from atoll.collector.store import Arrival, Position, Store
+from atoll.collector.store import Arrival, PointIn, Position, Store
 from tests.collector.sending import arrival, line, span, stored
 
 
@@ -102,3 +102,14 @@ def test_a_position_is_stored_with_its_lines(tmp_path: Path) -> None:
     store = Store(tmp_path, Limits())
     assert store.positions() == {"file:a": Position("file:a", "1:2", "17")}
     store.close()
+
+
+def test_points_of_metrics_go_after_an_hour(tmp_path: Path) -> None:
+    now = time.time()
+    points = [PointIn("a", "a-1", "lag", "gauge", "", "{}", int(now) - age, 1.0) for age in (7_200, 10)]
+    store = Store(tmp_path, Limits())
+    store.write([Arrival(points=points)], now)
+    store.expire(now)
+    store.close()
+    (found,) = Query(tmp_path).metrics(Window.last(86_400), "lag")
+    assert [at for at, _ in found.points] == [int(now) - 10]

@@ -18,8 +18,8 @@ LOOK_EVERY = 0.25
 _AT_ONCE = 2**20
 """Bytes of one file that are read at a time, and of a line that has no end."""
 
-_ACCESS_LOG = "access.log"
-"""Of the gateway, whose requests are spans."""
+_LEFT_OUT = frozenset({"access.log", "collector.log"})
+"""The gateway's requests are spans; and what the collector says of a line that it can't store must be none itself."""
 
 logger = logging.getLogger("atoll.collector")
 
@@ -43,7 +43,7 @@ class Files:
         while True:
             read = 0
             for file in sorted(self._folder.glob("*.log")):
-                if file.name != _ACCESS_LOG:
+                if file.name not in _LEFT_OUT:
                     read += await self._follow(file)
             if not read:
                 await asyncio.sleep(LOOK_EVERY)
@@ -54,8 +54,9 @@ class Files:
         known = self._positions.get(name)
         try:
             read = self._read(file, known)
-        except FileNotFoundError:
-            return 0  # it is being renamed
+        except OSError as error:
+            logger.info("%s can't be read now: %s", file.name, error)  # it is being renamed, most of the time
+            return 0
         if read is None:
             return 0
         place, start, chunk = read

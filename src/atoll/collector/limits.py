@@ -17,7 +17,8 @@ class Limits:
     waiting: of bodies that wait to be stored; above it a sender is told 429 and to come again after `retry_after`.
     spans, records: of one request, 400 above it. text: characters of a log line or a name; the rest is cut.
     attributes: of one span or log line; more make it invalid.
-    kept_seconds: after which spans, log lines and figures go. kept_bytes: of the store; above it the oldest go.
+    kept_seconds: after which spans, log lines and figures go. kept_bytes: of the store; above it the oldest go, and
+    figures that are an hour older than the oldest span. points_seconds: after which points of metrics go.
     names, sources, series: distinct ones; any further one is "(others)".
     requests: that are served at once; any further one waits to be accepted.
     """
@@ -31,6 +32,7 @@ class Limits:
     attributes: int = 1_024
     kept_seconds: float = 3 * 86_400.0
     kept_bytes: int = 1024 * MIB
+    points_seconds: float = 3_600.0
     names: int = 20_000
     sources: int = 5_000
     series: int = 20_000

@@ -80,7 +80,7 @@ class Pods:
             try:
                 for container in await asyncio.to_thread(self._containers):
                     await self._follow(container)
-            except (OSError, HTTPException, ValueError) as error:
+            except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
                 logger.warning("the log lines of pods can't be read now: %s", error)
             await asyncio.sleep(self._look_every)
 

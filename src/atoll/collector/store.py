@@ -17,6 +17,10 @@ _SPANS_GONE_AT_ONCE = 20_000
 _LOGS_GONE_AT_ONCE = 20_000
 _LOGS_GONE_WHEN_FULL = 1_000
 _FOR_EVER = (1 << 63) - 1
+_FIGURES_STAY = 3_600
+_POINTS_EVERY = 60.0
+"""Seconds between two looks for old points, for which all of them have to be read."""
+
 _ROW = 110
 """Bytes of a span beside its message: its row, and its place in the index."""
 
@@ -81,6 +85,7 @@ class Store:
         self._database = open_to_write(self._path)
         self._callers = Callers()
         self._is_full = False
+        self._look_at_points = 0.0
         self._hits: Counter[str] = Counter()
         self._names = self._known("SELECT name, id FROM names")
         self._encoded: dict[bytes, tuple[str, int]] = {}
@@ -139,10 +144,21 @@ class Store:
             self.hit("kept bytes")
         self._is_full = excess > 0
         gone = self._expire_spans(oldest, excess) + self._expire_logs(oldest)
-        seconds = int(now - self._limits.kept_seconds)
-        for table in ("work", "edges", "points"):
-            self._database.execute(f"DELETE FROM {table} WHERE at < ?", (seconds,))  # noqa: S608 (a constant)
+        self._expire_figures(now)
         return gone > 0
+
+    def _expire_figures(self, now: float) -> None:
+        """Figures go with the spans that they were counted from, an hour later if those went for want of room."""
+        seconds = int(now - self._limits.kept_seconds)
+        if self._is_full:
+            came = self._database.execute("SELECT min(came) FROM batches").fetchone()[0] or 0
+            seconds = max(seconds, came // 1_000_000_000 - _FIGURES_STAY)
+        for table in ("work", "edges"):
+            self._database.execute(f"DELETE FROM {table} WHERE at < ?", (seconds,))  # noqa: S608 (a constant)
+        if now >= self._look_at_points:
+            self._look_at_points = now + _POINTS_EVERY
+            oldest = int(now - self._limits.points_seconds)
+            self._database.execute("DELETE FROM points WHERE at < ?", (oldest,))
 
     def _expire_spans(self, oldest: int, excess: int) -> int:
         """Whole batches, the oldest first, within one transaction. excess: bytes that are to go, whatever their age."""
