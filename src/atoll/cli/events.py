@@ -5,11 +5,9 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 import click
-import msgspec
 import nats.errors
 from nats.aio.msg import Msg
 from rich.table import Table
@@ -19,10 +17,9 @@ from atoll.cli.console import console
 from atoll.cli.options import json_option, target_option
 from atoll.cli.project import control_of, find_state
 from atoll.errors import BROKER_UNREACHABLE, NO_SUCH_LETTER
-from atoll.model.launch import Preparation
-from atoll.model.references import FromFile
 from atoll.runtime.events.broker import Connection, Denied, Lost, NoStream, Refused
 from atoll.runtime.events.deadletters import DeadLetter, dead, redrive
+from atoll.supervisor.administrator import administrator
 from atoll.wire import subjects
 from atoll.wire.cloudevents import read
 
@@ -105,22 +102,13 @@ async def _talk(target: str | None, what: Callable[[Connection], Coroutine[objec
 @asynccontextmanager
 async def _connected(target: str | None) -> AsyncIterator[Connection]:
     state = find_state(target, running=True)
-    url, user, password = _administrator(state)
-    connection = Connection(subjects.inbox(user))
-    await connection.open(url, user, password, "atoll events")
+    who = administrator(state)
+    connection = Connection(subjects.inbox(who.user))
+    await connection.open(who.url, who.user, who.password, "atoll events")
     try:
         yield connection
     finally:
         await connection.close()
-
-
-def _administrator(state: Path) -> tuple[str, str, str]:
-    """Where the broker is, and as whom streams are made: as in any document of a preparation that has one."""
-    for file in sorted(state.glob("launch/*.prepare.json")):
-        document = msgspec.json.decode(file.read_bytes(), type=Preparation)
-        if document.url and isinstance(document.password, FromFile):
-            return document.url, document.user, Path(document.password.path).read_text().strip()
-    raise BROKER_UNREACHABLE.error(reason=f"{state.name} has no events")
 
 
 async def _tail(connection: Connection, system: str, topics: Sequence[str], *, as_json: bool) -> None:

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("run", "Run the system here, on real engines, until Ctrl-C."),
     "check": ("check", "Find everything that is wrong with the system, without running it."),
     "status": ("status", "Show what runs, what waits for what, and why."),
+    "dashboard": ("dashboard", "Open the dashboard: live map, traces, logs, events, alerts."),
     "logs": ("logs", "Show what the processes write."),
     "traces": ("traces", "List recent traces, or show one as a tree."),
     "call": ("call", "Call an operation of a service: atoll call catalog.product product_id=7"),

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from atoll.cli.console import console
+from atoll.cli.dashboard import address_of
 from atoll.cli.lines import shown
 from atoll.cli.options import json_option, target_argument
 from atoll.cli.printer import Printer
@@ -22,7 +23,7 @@ from atoll.cli.table import headline, plain_row, status_table
 from atoll.engines.alerts import FIGURES
 from atoll.errors import BAD_ARGUMENT
 from atoll.supervisor.logs import Line
-from atoll.supervisor.plan import Options
+from atoll.supervisor.plan import DASHBOARD, Options
 from atoll.supervisor.project import Project
 from atoll.supervisor.status import Status
 from atoll.supervisor.supervisor import Supervisor, open_run
@@ -36,18 +37,31 @@ T = TypeVar("T")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Of the gateway, instead of the declared one; 0 is any that is free."
 )
+@click.option(
+    "--dashboard",
+    default="",
+    metavar="HOST:PORT",
+    help="Of the dashboard; but on loopback it asks for a token.",
+)
 @click.option("--plain", is_flag=True, help="Plain lines, as when the output is no terminal.")
 @click.option("--prometheus", is_flag=True, help="Have Prometheus and Alertmanager of this machine watch it.")
 @json_option
 def command(
-    target: str | None, replicas: tuple[str, ...], port: int | None, plain: bool, prometheus: bool, as_json: bool
+    target: str | None,
+    replicas: tuple[str, ...],
+    port: int | None,
+    dashboard: str,
+    plain: bool,
+    prometheus: bool,
+    as_json: bool,
 ) -> None:
     """Run the system here, on real engines, until Ctrl-C.
 
     TARGET is package.module:name or a file; by default what pyproject.toml names under [tool.atoll].
     A change of code replaces the processes that import it. Ctrl-C stops everything in order; pressed again, at once.
     """
-    project = find_target(target).project(Options(replicas=_counts(replicas), port=port, prometheus=prometheus))
+    options = Options(replicas=_counts(replicas), port=port, dashboard=_address(dashboard), prometheus=prometheus)
+    project = find_target(target).project(options)
     display: Display
     if as_json:
         display = JsonLines()
@@ -68,6 +82,15 @@ def _counts(replicas: tuple[str, ...]) -> dict[str, int]:
             )
         counts[name] = int(number)
     return counts
+
+
+def _address(dashboard: str) -> str:
+    host, _, port = dashboard.rpartition(":")
+    if dashboard and not (host and port.isdigit() and int(port) < 65536):
+        raise BAD_ARGUMENT.error(
+            argument=f"--dashboard {dashboard}", reason="it is not HOST:PORT", do="--dashboard 127.0.0.1:8090"
+        )
+    return dashboard
 
 
 class Display(Protocol):
@@ -199,7 +222,8 @@ def facts(status: Status) -> list[tuple[str, str]]:
     """What is worth knowing when everything is ready."""
     found = [("ready", f"{headline(status)} after {status.seconds_to_ready or 0.0:.1f} s")]
     found += [("service", f"{name}  {', '.join(each)}") for name, each in status.addresses.items() if not status.url]
-    found += [(name, url) for name, url in status.watching.items() if name != FIGURES]
+    found += [("dashboard", address_of(status))] if status.dashboard else []
+    found += [(name, url) for name, url in status.watching.items() if name not in (FIGURES, DASHBOARD)]
     found.append(("logs", f"{status.state}/logs, or `atoll logs`"))
     found.append(("stop", "Ctrl-C"))
     return found

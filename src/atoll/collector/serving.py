@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +23,15 @@ _DRAINS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An application and its address, "127.0.0.1:4318". at_once: requests; more are told 503."""
+    """An application and its address, "127.0.0.1:4318".
+
+    at_once: requests; more are told 503. stopping: called when no more are taken, to end answers that never end.
+    """
 
     application: ASGIApp
     address: str
     at_once: int = 256
+    stopping: Callable[[], None] = lambda: None
 
 
 class Collector:
@@ -86,8 +90,9 @@ async def serve(served: Sequence[Served]) -> None:
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    for each in servers:
-        each.server.should_exit = True
+    for each, server in zip(served, servers, strict=True):
+        server.server.should_exit = True
+        each.stopping()
     await asyncio.gather(*tasks)
 
 

@@ -22,6 +22,9 @@ FACTS = frozenset(
 )
 """Attributes that say whom a span asked, or what went wrong."""
 
+REFUSED = "http.response.status_code"
+"""A fact if it is between 400 and 499: the answer was no, which is no failure of who gave it."""
+
 _REMEMBERED = 50_000
 """Attributes that were read before and need not be read again; at the limit all are forgotten."""
 
@@ -169,7 +172,8 @@ class SpanReader:
     def _learn(self, attribute: bytes) -> tuple[str, Value] | None:
         """Read an attribute, to know that it can be read when somebody wants to see it."""
         key, value = decode_attribute(attribute, 0, len(attribute))
-        fact = (key, value) if key in FACTS else None
+        is_fact = key in FACTS or (key == REFUSED and isinstance(value, int) and 400 <= value < 500)
+        fact = (key, value) if is_fact else None
         if len(attribute) < 256:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()

@@ -2,9 +2,9 @@
 
 import sqlite3
 
-from atoll.collector.callers import CONSUMER, INTERNAL, SERVER, Asked, Callers, named
+from atoll.collector.callers import CLIENT, CONSUMER, INTERNAL, SERVER, Asked, Callers, named
 from atoll.collector.figures import STEP, bucket
-from atoll.collector.spans import SpanIn
+from atoll.collector.spans import REFUSED, SpanIn
 
 _CLOCKS_DIFFER = 3600
 """Seconds; a span that ended longer ago, or later than now, is counted now: its sender has another clock."""
@@ -33,6 +33,8 @@ class Tally:
             counted = self._work.setdefault((at, service, name, duration), [0, 0])
             counted[0] += 1
             counted[1] += failed
+        if kind == CLIENT and span.facts and REFUSED in span.facts:
+            failed = 0
         asked = named(service, kind, span.facts) if span.facts else None
         if asked is not None:
             self._add(at, asked, duration, failed)

@@ -157,6 +157,20 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     stream_bytes: int = 134_217_728
 
 
+class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the pages are that show what the collector keeps.
+
+    listen: "127.0.0.1:8090". token: of who may look; None on loopback, where everybody of the machine may.
+    state: folder of the run whose supervisor is asked; "" in a cluster, where there is none.
+    description: of the system, where nobody can be asked for it; null where the supervisor can.
+    """
+
+    listen: str
+    token: Source | None = None
+    state: str = ""
+    description: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """What the collector is started with.
 
@@ -164,7 +178,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     logs: a folder of which each *.log is followed, named after the process that writes it; "" for none.
     namespace: of a cluster, in which the output of every pod is followed; "" for none.
     system: whose pods these are.
-    kept_seconds, kept_bytes: of what is stored; 0 for the usual.
+    kept_seconds, kept_bytes: of what is stored; 0 for the usual. dashboard: None where nobody is to look.
     """
 
     system: str
@@ -174,3 +188,4 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str = ""
     kept_seconds: float = 0.0
     kept_bytes: int = 0
+    dashboard: Dashboard | None = None

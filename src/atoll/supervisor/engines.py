@@ -15,7 +15,7 @@ from atoll.supervisor.envoy_admin import bound_access_log
 from atoll.supervisor.gateway import gateway_of
 from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import prepare_postgres
-from atoll.supervisor.install import write, write_files
+from atoll.supervisor.install import secret, write, write_files
 from atoll.supervisor.plan import HOST, Plan
 from atoll.supervisor.process import Process
 from atoll.supervisor.resolve import broker_of
@@ -56,6 +56,8 @@ class Engines:
                 return nats.engine(find_program(versions.NATS), broker_of(plan), self._home.state / "nats")
             case collector.NAME:
                 path = self._home.state / "launch" / "collector.json"
+                if plan.collection.dashboard and plan.collection.dashboard.token:
+                    secret(self._home.secrets, self._home.dashboard_token.name)
                 return collector.engine(Path(sys.executable), plan.collection, path)
             case prometheus.NAME if plan.watching:
                 return prometheus.engine(

@@ -26,5 +26,10 @@ class Home:
         return self.state / "telemetry"
 
     @property
+    def dashboard_token(self) -> Path:
+        """Of who may look at the dashboard, where it is asked for."""
+        return self.secrets / "dashboard"
+
+    @property
     def logs(self) -> Path:
         return self.state / "logs"

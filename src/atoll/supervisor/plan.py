@@ -22,7 +22,7 @@ from atoll.engines.declared import (
 )
 from atoll.engines.pace import Pace
 from atoll.errors import BAD_ARGUMENT, PROGRAM_MISSING, Problem
-from atoll.model.launch import CallTo, Collection, DatabaseTo, Launch, Messaging, Preparation, Telemetry
+from atoll.model.launch import CallTo, Collection, Dashboard, DatabaseTo, Launch, Messaging, Preparation, Telemetry
 from atoll.model.references import FromFile, Source
 from atoll.model.references import Literal as Constant
 from atoll.model.suggest import nearest
@@ -34,6 +34,8 @@ from atoll.wire.description import Description, MemberData, SecretData
 
 HOST = "127.0.0.1"
 DEFAULT_GATEWAY_PORT = 8080
+DASHBOARD_PORT = 8090
+DASHBOARD = "dashboard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +45,28 @@ class Options:
     replicas: by service; one of each unless told otherwise. port: of the gateway; None is the declared one.
     prometheus: whether Prometheus and Alertmanager of this machine watch the run.
     any_ports: whatever ports services declare, so that a test runs beside another run of the same system.
+    dashboard: the host and port where its pages are, "" for the usual; anywhere but on loopback they want a token.
     """
 
     replicas: Mapping[str, int] = field(default_factory=dict)
     port: int | None = None
     any_ports: bool = False
+    dashboard: str = ""
     logs: Literal["json", "human"] = "json"
     prometheus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PortWish:
-    """A port that is needed. wanted: exactly this one; 0 is any. option: how to ask for another."""
+    """A port that is needed.
+
+    wanted: exactly this one; 0 is any. preferred: of any, this one if it is free. option: how to ask for another.
+    """
 
     name: str
     wanted: int = 0
     option: str = ""
+    preferred: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,7 @@ def ports_needed(description: Description, options: Options, addresses: Engines)
     if description.gateway:
         port = description.gateway.port if options.port is None else options.port
         wishes.append(PortWish("gateway", port, "--port"))
-    wishes.append(PortWish(collector.NAME))
+    wishes += [PortWish(collector.NAME), dashboard_wish(options)]
     started = _started_here(description, addresses)
     if "postgres" in started:
         wishes.append(PortWish("postgres"))
@@ -192,6 +200,13 @@ def ports_needed(description: Description, options: Options, addresses: Engines)
             if member.kind != "process":
                 wishes += [PortWish(f"{name}/admin"), PortWish(f"{name}/admin-next")]
     return wishes
+
+
+def dashboard_wish(options: Options) -> PortWish:
+    """The usual port, or any if that is taken, or if it was asked for any at the gateway too."""
+    if options.dashboard:
+        return PortWish(DASHBOARD, int(options.dashboard.rpartition(":")[2]), "--dashboard")
+    return PortWish(DASHBOARD, preferred=0 if options.port == 0 else DASHBOARD_PORT)
 
 
 def programs_needed(description: Description) -> dict[str, MemberData]:
@@ -391,7 +406,13 @@ class _Planning:
             listen=f"{HOST}:{self.ports[collector.NAME]}",
             folder=str(self.home.telemetry),
             logs=str(self.home.logs),
+            dashboard=self.dashboard(),
         )
+
+    def dashboard(self) -> Dashboard:
+        address = f"{self.options.dashboard.rpartition(':')[0] or HOST}:{self.ports[DASHBOARD]}"
+        token = None if collector.is_loopback(address) else FromFile(str(self.home.dashboard_token))
+        return Dashboard(listen=address, token=token, state=str(self.home.state))
 
     def replicas_of(self, service: str) -> tuple[str, ...]:
         to = self.description.member(service)

@@ -1,5 +1,6 @@
 """Ports of this machine: the declared ones if they are free, others chosen once and kept."""
 
+import itertools
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +44,9 @@ def choose_ports(wishes: Iterable[PortWish], folder: Path, ours: Mapping[str, in
                 | set(ours.values())
                 | {port for name, port in kept.items() if name != wish.name}
             )
-            chosen[wish.name] = next(port for port in _candidates(wish.name, folder, kept, taken) if is_free(port))
+            first = [wish.preferred] if wish.preferred and wish.preferred not in declared | set(chosen.values()) else []
+            candidates = itertools.chain(first, _candidates(wish.name, folder, kept, taken))
+            chosen[wish.name] = next(port for port in candidates if is_free(port))
     if problems:
         raise AtollError(*problems)
     # What is not needed this time may be needed the next time, with --replicas.

@@ -9,7 +9,7 @@ from atoll.engines.alerts import FIGURES
 from atoll.errors import NO_SUCH_PROCESS
 from atoll.model.suggest import nearest
 from atoll.supervisor.decide import Decision
-from atoll.supervisor.plan import HOST, Plan
+from atoll.supervisor.plan import DASHBOARD, HOST, Plan
 from atoll.supervisor.state import Known, Process, State
 from atoll.wire.description import ProblemData
 
@@ -44,7 +44,7 @@ class Status(msgspec.Struct, frozen=True):
 
     url: of the gateway, "" if there is none. addresses: of services, and of engines wherever they are.
     ready: everything that is not left out serves. seconds_to_ready: from the start; None until then.
-    watching: URLs of the page of figures, and of Prometheus and Alertmanager where they watch, by name.
+    watching: URLs of dashboard and page of figures, and of Prometheus and Alertmanager where they watch, by name.
     problems: of changed code that is not used, because it has them.
     """
 
@@ -60,6 +60,11 @@ class Status(msgspec.Struct, frozen=True):
     processes: tuple[ProcessStatus, ...]
     problems: tuple[ProblemData, ...] = ()
     watching: dict[str, str] = {}
+
+    @property
+    def dashboard(self) -> str:
+        """Its URL, without the token that may be asked for."""
+        return self.watching.get(DASHBOARD, "")
 
     def process(self, name: str) -> ProcessStatus | None:
         return next((each for each in self.processes if each.name == name), None)
@@ -140,8 +145,10 @@ def addresses(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 
 def watching(plan: Plan) -> dict[str, str]:
-    """Where figures and alerts are."""
-    found = {name: f"http://{HOST}:{plan.ports[name]}" for name in WATCHING if name in plan.engines}
+    """Where the dashboard, figures and alerts are."""
+    pages = plan.collection.dashboard
+    found = {DASHBOARD: f"http://{pages.listen}"} if pages else {}
+    found |= {name: f"http://{HOST}:{plan.ports[name]}" for name in WATCHING if name in plan.engines}
     return {FIGURES: f"http://{HOST}:{plan.ports[FIGURES]}/metrics", **found}
 
 

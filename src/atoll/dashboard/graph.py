@@ -1,0 +1,216 @@
+"""The call graph as it is lived: who asks whom, how well that goes, and what of it is wrong. Touches nothing."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from atoll.collector.values import Edge, Figures, Series, ServiceSummary
+from atoll.supervisor.status import ProcessStatus, Status
+from atoll.wire.description import Description
+
+Health = Literal["good", "idle", "warn", "bad"]
+"""idle: nothing was asked. warn: something fails now and then. bad: look here."""
+
+BAD_SHARE = 0.01
+"""Of calls in vain, from which on somebody should look."""
+
+LAGS = 100
+"""Events that wait for a consumer, from which on it lags."""
+
+GATEWAY = "gateway"
+_BREAKERS = ("", "half-open", "open")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A database as a service uses it. Each has its own, so it is drawn with its service."""
+
+    name: str
+    figures: Figures
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many processes of a service there are, and how many of them serve. why: of one that does not."""
+
+    ready: int
+    all: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What stands on the map. notes: what is wrong, in words. replicas: None where nobody tells."""
+
+    name: str
+    kind: Literal["gateway", "service", "topic", "external"]
+    figures: Figures = field(default_factory=Figures)
+    health: Health = "idle"
+    stores: tuple[Store, ...] = ()
+    replicas: Replicas | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Who asks whom. breaker: "" while it is closed. lag: events that wait."""
+
+    caller: str
+    callee: str
+    kind: Literal["call", "publish", "consume"]
+    figures: Figures
+    health: Health
+    breaker: str = ""
+    lag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Everything that asked or was asked, or could be."""
+
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """What is wrong, a sentence each."""
+        nodes = [f"{node.name}: {note}" for node in self.nodes for note in node.notes]
+        links = [f"{link.caller} → {link.callee}: {told(link)}" for link in self.links if link.health == "bad"]
+        return (*nodes, *links)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store knows of a window of time. breakers, lags: the last values of their metrics."""
+
+    services: Sequence[ServiceSummary] = ()
+    edges: Sequence[Edge] = ()
+    breakers: Sequence[Series] = ()
+    lags: Sequence[Series] = ()
+
+
+def health(figures: Figures) -> Health:
+    if not figures.calls:
+        return "idle"
+    if not figures.errors:
+        return "good"
+    return "bad" if figures.error_rate >= BAD_SHARE else "warn"
+
+
+def told(link: Link) -> str:
+    """What is wrong with a link."""
+    found = [f"{link.figures.error_rate:.0%} of calls fail"] if health(link.figures) == "bad" else []
+    found += [f"the breaker is {link.breaker}"] if link.breaker else []
+    found += [f"{link.lag} events wait"] if link.lag >= LAGS else []
+    return ", ".join(found)
+
+
+def graph(seen: Seen, status: Status | None = None, description: Description | None = None) -> Graph:
+    """What was seen, with what is declared and what runs, where that is known."""
+    databases = [edge for edge in seen.edges if edge.kind == "database"]
+    links = _links(seen, description)
+    served = {each.service: each.figures for each in seen.services}
+    names = _names(links, seen, databases, description)
+    topics = {link.callee for link in links if link.kind == "publish"}
+    topics |= {link.caller for link in links if link.kind == "consume"}
+    externals = {each.name for each in description.members if each.kind == "external"} if description else set()
+    nodes: list[Node] = []
+    for name in names:
+        kind: Literal["gateway", "service", "topic", "external"] = (
+            "topic"
+            if name in topics
+            else "external"
+            if name in externals
+            else "gateway"
+            if name == GATEWAY
+            else "service"
+        )
+        figures = served.get(name, Figures())
+        replicas = _replicas(name, status)
+        notes = _notes(figures, replicas, name, status)
+        stores = tuple(
+            Store(edge.callee, edge.figures, health(edge.figures)) for edge in databases if edge.caller == name
+        )
+        state: Health = "bad" if notes else health(figures)
+        nodes.append(Node(name, kind, figures, state, stores, replicas, notes))
+    return Graph(tuple(nodes), tuple(links))
+
+
+def _links(seen: Seen, description: Description | None) -> list[Link]:
+    breakers = _latest(seen.breakers, lambda each: (each.service, str(each.attributes.get("destination", ""))))
+    lags = _latest(seen.lags, lambda each: (str(each.attributes.get("messaging.destination.name", "")), each.service))
+    found: dict[tuple[str, str], Link] = {}
+    for edge in seen.edges:
+        if edge.kind == "database":
+            continue
+        pair = (edge.caller, edge.callee)
+        kind: Literal["call", "publish", "consume"] = (
+            "publish" if edge.kind == "publish" else "consume" if edge.kind == "consume" else "call"
+        )
+        breaker = _BREAKERS[min(int(breakers.get(pair, 0.0)), 2)] if kind == "call" else ""
+        lag = int(lags.get(pair, 0.0)) if kind == "consume" else 0
+        is_bad = breaker == "open" or lag >= LAGS
+        found[pair] = Link(*pair, kind, edge.figures, "bad" if is_bad else health(edge.figures), breaker, lag)
+    for caller, callee, kind in _declared(description):
+        found.setdefault((caller, callee), Link(caller, callee, kind, Figures(), "idle"))
+    return [found[pair] for pair in sorted(found)]
+
+
+def _declared(description: Description | None) -> Iterable[tuple[str, str, Literal["call", "publish", "consume"]]]:
+    if description is None:
+        return
+    for name in description.gateway.expose if description.gateway else ():
+        yield GATEWAY, name, "call"
+    for member in description.members:
+        for call in member.calls:
+            yield member.name, call.to, "call"
+        for topic in member.publishes:
+            yield member.name, topic, "publish"
+        for consumer in member.consumes:
+            yield consumer.topic, member.name, "consume"
+
+
+def _names(links: Iterable[Link], seen: Seen, databases: Iterable[Edge], description: Description | None) -> list[str]:
+    """The gateway first, then what is declared in its order, then what was only seen."""
+    found = [each.name for each in description.members] if description else []
+    found += [name for link in links for name in (link.caller, link.callee)]
+    found += [each.service for each in seen.services]
+    found += [each.caller for each in databases]
+    first = [GATEWAY] if GATEWAY in found else []
+    return list(dict.fromkeys([*first, *found]))
+
+
+def _latest(series: Iterable[Series], key: Callable[[Series], tuple[str, str]]) -> Mapping[tuple[str, str], float]:
+    """The worst of the last values that the replicas of one service tell."""
+    found: dict[tuple[str, str], float] = {}
+    for each in series:
+        if each.points:
+            found[key(each)] = max(found.get(key(each), 0.0), each.points[-1][1])
+    return found
+
+
+def processes_of(name: str, status: Status | None) -> tuple[ProcessStatus, ...]:
+    """Of a service; of the gateway Envoy's."""
+    if status is None:
+        return ()
+    wanted = "envoy" if name == GATEWAY else name
+    return tuple(each for each in status.processes if each.service == wanted)
+
+
+def _replicas(name: str, status: Status | None) -> Replicas | None:
+    found = processes_of(name, status)
+    if not found:
+        return None
+    waiting = [each for each in found if each.state != "ready"]
+    why = f"{waiting[0].name} is {waiting[0].state}: {waiting[0].waits_for or waiting[0].reason}" if waiting else ""
+    return Replicas(len(found) - len(waiting), len(found), why.rstrip(": "))
+
+
+def _notes(figures: Figures, replicas: Replicas | None, name: str, status: Status | None) -> tuple[str, ...]:
+    processes = processes_of(name, status)
+    is_away = replicas is not None and replicas.why and any(each.state != "left out" for each in processes)
+    notes = [replicas.why] if replicas and is_away else []
+    notes += [f"{each.name} {each.fault}, on purpose" for each in processes if each.fault]
+    notes += [f"{figures.error_rate:.0%} of requests fail"] if health(figures) == "bad" else []
+    return tuple(notes)

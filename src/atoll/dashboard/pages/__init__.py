@@ -1,0 +1,1 @@
+"""A module for each page, or for each kind of thing that has pages."""

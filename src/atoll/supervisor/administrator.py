@@ -1,0 +1,28 @@
+"""As whom the broker of a run is asked by who looks from outside."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from atoll.errors import BROKER_UNREACHABLE
+from atoll.model.launch import Preparation
+from atoll.model.references import FromFile
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """Where the broker is, and a user who may do everything there."""
+
+    url: str
+    user: str
+    password: str
+
+
+def administrator(state: Path) -> Administrator:
+    """As any document of a preparation has it that needs a broker. Raises BROKER_UNREACHABLE."""
+    for file in sorted(state.glob("launch/*.prepare.json")):
+        document = msgspec.json.decode(file.read_bytes(), type=Preparation)
+        if document.url and isinstance(document.password, FromFile):
+            return Administrator(document.url, document.user, Path(document.password.path).read_text().strip())
+    raise BROKER_UNREACHABLE.error(reason=f"{state.name} has no events")

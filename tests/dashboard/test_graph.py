@@ -1,0 +1,97 @@
+"""What the map says of a system, from what was seen, what runs and what is declared."""
+
+from atoll.collector.values import Edge, EdgeKind, Figures, Series, ServiceSummary
+from atoll.dashboard.drawing import drawing
+from atoll.dashboard.graph import LAGS, Graph, Link, Node, Seen, graph
+from atoll.supervisor.status import ProcessStatus, Status
+
+
+def edge(caller: str, callee: str, kind: EdgeKind = "call", calls: int = 1000, errors: int = 0) -> Edge:
+    return Edge(caller, callee, kind, Figures(calls, errors, calls / 60, errors / calls, 2.0, 9.0))
+
+
+def series(name: str, service: str, value: float, **attributes: object) -> Series:
+    said = {key.replace("__", "."): each for key, each in attributes.items()}
+    return Series(name, service, f"{service}-1", "gauge", "", said, ((1, 0.0), (2, value)))
+
+
+def status(*processes: ProcessStatus) -> Status:
+    return Status("shop", 1, "/", "/", "shop", "", True, 1.0, {}, processes)
+
+
+def node(found: Graph, name: str) -> Node:
+    return next(each for each in found.nodes if each.name == name)
+
+
+def link(found: Graph, caller: str, callee: str) -> Link:
+    return next(each for each in found.links if (each.caller, each.callee) == (caller, callee))
+
+
+def test_a_healthy_system_has_nothing_wrong() -> None:
+    found = graph(Seen(edges=[edge("gateway", "checkout"), edge("checkout", "postgresql", "database")]))
+    assert [each.name for each in found.nodes] == ["gateway", "checkout"]
+    assert [store.name for store in node(found, "checkout").stores] == ["postgresql"]
+    assert link(found, "gateway", "checkout").health == "good"
+    assert found.wrong == ()
+
+
+def test_a_failing_call_is_bad_and_leads_to_its_failing_traces() -> None:
+    found = graph(Seen(edges=[edge("checkout", "payment", errors=500)]))
+    assert link(found, "checkout", "payment").health == "bad"
+    assert found.wrong == ("checkout → payment: 50% of calls fail",)
+    (drawn,) = drawing(found).links
+    assert drawn.href == "/traces?service=payment&failed=1"
+    assert drawn.text == "17/s · 9.0 ms · 50 % fail"
+
+
+def test_a_failure_now_and_then_is_only_a_warning() -> None:
+    assert link(graph(Seen(edges=[edge("a", "b", errors=1)])), "a", "b").health == "warn"
+
+
+def test_an_open_breaker_is_bad_though_nothing_fails() -> None:
+    breakers = [series("atoll.client.breaker", "checkout", 2.0, destination="payment")]
+    found = graph(Seen(edges=[edge("checkout", "payment")], breakers=breakers))
+    assert (link(found, "checkout", "payment").health, link(found, "checkout", "payment").breaker) == ("bad", "open")
+    assert found.wrong == ("checkout → payment: the breaker is open",)
+
+
+def test_a_lagging_consumer_is_bad() -> None:
+    lags = [series("messaging.consumer.lag", "email", LAGS, messaging__destination__name="order-placed")]
+    edges = [edge("checkout", "order-placed", "publish"), edge("order-placed", "email", "consume")]
+    found = graph(Seen(edges=edges, lags=lags))
+    assert node(found, "order-placed").kind == "topic"
+    assert found.wrong == (f"order-placed → email: {LAGS} events wait",)
+
+
+def test_a_process_that_does_not_serve_is_bad_with_its_reason() -> None:
+    running = status(
+        ProcessStatus("users-1", "users", "service", "ready"),
+        ProcessStatus("users-2", "users", "service", "backing off", reason="exit status 1"),
+    )
+    found = node(graph(Seen(edges=[edge("gateway", "users")]), running), "users")
+    assert found.replicas is not None
+    assert (found.replicas.ready, found.replicas.all, found.health) == (1, 2, "bad")
+    assert found.notes == ("users-2 is backing off: exit status 1",)
+
+
+def test_what_is_left_out_is_no_alarm() -> None:
+    running = status(ProcessStatus("ads-1", "ads", "service", "left out", reason="node is missing"))
+    assert node(graph(Seen(edges=[edge("gateway", "ads")]), running), "ads").notes == ()
+
+
+def test_a_fault_on_purpose_is_told() -> None:
+    running = status(ProcessStatus("payment-1", "payment", "service", "ready", fault="answers 500 to 50%"))
+    found = node(graph(Seen(edges=[edge("checkout", "payment")]), running), "payment")
+    assert found.notes == ("payment-1 answers 500 to 50%, on purpose",)
+
+
+def test_the_gateway_is_envoy_to_the_supervisor() -> None:
+    running = status(ProcessStatus("envoy", "envoy", "engine", "ready"))
+    found = node(graph(Seen(edges=[edge("gateway", "users")]), running), "gateway")
+    assert found.replicas is not None
+    assert found.replicas.ready == 1
+
+
+def test_a_service_that_only_served_stands_there_too() -> None:
+    found = graph(Seen(services=[ServiceSummary("jobs", Figures(1, 0, 0.1, 0.0, 1.0, 1.0))]))
+    assert node(found, "jobs").figures.calls == 1

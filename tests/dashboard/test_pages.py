@@ -1,0 +1,151 @@
+"""Every page over a real store, with things stored in it that nobody should trust."""
+
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from atoll.collector.query import LogFilter, Query
+from atoll.collector.store import Arrival
+from tests.collector.sending import TRACE, arrival, hits, line, span, stored
+from tests.dashboard.asking import client, word
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\x1b]0;owned\x07{{ 7*7 }}"
+PAGES = ("/", "/services", "/traces", "/logs", "/events", "/alerts", "/limits")
+
+
+def filled(folder: Path, name: str = "POST /orders", service: str = "checkout") -> Path:
+    """A request from the gateway through a service to its database and another service, which fails."""
+    ids = [secrets.token_bytes(8) for _ in range(3)]
+    spans = {
+        "gateway": [span("edge", id=ids[0], upstream_cluster__name=service)],
+        service: [
+            span(name, id=ids[1], parent=ids[0]),
+            span("SELECT orders", parent=ids[1], kind=Span.SPAN_KIND_CLIENT, db__system__name="postgresql"),
+            span(
+                "payment.charge",
+                id=ids[2],
+                parent=ids[1],
+                kind=Span.SPAN_KIND_CLIENT,
+                error="Unavailable",
+                peer__service="payment",
+            ),
+        ],
+        "payment": [span("POST /charges", parent=ids[2], error="Boom")],
+    }
+    logs = Arrival(logs=[line(f"{name} was refused", service=service, severity=17, trace=TRACE)])
+    return stored(folder, arrival(spans), logs, hits("too busy"))
+
+
+def test_an_empty_store_has_pages_too(tmp_path: Path) -> None:
+    asked = client(tmp_path)
+    for path in PAGES:
+        assert asked.get(path).status_code == 200, path
+    assert "Nothing was seen yet" in asked.get("/").text
+
+
+def test_the_map_shows_who_asked_whom_and_what_fails(tmp_path: Path) -> None:
+    page = client(filled(tmp_path)).get("/").text
+    edges = dict(re.findall(r'class="link (\w+) \w+" href="[^"]*" data-edge="([^"]*)"', page))
+    assert {edge: health for health, edge in edges.items()} == {
+        "gateway→checkout": "good",
+        "checkout→payment": "bad",
+    }
+    assert "checkout → payment: 100% of calls fail" in page
+    assert "postgresql" in page
+
+
+def test_from_the_map_to_the_failing_trace_and_its_log_line_are_three_clicks(tmp_path: Path) -> None:
+    asked = client(filled(tmp_path))
+    edge = re.search(r'href="([^"]*)" data-edge="checkout→payment"', asked.get("/").text)
+    assert edge
+    listed = asked.get(edge[1].replace("&amp;", "&")).text
+    trace = re.search(r'href="(/traces/[0-9a-f]{32})"', listed)
+    assert trace
+    page = asked.get(trace[1]).text
+    assert "POST /charges" in page
+    assert "Boom" in page
+    log = re.search(r'href="(/logs/\d+)">POST /orders was refused', page)
+    assert log
+    assert "POST /orders was refused" in asked.get(log[1]).text
+
+
+def test_a_service_has_its_figures_neighbours_and_errors(tmp_path: Path) -> None:
+    page = client(filled(tmp_path)).get("/services/checkout").text
+    for wanted in ("POST /orders", "payment", "gateway", "postgresql", "POST /orders was refused", "checkout-1"):
+        assert wanted in page, wanted
+    assert client(tmp_path).get("/services/nobody").status_code == 404
+
+
+def test_traces_are_searched_by_service_length_failure_and_id(tmp_path: Path) -> None:
+    asked = client(filled(tmp_path))
+    for query, is_found in (
+        ("service=checkout", True),
+        ("service=nobody", False),
+        ("least=5", True),
+        ("least=5000", False),
+        ("failed=1", True),
+        ("name=charge", True),
+        ("name=nothing", False),
+        ("least=nonsense", True),
+    ):
+        assert (TRACE.hex() in asked.get(f"/traces?{query}").text) is is_found, query
+    assert asked.get(f"/traces?id={TRACE.hex()[:8]}").headers["location"] == f"/traces/{TRACE.hex()[:8]}"
+    assert asked.get(f"/traces/{TRACE.hex()[:8]}").status_code == 200
+    assert asked.get("/traces/ffff").status_code == 404
+
+
+def test_log_lines_are_filtered_and_lead_to_their_trace(tmp_path: Path) -> None:
+    asked = client(filled(tmp_path))
+    page = asked.get("/logs?service=checkout&severity=error&text=refused").text
+    assert f'href="/traces/{TRACE.hex()}"' in page
+    assert "was refused" not in asked.get("/logs?severity=critical").text
+    assert "was refused" not in asked.get("/logs?text=nothing").text
+    assert asked.get("/logs?severity=nonsense").status_code == 200
+    assert asked.get("/logs/999").status_code == 404
+
+
+def test_a_limit_that_was_reached_is_told_on_every_page(tmp_path: Path) -> None:
+    asked = client(filled(tmp_path))
+    for path in PAGES:
+        assert "limit reached: too busy" in asked.get(path).text, path
+    assert "a sender was told 429" in asked.get("/limits").text
+
+
+@pytest.mark.parametrize("path", [*PAGES, f"/traces/{TRACE.hex()}", "/logs/1", "/traces?name=%3Cscript%3E"])
+def test_nothing_that_was_stored_or_asked_for_is_ever_markup(tmp_path: Path, path: str) -> None:
+    asked = client(filled(tmp_path, HOSTILE, HOSTILE))
+    page = asked.get(path).text
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "\x1b" not in page
+    assert "49" not in re.findall(r"owned\S*(49)", page)
+    assert page.count("<script") == 1
+
+
+def test_a_service_with_a_hostile_name_has_a_page(tmp_path: Path) -> None:
+    asked = client(filled(tmp_path, service="<b>&/x?y"))
+    page = asked.get("/services").text
+    (href,) = set(re.findall(r'href="(/services/%3Cb[^"]*)"', page))
+    answer = asked.get(href)
+    assert answer.status_code == 200
+    assert "<b>&amp;/x" not in answer.text
+
+
+def test_actions_need_the_word_of_the_page_and_a_run(tmp_path: Path) -> None:
+    asked = client(filled(tmp_path))
+    assert asked.post("/restart/checkout").status_code == 403
+    assert asked.post("/events/redrive", data={"number": "all"}).status_code == 403
+    with pytest.raises(AssertionError):
+        word(asked.get("/services/checkout").text)  # where nobody can restart, there is no button
+    assert Query(tmp_path).logs(LogFilter())
+
+
+def test_no_template_lets_anything_through_unescaped() -> None:
+    folder = Path("src/atoll/dashboard/templates")
+    assert not [file.name for file in folder.glob("*.html") if re.search(r"\|\s*safe|autoescape", file.read_text())]
+    assert not [
+        file.name for file in folder.glob("*.html") if re.search(r"https?://|style=|onclick=", file.read_text())
+    ]
