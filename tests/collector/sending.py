@@ -38,16 +38,16 @@ def span(
     error: str = "",
     **values: object,
 ) -> Span:
-    """One that began now. values: attributes, "__" for "."."""
-    start = time.time_ns()
+    """One that ended now. values: attributes, "__" for "."."""
+    end = time.time_ns()
     return Span(
         trace_id=trace,
         span_id=id or secrets.token_bytes(8),
         parent_span_id=parent,
         name=name,
         kind=kind,
-        start_time_unix_nano=start,
-        end_time_unix_nano=start + int(milliseconds * 1e6),
+        start_time_unix_nano=end - int(milliseconds * 1e6),
+        end_time_unix_nano=end,
         attributes=attributes({key.replace("__", "."): value for key, value in values.items()}),
         status=Status(code=Status.STATUS_CODE_ERROR, message=error) if error else None,
     )

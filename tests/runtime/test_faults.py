@@ -64,7 +64,8 @@ async def test_a_fault_comes_and_goes_while_the_service_serves_also_for_streams(
         start = time.monotonic()
         assert (await peer.ask("GET", "/all")).body == b"data: 1\n\ndata: 2\n\n"
         assert (await peer.ask("GET", "/one")).body == b"1"
-        assert time.monotonic() - start >= 0.1
+        # The loop counts whole milliseconds.
+        assert time.monotonic() - start >= 0.098
         assert faults.order(order(InjectedFault())) is None
         assert (await peer.ask("GET", "/one")).status == 200
 

@@ -168,6 +168,7 @@ def test_everything_that_runs_is_measured(watched: Watched) -> None:
 def test_the_how_to_of_prometheus_works_as_it_is_written(watched: Watched) -> None:
     begin, *rest = commands("prometheus.md")
     assert begin == "atoll run --prometheus"
+    until(lambda: watched.values("up").get("sample/counter") == 1.0, "the page of counter is read")
     said = [typed(watched.run.folder, command) for command in rest]
     assert any('"sample/counter"' in each for each in said), "the query is answered"
     assert any("SUCCESS" in each for each in said), "promtool is content"
