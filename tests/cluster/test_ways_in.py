@@ -42,3 +42,20 @@ def test_the_api_server_takes_all_that_is_rendered_without_a_warning(
     assert "deployment.apps/checkout serverside-applied (server dry run)" in said
     if way in KINDS:
         assert f"{way}.{KINDS[way]}/gateway serverside-applied" in said
+
+
+def test_the_api_server_takes_what_the_prometheus_operator_is_given(
+    project: Shop, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    more = f'\n[cluster]\nnamespace = "{kubectl.namespace}"\n[monitoring]\nkind = "operator"\n'
+    project.environment("operator", more=more + 'labels = { release = "prometheus" }\n')
+    project.atoll("render", "kubernetes", "-e", "operator", "--output", str(tmp_path))
+    files = [f"--filename={tmp_path / name}.yaml" for name in ("monitoring", "figures", "setup", "gateway")]
+    said = kubectl.run("apply", *STRICT, *files)
+    for made in (
+        "prometheusrule.monitoring.coreos.com/shop",
+        "servicemonitor.monitoring.coreos.com/shop",
+        "service/gateway-pods",
+        "deployment.apps/figures",
+    ):
+        assert f"{made} serverside-applied (server dry run)" in said
