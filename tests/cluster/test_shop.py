@@ -5,12 +5,19 @@ import base64
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from shop.demo import settle
 
 from tests.cluster.programs import run
+from tests.cluster.prometheus import beside
 from tests.cluster.shop import Shop
+from tests.cluster.waiting import until
+from tests.conftest import find_program
+
+# Whose pods have no page of figures.
+NOT_MEASURED = {"postgres", "nats", "setup", "recommendation"}
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -126,3 +133,27 @@ def test_no_password_is_in_a_config_map_or_in_the_lines_of_a_pod(shop: Shop) -> 
     written += shop.atoll("logs", "-e", "test", "--lines", "500", "--json")
     written += shop.atoll("deploy", "-e", "test", "--json") + shop.atoll("render", "kubernetes", "-e", "test")
     assert [each for each in passwords if each in written] == []
+
+
+@pytest.mark.needs_program("prometheus")
+async def test_a_prometheus_beside_the_cluster_reads_every_annotated_pod_by_the_rendered_rules(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.atoll("render", "prometheus", "-e", "test", "--scale", "60", "--output", str(tmp_path))
+    names = {labels["app"] for each in shop.kubectl.list("pods") if (labels := each["metadata"]["labels"])}
+    expected = {f"shop/{name}" for name in names if name in names - NOT_MEASURED and not name.endswith("-prepare")}
+    with beside(shop.kubectl, tmp_path, find_program("prometheus")) as prometheus:
+
+        def told() -> str:
+            return str(prometheus.values("min by (job) (up)"))
+
+        up = dict.fromkeys(expected, 1.0)
+        until(lambda: prometheus.values("min by (job) (up)") == up, "every pod is read", within=60, why=told)
+        assert prometheus.values("postgresql_up") == prometheus.values("nats_up") == {"shop/figures": 1.0}
+        async with shop.customers(10.0) as buying:
+            await buying
+        # What was promised is measured, and kept.
+        until(lambda: bool(prometheus.values("job:slo_bad:ratio_rate1m")), "levels are recorded", within=30)
+        bad = prometheus.values('job:slo_bad:ratio_rate1m{slo="availability"} > 0')
+        alerts = [each["labels"]["alertname"] for each in prometheus.ask("/api/v1/alerts")["alerts"]]
+        assert (bad, [name for name in alerts if name in ("ServiceDown", "EngineDown", "CrashLoop")]) == ({}, [])
