@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from atoll.collector.query import LogFilter, Query, TraceFilter
 from atoll.supervisor.control import sockets_folder
 from tests.system.runs import TARGET, Run, alive, ask, atoll, copy_sample, until
 
@@ -96,6 +98,27 @@ def test_a_call_is_one_trace_from_the_gateway_to_the_consumer_of_its_event(run: 
     ]
     depths = [depth for depth, _, kind in hops if kind in ("server", "consumer", "producer")]
     assert depths == sorted(depths), "each below the one before"
+
+
+def test_the_output_of_engines_and_programs_is_found_beside_that_of_services(run: Run) -> None:
+    query = Query(Path(run.status["state"]) / "telemetry")
+
+    def heard_of() -> set[str]:
+        return {each.service for each in query.logs(LogFilter(limit=1_000))}
+
+    until(lambda: {"postgres", "nats", "counter", "greeter"} <= heard_of(), "all of them are heard of")
+    (line, *_) = query.logs(LogFilter(services=("counter",), text="serves at"))
+    assert (line.replica, line.severity, line.attributes["logger"]) == ("counter-1", "info", "atoll.host")
+
+
+def test_a_killed_collector_costs_no_request_and_gets_the_spans_that_waited_for_it(run: Run) -> None:
+    query = Query(Path(run.status["state"]) / "telemetry")
+    began, pid = time.time_ns(), run.pids()["collector"]
+    os.kill(pid, signal.SIGKILL)
+    assert [ask(f"{run.url}/hello/away")[0] for _ in range(20)] == [200] * 20
+    until(lambda: run.row("collector")["pid"] not in (0, pid), "another one has taken its place")
+    wanted = TraceFilter(service="counter", name="POST /counts/{name}", since=began, limit=100)
+    until(lambda: len(query.traces(wanted)) == 20, "the spans of all requests are stored")
 
 
 def test_logs_are_kept_for_each_process(run: Run) -> None:
