@@ -3,7 +3,7 @@
 import gzip
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -201,6 +201,26 @@ def test_a_body_whose_length_is_not_told_is_cut_off_at_the_limit(collector: Coll
             for _ in range(40):
                 connection.sendall(chunk)
         assert b" 413 " in connection.recv(4096).split(b"\r\n")[0]
+
+
+def test_many_bodies_that_never_end_are_held_within_one_bound(collector: Collecting) -> None:
+    # Given connections that bring 6 MiB each and then say no more
+    head = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: %d\r\n\r\n"
+    before = collector.memory()
+    with ExitStack() as stack:
+        answers = []
+        for _ in range(20):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", collector.port), timeout=20))
+            with suppress(OSError):  # it is told 429 before all is sent
+                connection.sendall(head % (7 * MIB) + b"\0" * (6 * MIB))
+            connection.settimeout(0.3)
+            with suppress(TimeoutError):
+                answers.append(connection.recv(4096).split(b"\r\n")[0])
+        # Then those beyond the bound are refused, and the memory is not that of all of them
+        assert answers.count(b"HTTP/1.1 429 Too Many Requests") >= 5
+        assert collector.memory() < before + 120 * MIB
+    # When they have gone, there is room again
+    until(lambda: collector.send(request({"good": [span()]})) == 200)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,9 +41,10 @@ class Receiver:
     async def receive(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            body = await self._body(request)
-            encoding = request.headers.get("content-encoding", "").lower()
-            await self.writer.put(lambda reader: self._read(reader, body, kind, encoding), len(body))
+            with self.writer.room() as take:
+                body = await self._body(request, take)
+                encoding = request.headers.get("content-encoding", "").lower()
+                await self.writer.put(lambda reader: self._read(reader, body, kind, encoding), len(body))
         except Refused as refused:
             self.writer.hit(refused.limit)
             logger.info("%s refused with %d: %s", self.signal, refused.status, refused.reason)
@@ -51,8 +53,8 @@ class Receiver:
             return Response(status_code=408)
         return Response(b"{}" if kind == JSON else b"", media_type=kind)
 
-    async def _body(self, request: Request) -> bytes:
-        """Raises Refused as soon as it is too large."""
+    async def _body(self, request: Request, take: Callable[[int], None]) -> bytes:
+        """Raises Refused as soon as it is too large, or there is no room for it."""
         most = self.limits.request
         said = request.headers.get("content-length", "")
         if said.isdigit() and int(said[:20]) > most:
@@ -64,6 +66,7 @@ class Receiver:
                 size += len(part)
                 if size > most:
                     raise too_large(f"a request may have {most} bytes")
+                take(len(part))
                 parts.append(part)
         return b"".join(parts)
 

@@ -63,7 +63,9 @@ class Files:
         position = Position(name, place, str(start + len(chunk)))
         lines = list(_lines(chunk, file.stem))
         try:
-            await self._writer.put(lambda _: Arrival(len(chunk), logs=lines, positions=[position]), len(chunk))
+            with self._writer.room() as take:
+                take(len(chunk))
+                await self._writer.put(lambda _: Arrival(len(chunk), logs=lines, positions=[position]), len(chunk))
         except Refused as refused:
             logger.info("%s waits to be stored: %s", file.name, refused.reason)
             return 0

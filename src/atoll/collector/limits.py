@@ -14,13 +14,13 @@ class Limits:
     """Sizes in bytes, times in seconds.
 
     request: of a body as sent, 413 above it. unpacked: of a body after its gzip, 413 above it; nothing of it is kept.
-    waiting: of bodies that wait to be stored; above it a sender is told 429 and to come again after `retry_after`.
+    waiting: of bodies that arrive or wait to be stored; above it a sender is told 429, to come after `retry_after`.
     spans, records: of one request, 400 above it. text: characters of a log line or a name; the rest is cut.
     attributes: of one span or log line; more make it invalid.
     kept_seconds: after which spans, log lines and figures go. kept_bytes: of the store; above it the oldest go, and
     figures that are an hour older than the oldest span. points_seconds: after which points of metrics go.
     names, sources, series: distinct ones; any further one is "(others)".
-    requests: that are served at once; any further one waits to be accepted.
+    requests: connections, most of which senders keep open; any further one is told 503.
     """
 
     request: int = 8 * MIB
@@ -36,7 +36,7 @@ class Limits:
     names: int = 20_000
     sources: int = 5_000
     series: int = 20_000
-    requests: int = 256
+    requests: int = 2_048
     retry_after: int = 1
 
 

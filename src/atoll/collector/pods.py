@@ -94,7 +94,9 @@ class Pods:
             return
         position = Position(name, container.uid, last)
         try:
-            await self._writer.put(lambda _: Arrival(len(text), logs=lines, positions=[position]), len(text))
+            with self._writer.room() as take:
+                take(len(text))
+                await self._writer.put(lambda _: Arrival(len(text), logs=lines, positions=[position]), len(text))
         except Refused as refused:
             logger.info("%s waits to be stored: %s", name, refused.reason)
         else:

@@ -25,7 +25,7 @@ _DRAINS = 3.0
 class Served:
     """An application and its address, "127.0.0.1:4318".
 
-    at_once: requests; more are told 503. stopping: called when no more are taken, to end answers that never end.
+    at_once: connections; more are told 503. stopping: called when no more are taken, to end answers that never end.
     """
 
     application: ASGIApp

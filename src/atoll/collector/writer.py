@@ -6,8 +6,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,13 @@ class _Job:
 class Writer:
     """The store's thread, while the block lasts.
 
-    Several requests share a commit: the more wait, the more do. At most `limits.waiting` bytes wait.
+    Several requests share a commit: the more wait, the more do. At most `limits.waiting` bytes are held meanwhile.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder, self._limits = folder, limits
         self._jobs: deque[_Job] = deque()
-        self._waiting = 0
+        self._held = 0
         self._stopping = False
         self._wake = threading.Condition()
         self._reader = SpanReader(limits)
@@ -66,19 +66,33 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     async def put(self, read: Read, size: int) -> None:
-        """Returns when it is stored, whatever happens to us then. size: bytes that it holds while it waits.
-
-        Raises Refused.
-        """
+        """Returns when it is stored, whatever happens to us then. size: bytes that it holds. Raises Refused."""
         loop = asyncio.get_running_loop()
         job = _Job(read, size, loop.create_future(), loop)
         with self._wake:
-            if self._waiting + size > self._limits.waiting:
-                raise Refused(429, "more waits to be stored than may", "too busy")
-            self._waiting += size
             self._jobs.append(job)
             self._wake.notify()
         await job.done
+
+    @contextmanager
+    def room(self) -> Generator[Callable[[int], None], None, None]:
+        """For what is received and not stored yet, until the end of the block: the value takes so many more bytes.
+
+        It raises Refused when everybody together holds more than may be.
+        """
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            if self._held + size > self._limits.waiting:
+                raise Refused(429, "more waits to be stored than may", "too busy")
+            self._held += size
+            held += size
+
+        try:
+            yield take
+        finally:
+            self._held -= held
 
     def hit(self, limit: str) -> None:
         """A limit was reached."""
@@ -119,7 +133,6 @@ class Writer:
             while self._jobs and size < _TOGETHER:
                 taken.append(self._jobs.popleft())
                 size += taken[-1].size
-            self._waiting -= size
             return taken, self._stopping and not taken
 
     def _write(self, store: Store, jobs: Sequence[_Job]) -> None:
