@@ -3,14 +3,20 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from atoll.engines import envoy, versions
 from atoll.engines.access import Access, ClientKeys, Issuer, ways
@@ -138,40 +144,80 @@ async def test_keys_that_an_issuer_changes_are_taken_over_from_its_address(home:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     issuer = Issuer(LOCAL_ISSUER, "shop", url=f"http://127.0.0.1:{port}/keys")
+    policy = Policy(Access((issuer,), waits=True))
     async with server, backends("one") as (one,):
-        async with front(home, Policy(Access((issuer,))), one) as gateway:
-            await until_status(gateway, bearer(), 200)
+        # Ready means that the keys are there.
+        async with front(home, policy, one) as gateway:
+            assert (await request(gateway, "GET", "/known", bearer())).status == 200
             assert (await request(gateway, "GET", "/known", bearer(key=following))).status == 401
         # An Envoy that starts anew fetches them anew; one that runs does so every five minutes.
         served.append(public_keys(following))
-        async with front(home, Policy(Access((issuer,))), one) as gateway:
-            await until_status(gateway, bearer(key=following), 200)
+        async with front(home, policy, one) as gateway:
+            assert (await request(gateway, "GET", "/known", bearer(key=following))).status == 200
             assert (await request(gateway, "GET", "/known", bearer())).status == 401
 
 
-async def test_an_issuer_whose_name_nobody_resolves_does_not_hold_up_the_start(home: Home) -> None:
+def certificate_for(name: str, folder: Path) -> Path:
+    """A file with a certificate of this name, which vouches for itself, and one beside it with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    form = serialization.PrivateFormat.PKCS8
+    pem = serialization.Encoding.PEM
+    (folder / f"{name}.key").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    (folder / f"{name}.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return folder / f"{name}.pem"
+
+
+@pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("elsewhere.example", False)])
+async def test_keys_are_taken_from_an_address_that_proves_its_name_alone(home: Home, name: str, trusted: bool) -> None:
+    shown = certificate_for(name, home.state)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(shown, shown.with_suffix(".key"))
+    asked = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        body = public_keys(KEY).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "localhost", 0, ssl=tls, family=socket.AF_INET)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}/keys"
+    access = Access((Issuer(LOCAL_ISSUER, "shop", url=url),), certificates=shown, waits=True)
+    async with server, backends("one") as (one,), front(home, Policy(access), one) as gateway:
+        known = await request(gateway, "GET", "/known", bearer())
+    assert known.status == (200 if trusted else 401)
+    assert asked.is_set() == trusted
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_an_issuer_whose_name_nobody_resolves_holds_up_no_start_for_long(home: Home, waits: bool) -> None:
     # Given a server of names that never answers
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        resolver = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
-        asked = {"address": "127.0.0.1", "port_value": silent.getsockname()[1], "protocol": "UDP"}
-        names = named("envoy.network.dns_resolver.cares", resolver, resolvers=[{"socket_address": asked}])
         away = Issuer("https://login.example", "shop", url="https://login.example/keys")
         async with backends("one") as (one,):
-            gateway = gateway_of(free_port(), Policy(Access((away,))), one)
+            gateway = gateway_of(free_port(), Policy(Access((away,), waits=waits)), one)
             made = envoy.engine(find_program(versions.ENVOY), gateway, places(home.state / "envoy"))
             *changing, bootstrap = made.files
-            told = json.loads(bootstrap.content) | {"typed_dns_resolver_config": names}
+            told = json.loads(bootstrap.content)
+            _, cluster_of_issuer = told["static_resources"]["clusters"]
+            asked = {"address": "127.0.0.1", "port_value": silent.getsockname()[1], "protocol": "UDP"}
+            resolver = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+            by_default = named("envoy.network.dns_resolver.cares", resolver)
+            dns = cluster_of_issuer["cluster_type"]["typed_config"]
+            names = dns.setdefault("typed_dns_resolver_config", by_default)["typed_config"]
+            names["resolvers"] = [{"socket_address": asked}]
             changed = replace(made, files=(*changing, replace(bootstrap, content=json.dumps(told))))
-            # Then it is ready in the usual time, and serves
-            async with asyncio.timeout(5), running(changed, home.logs / "envoy.log"):
+            # Then it is ready all the same, and serves
+            async with asyncio.timeout(15 if waits else 5), running(changed, home.logs / "envoy.log"):
                 assert (await request(gateway.port, "GET", "/open")).status == 200
-
-
-async def until_status(port: int, headers: dict[str, str], status: int) -> None:
-    async with asyncio.timeout(10):
-        while (await request(port, "GET", "/known", headers)).status != status:
-            pass
 
 
 async def test_an_issuer_that_is_away_closes_what_needs_a_token_and_nothing_else(home: Home) -> None:

@@ -1,15 +1,25 @@
 """The gateway of a system that runs here, from outside and from behind."""
 
+import asyncio
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from atoll.engines import versions
+from atoll.kubernetes.environment import Environment
+from atoll.kubernetes.gateway import API_KEYS, envoy_configuration
+from atoll.kubernetes.names import Target
+from atoll.provision.programs import find_program
+from atoll.supervisor.children import Python, describe
+from tests.engines.running import free_port
 from tests.system import gateway_table
 from tests.system.gateway_table import CASES, RAW, Callers, Case, Gate
-from tests.system.runs import Run, ask, atoll, copy_gated
+from tests.system.runs import Run, ask, atoll, copy_gated, until
 
 TARGET = "gated.system:system"
 
@@ -53,6 +63,58 @@ def test_who_asks_too_often_is_told_when_to_come_back(gate: Gate) -> None:
     # Five a minute, and one may come back meanwhile.
     assert gateway_table.hurried(gate) in (5, 6)
     assert gate.ask(Case("", 0, who="pia: a")).status == 200, "somebody else's"
+
+
+@pytest.fixture(scope="module")
+def rendered(run: Run, callers: Callers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    """The gateway as rendered for a cluster, in front of the same services: only the addresses are others."""
+    folder = tmp_path_factory.mktemp("rendered")
+    python = Python(dict(os.environ), sys.executable)
+    told = json.loads(envoy_configuration(Target(asyncio.run(describe(python, TARGET, run.folder)), Environment(), {})))
+    port, admin = free_port(), free_port()
+    told["admin"]["address"]["socket_address"]["port_value"] = free_port()
+    for listener, number in zip(told["static_resources"]["listeners"], (port, admin), strict=True):
+        listener["address"]["socket_address"]["port_value"] = number
+        if listener["name"] == "gateway":
+            manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+            manager["access_log"][0]["typed_config"]["path"] = str(folder / "access.log")
+    for cluster in told["static_resources"]["clusters"]:
+        for group in cluster["load_assignment"]["endpoints"]:
+            for each in group["lb_endpoints"]:
+                address = each["endpoint"]["address"]["socket_address"]
+                name = str(address["address"]).removesuffix("-pods")
+                if name != "127.0.0.1":
+                    row = run.row(f"{name}-1")
+                    address |= {"address": "127.0.0.1", "port_value": row["port"]}
+                    each["endpoint"]["health_check_config"]["port_value"] = row["admin"]
+                else:
+                    address["port_value"] = told["admin"]["address"]["socket_address"]["port_value"]
+    (folder / "envoy.json").write_text(json.dumps(told))
+    command = [
+        str(find_program(versions.ENVOY)),
+        "-c",
+        str(folder / "envoy.json"),
+        "--disable-hot-restart",
+        "-l",
+        "error",
+    ]
+    with subprocess.Popen(command, env={**os.environ, API_KEYS: callers.api_keys}) as envoy:
+        try:
+            until(lambda: ask(f"http://127.0.0.1:{admin}/ready")[0] == 200, "ready")
+            until(lambda: ask(f"http://127.0.0.1:{port}/echo/x")[0] == 200, "replicas are found healthy")
+            yield Gate(f"http://127.0.0.1:{port}", callers)
+        finally:
+            envoy.kill()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_a_cluster_is_given_answers_the_same_table(rendered: Gate, case: Case) -> None:
+    assert gateway_table.answered(rendered, case)
+
+
+def test_what_a_cluster_is_given_refuses_this_machines_own_tokens(run: Run, rendered: Gate) -> None:
+    made = atoll(run.folder, "token", "--system", TARGET, "--subject", "ada")
+    assert rendered.send("GET", "/me", {"authorization": f"Bearer {made.stdout.strip()}"}).status == 401
 
 
 def test_a_service_looks_at_scopes_also_where_no_gateway_is(run: Run) -> None:

@@ -24,7 +24,7 @@ CERTIFICATES = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
 """Whom a machine trusts, where Debian's images and Envoy's own have it."""
 _FETCH_AGAIN = "300s"
 _FETCH_WITHIN = "5s"
-_FETCH_FAILED_AGAIN = "10s"
+_FETCH_FAILED_AGAIN = "3s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,14 @@ class Access:
     """How callers are known; with neither issuer nor keys nobody is, and everything is public.
 
     certificates: of the authorities by which issuers' addresses are trusted.
+    waits: the gateway is ready only when each issuer's keys were fetched, or could not be: a new pod is to know its
+    callers at once. Whose issuer may well be out of reach, as a laptop's, does not wait.
     """
 
     issuers: tuple[Issuer, ...] = ()
     keys: ClientKeys | None = None
     certificates: PurePath = CERTIFICATES
+    waits: bool = False
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -85,7 +88,7 @@ def filters(access: Access) -> list[dict[str, object]]:
     """What stands before the router, in this order. All but the tokens' is off, unless a route switches it on."""
     found: list[dict[str, object]] = []
     if access.issuers:
-        found.append(_tokens(access.issuers))
+        found.append(_tokens(access))
     if access.keys:
         found += [_off(_key_reader(access.keys)), _off(_key_check(access.keys))]
     if access.issuers:
@@ -95,7 +98,7 @@ def filters(access: Access) -> list[dict[str, object]]:
 
 def clusters(access: Access) -> list[dict[str, object]]:
     """Where issuers' keys are fetched."""
-    return [_cluster(number, each.url, access.certificates) for number, each in enumerate(access.issuers) if each.url]
+    return [_cluster(number, each.url, access) for number, each in enumerate(access.issuers) if each.url]
 
 
 def ways(access: Access, *, public: bool, scopes: tuple[str, ...]) -> list[Way]:
@@ -135,8 +138,8 @@ def _per_route(type_name: str, **config: object) -> dict[str, object]:
     return {"@type": f"{TYPE}envoy.extensions.filters.http.{type_name}", **config}
 
 
-def _tokens(issuers: tuple[Issuer, ...]) -> dict[str, object]:
-    providers = {_provider_name(number): _provider(number, each) for number, each in enumerate(issuers)}
+def _tokens(access: Access) -> dict[str, object]:
+    providers = {f"issuer-{number}": _provider(number, each, access) for number, each in enumerate(access.issuers)}
     each_of: list[dict[str, object]] = [{"provider_name": name} for name in providers]
     return named(
         _JWT,
@@ -154,11 +157,7 @@ def _any_of(requirements: list[dict[str, object]]) -> dict[str, object]:
     return requirements[0] if len(requirements) == 1 else {"requires_any": {"requirements": requirements}}
 
 
-def _provider_name(number: int) -> str:
-    return f"issuer-{number}"
-
-
-def _provider(number: int, issuer: Issuer) -> dict[str, object]:
+def _provider(number: int, issuer: Issuer, access: Access) -> dict[str, object]:
     return {
         "issuer": issuer.issuer,
         "audiences": [issuer.audience],
@@ -171,17 +170,20 @@ def _provider(number: int, issuer: Issuer) -> dict[str, object]:
         ],
         "payload_in_metadata": _PAYLOAD,
         "normalize_payload_in_metadata": {"space_delimited_claims": ["scope"]},
-        **({"local_jwks": {"inline_string": issuer.keys}} if issuer.keys else {"remote_jwks": _remote(number, issuer)}),
+        **(
+            {"local_jwks": {"inline_string": issuer.keys}}
+            if issuer.keys
+            else {"remote_jwks": _remote(number, issuer, access)}
+        ),
     }
 
 
-def _remote(number: int, issuer: Issuer) -> dict[str, object]:
+def _remote(number: int, issuer: Issuer, access: Access) -> dict[str, object]:
     return {
         "http_uri": {"uri": issuer.url, "cluster": _cluster_name(number), "timeout": _FETCH_WITHIN},
         "cache_duration": _FETCH_AGAIN,
-        # The gateway is not to wait for somebody else's machine.
-        "async_fetch": {"fast_listener": True, "failed_refetch_duration": _FETCH_FAILED_AGAIN},
-        "retry_policy": {"num_retries": 3, "retry_back_off": {"base_interval": "1s", "max_interval": "10s"}},
+        "async_fetch": {"fast_listener": not access.waits, "failed_refetch_duration": _FETCH_FAILED_AGAIN},
+        "retry_policy": {"num_retries": 3, "retry_back_off": {"base_interval": "0.2s", "max_interval": "2s"}},
     }
 
 
@@ -189,19 +191,32 @@ def _cluster_name(number: int) -> str:
     return f"atoll.issuer-{number}"
 
 
-def _cluster(number: int, url: str, certificates: PurePath) -> dict[str, object]:
+def _cluster(number: int, url: str, access: Access) -> dict[str, object]:
     parts = urlsplit(url)
     host, is_https = parts.hostname or "", parts.scheme == "https"
     endpoint = {"endpoint": {"address": address(host, parts.port or (443 if is_https else 80))}}
     name = _cluster_name(number)
+    # A server of names that is silent is waited for, but not for long.
+    names = named(
+        "envoy.network.dns_resolver.cares",
+        "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+        query_timeout_seconds=1,
+        query_tries=2,
+    )
+    dns = named(
+        "envoy.clusters.dns",
+        "envoy.extensions.clusters.dns.v3.DnsCluster",
+        # By itself Envoy asks for IPv6 alone where a name has both, which not every cluster can reach.
+        dns_lookup_family="V4_PREFERRED",
+        **({"typed_dns_resolver_config": names} if access.waits else {}),
+    )
     return {
         "name": name,
-        "type": "STRICT_DNS",
-        # A name that nobody knows holds up nothing.
-        "wait_for_warm_on_init": False,
+        "cluster_type": dns,
+        "wait_for_warm_on_init": access.waits,
         "connect_timeout": _FETCH_WITHIN,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
-        **({"transport_socket": _tls(host, certificates)} if is_https else {}),
+        **({"transport_socket": _tls(host, access.certificates)} if is_https else {}),
     }
 
 

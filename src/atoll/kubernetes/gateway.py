@@ -93,7 +93,8 @@ def envoy_configuration(target: Target) -> str:
     assert declared is not None
     keys = declared.api_keys
     # As declared, and nobody else's: a developer's own tokens are good on the developer's machine alone.
-    access = Access(issuers_of(declared), ClientKeys(keys.header, keys.scopes, variable=API_KEYS) if keys else None)
+    found = ClientKeys(keys.header, keys.scopes, variable=API_KEYS) if keys else None
+    access = Access(issuers_of(declared), found, waits=True)
     gateway = envoy.Gateway(
         port=GATEWAY_PORT,
         routes=tuple(route for member in behind for route in routes_of(target.description, member)),
