@@ -445,6 +445,12 @@ NOT_DEPLOYED = Kind(
     "deploy it: `atoll deploy`, or name another environment",
 )
 NO_REVISION = Kind(5107, "{system} has no revision {wanted} in the namespace {namespace}.", "name one that it has")
+FAULTS_NOT_ALLOWED = Kind(
+    5120,
+    "What is deployed to {namespace} takes no orders to fail.",
+    "write [faults] allowed = true into environments/{environment}.toml, and deploy; production is better left alone",
+)
+FAULT_REFUSED = Kind(5121, "{pod} can't be told to fail: {reason}.", "{do}")
 REGISTRY_FAILED = Kind(5008, "{reference} could not be found at its registry: {reason}.", "{do}")
 
 # fmt: on

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from shop.customers import shop_for
 from shop.demo import settle
 
+from atoll.engines.service_levels import DURATION
 from tests.cluster.programs import run
 from tests.cluster.prometheus import beside
 from tests.cluster.shop import Shop
@@ -157,3 +159,28 @@ async def test_a_prometheus_beside_the_cluster_reads_every_annotated_pod_by_the_
         bad = prometheus.values('job:slo_bad:ratio_rate1m{slo="availability"} > 0')
         alerts = [each["labels"]["alertname"] for each in prometheus.ask("/api/v1/alerts")["alerts"]]
         assert (bad, [name for name in alerts if name in ("ServiceDown", "EngineDown", "CrashLoop")]) == ({}, [])
+
+
+async def test_a_service_fails_on_purpose_and_ceases_to_where_the_environment_allows_it(shop: Shop) -> None:
+    pods = set(shop.pods("payment"))
+
+    def failed() -> float:
+        """Requests that the pods of the service have answered so, by their own figures."""
+        place = "/api/v1/namespaces/shop/pods"
+        pages = [shop.kubectl.run("get", "--raw", f"{place}/{pod}:8081/proxy/metrics") for pod in pods]
+        lines = [line for page in pages for line in page.splitlines() if line.startswith(f"{DURATION}_count")]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if 'http_response_status_code="500"' in line)
+
+    assert failed() == 0
+    told = json.loads(shop.atoll("fault", "payment", "errors=1", "-e", "test", "--yes", "--json"))
+    assert set(told["pods"]) == pods
+    try:
+        async with asyncio.timeout(60):
+            await shop_for(shop.url, seconds=10.0, customers=2)
+        assert failed() > 0
+    finally:
+        shop.atoll("fault", "payment", "off", "-e", "test")
+    before = failed()
+    # A breaker may still be open for a moment; what reaches the service is answered as ever.
+    await shop_for(shop.url, seconds=5.0, customers=2)
+    assert failed() == before

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from atoll.cli.options import json_option, target_option
+from atoll.cli.options import elsewhere_option, json_option, target_option
 from atoll.cli.project import control_of
 from atoll.errors import BAD_ARGUMENT
 from atoll.model.launch import InjectedFault
@@ -18,6 +18,7 @@ _DO = "write SERVICE ... and errors=0.5 (a share), latency=0.8 (seconds), kill, 
 @click.command("fault")
 @click.argument("what", nargs=-1, required=True, metavar="SERVICE... FAULT...")
 @target_option
+@elsewhere_option
 @json_option
 def command(what: tuple[str, ...], target: str | None, as_json: bool) -> None:
     """Let services fail on purpose, to see how the others take it.
@@ -30,7 +31,7 @@ def command(what: tuple[str, ...], target: str | None, as_json: bool) -> None:
     atoll fault payment off               as ever
 
     It holds for the processes of a service, or one of them, until `off` or the end of the run; `atoll status` shows it.
-    A program, and an engine, can only be killed. Deployed systems take no such orders.
+    A program, and an engine, can only be killed. A cluster takes such orders only where its environment allows them.
     """
     asked = read(what)
     names = control_of(target).fault(asked)

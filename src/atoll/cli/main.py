@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 # What answers where --environment names a cluster; it needs the cluster's client, and the others do not.
-IN_A_CLUSTER: Mapping[str, str] = {"status": "status_cluster", "logs": "logs_cluster"}
+IN_A_CLUSTER: Mapping[str, str] = {"status": "status_cluster", "logs": "logs_cluster", "fault": "fault_cluster"}
 
 
 @click.group(

@@ -98,6 +98,12 @@ class Api:
                     async for line in answer.aiter_lines():
                         yield _timed(line)
 
+    async def put(self, pod: str, port: int, path: str, body: bytes) -> tuple[int, str]:
+        """Ask a pod, through the API server; status and what it says. path: such as "/fault"."""
+        place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
+        status, found = await self._answer("PUT", place, {"content": body})
+        return status, str(found.get("detail") or found.get("message") or found.get("title") or "")
+
     def _log_of(self, pod: str) -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
 

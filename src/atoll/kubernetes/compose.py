@@ -12,7 +12,7 @@ import msgspec
 from atoll.engines import postgres
 from atoll.engines.declared import database_name, uses_broker
 from atoll.kubernetes import engines, gateway
-from atoll.kubernetes.environment import Monitoring
+from atoll.kubernetes.environment import Faults, Monitoring
 from atoll.kubernetes.names import (
     DOCUMENTS,
     GATEWAY,
@@ -97,8 +97,8 @@ def render_compose(target: Target) -> Mapping[str, str]:
 
 
 def _unwatched(target: Target) -> Target:
-    """Nothing here looks for what a Prometheus in a cluster is offered."""
-    environment = msgspec.structs.replace(target.environment, monitoring=Monitoring(kind="none"))
+    """Nothing here looks for what a Prometheus in a cluster is offered, and nothing orders faults."""
+    environment = msgspec.structs.replace(target.environment, monitoring=Monitoring(kind="none"), faults=Faults())
     return replace(target, environment=environment)
 
 

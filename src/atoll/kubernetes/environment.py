@@ -131,6 +131,12 @@ class TelemetryIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     key: str = "headers"
 
 
+class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether what is deployed takes orders to fail, from who may read the Secret `faults`; production should not."""
+
+    allowed: bool = False
+
+
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole file.
 
@@ -143,6 +149,7 @@ class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: WayIn = WayIn()
     engines: Engines = Engines()
     monitoring: Monitoring = Monitoring()
+    faults: Faults = Faults()
     telemetry: TelemetryIn = TelemetryIn()
     defaults: Resources = Resources()
     services: dict[str, ServiceIn] = {}

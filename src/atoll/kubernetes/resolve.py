@@ -22,6 +22,9 @@ DATABASE_URL = "DATABASE_URL"
 NATS_PASSWORD = "NATS_PASSWORD"  # noqa: S105 - a variable's name
 OTLP_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 DSN_KEY = "url"
+FAULT_TOKEN = "FAULT_TOKEN"  # noqa: S105 - a variable's name
+FAULT_SECRET = ("faults", "token")
+"""The Secret and key of who may tell processes to fail on purpose."""
 PASSWORD_KEY = "password"  # noqa: S105 - a key's name
 
 
@@ -50,6 +53,7 @@ def launch(target: Target, member: MemberData) -> Launch:
         deadline=member.deadline,
         grace=member.grace,
         bounds=bounds_of(member),
+        fault_token=FromEnvironment(FAULT_TOKEN) if target.environment.faults.allowed else None,
     )
 
 
@@ -114,6 +118,8 @@ def variables(target: Target, member: MemberData) -> list[Object]:
         found.append(from_secret(NATS_PASSWORD, *user_secret))
     for field, secret in member.secrets.items():
         found.append(from_secret(variable_of(field), target.secret(secret.name), secret.key))
+    if target.environment.faults.allowed and member.kind != "process":
+        found.append(from_secret(FAULT_TOKEN, *FAULT_SECRET))
     found += _telemetry_variables(target, member)
     own = {**member.environment, **target.wanted(member).environment}
     return [*found, *(_variable(name, value) for name, value in own.items())]

@@ -17,7 +17,7 @@ from atoll.kubernetes.names import (
     labels,
     metadata,
 )
-from atoll.kubernetes.resolve import DSN_KEY, PASSWORD_KEY, dsn_secret, nats_secret
+from atoll.kubernetes.resolve import DSN_KEY, FAULT_SECRET, PASSWORD_KEY, dsn_secret, nats_secret
 from atoll.kubernetes.workloads import CONTAINER_SECURITY, account, configuration, mounted_map, pod, resources
 from atoll.model.setup import Generated, OwnDatabase, Setup
 
@@ -52,6 +52,8 @@ def setup_document(target: Target) -> Setup:
     if target.runs_nats:
         users = [nats.ADMIN, *(each.name for each in target.members if uses_broker(each))]
         generated += [Generated(nats_secret(user), PASSWORD_KEY) for user in users]
+    if target.environment.faults.allowed:
+        generated.append(Generated(*FAULT_SECRET))
     for member in target.members:
         generated += [Generated(each.name, each.key) for each in member.secrets.values() if target.generates(each.name)]
     elsewhere = target.environment.engines.postgres
