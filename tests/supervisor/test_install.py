@@ -6,9 +6,18 @@ import pytest
 from atoll.engines import versions
 from atoll.engines.engine import File
 from atoll.errors import AtollError
+from atoll.provision.issuer import public_keys
 from atoll.provision.programs import find_program
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import check_envoy, make_folders, secret, write
+from atoll.supervisor.install import (
+    check_envoy,
+    find_certificates,
+    issuer_key,
+    issuer_keys,
+    make_folders,
+    secret,
+    write,
+)
 
 
 def mode(path: Path) -> int:
@@ -56,3 +65,20 @@ async def test_envoy_says_what_is_wrong_with_a_configuration(tmp_path: Path) -> 
     (problem,) = caught.value.problems
     assert problem.code == "ATL4002"
     assert "no_such_field" in problem.detail
+
+
+def test_the_issuers_public_half_is_kept_and_is_another_when_the_key_is(tmp_path: Path) -> None:
+    first = issuer_keys(tmp_path)
+    assert issuer_keys(tmp_path) == first == public_keys(issuer_key(tmp_path))
+    assert mode(tmp_path / "issuer-key") == 0o600
+    assert '"d"' not in first
+    (tmp_path / "issuer-key").unlink()
+    key = issuer_key(tmp_path)
+    assert issuer_keys(tmp_path) == public_keys(key) != first
+
+
+def test_the_shells_authorities_come_before_the_systems(tmp_path: Path) -> None:
+    own = tmp_path / "authorities.pem"
+    own.write_text("")
+    assert find_certificates({"SSL_CERT_FILE": str(own)}) == str(own)
+    assert find_certificates({"SSL_CERT_FILE": str(tmp_path / "missing")}) == find_certificates({})

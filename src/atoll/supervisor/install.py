@@ -8,12 +8,13 @@ from pathlib import Path
 
 from atoll.engines.engine import Command, Engine, File, User
 from atoll.errors import ENGINE_FAILED
-from atoll.provision.issuer import new_key
+from atoll.provision.issuer import new_key, public_keys
 from atoll.provision.passwords import new_password
 from atoll.supervisor.home import Home
 from atoll.supervisor.process import Process
 
 _LAST_LINES = 20
+_PUBLIC = "issuer-keys.json"
 # Debian and its like, Fedora's, openSUSE's, macOS and Alpine.
 _CERTIFICATES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -49,7 +50,16 @@ def issuer_key(folder: Path) -> str:
     """The key that signs tokens for this machine, made once and kept; only its owner can read it."""
     path = folder / "issuer-key"
     if not path.exists():
+        (folder / _PUBLIC).unlink(missing_ok=True)
         write(File(path, new_key()), durable=True)
+    return path.read_text()
+
+
+def issuer_keys(folder: Path) -> str:
+    """The public half of it as a JWKS, kept as well: to work it out takes a tenth of a second at each start."""
+    key, path = issuer_key(folder), folder / _PUBLIC
+    if not path.exists():
+        write(File(path, public_keys(key)))
     return path.read_text()
 
 

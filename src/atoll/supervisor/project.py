@@ -7,13 +7,12 @@ from pathlib import Path
 from atoll.engines.alertmanager import Receivers
 from atoll.engines.pace import Pace
 from atoll.errors import MONITORING_MISSING, AtollError
-from atoll.provision.issuer import public_keys
 from atoll.supervisor import children
 from atoll.supervisor.children import Python, problem_of
 from atoll.supervisor.engines import missing_engines
 from atoll.supervisor.environment import Monitoring, read_environment
 from atoll.supervisor.home import Home
-from atoll.supervisor.install import find_certificates, issuer_key, make_folders
+from atoll.supervisor.install import find_certificates, issuer_keys, make_folders
 from atoll.supervisor.plan import Options, Plan, Watching, plan, ports_needed, programs_needed, unknown_replicas
 from atoll.supervisor.ports import choose_ports
 from atoll.supervisor.process import Spawn, execute
@@ -67,7 +66,7 @@ class Project:
         made = plan(description, home, self.options, environment.engines, ports, programs, watching)
         if description.gateway and description.gateway.issuers:
             certificates = find_certificates(self.python.variables)
-            made = replace(made, local_keys=public_keys(issuer_key(home.secrets)), certificates=certificates)
+            made = replace(made, local_keys=issuer_keys(home.secrets), certificates=certificates)
         missing_engines(made)
         write_secrets(made, environment, self.python.variables)
         return made
