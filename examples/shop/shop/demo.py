@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import which
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -138,7 +139,9 @@ async def start(stack: AsyncExitStack, port: int, say: Callable[[str], None]) ->
     """The boutique, on the declared ports; on others where another program has one of those."""
     for gateway, any_ports in ((port, False), (port, True)):
         try:
-            system = running(SYSTEM, PROJECT, variables=os.environ, port=gateway, any_ports=any_ports)
+            system = running(
+                SYSTEM, PROJECT, variables=os.environ, port=gateway, any_ports=any_ports, prometheus=is_watched()
+            )
             return await stack.enter_async_context(system)
         except AtollError as error:
             if {problem.code for problem in error.problems} != {PORT_TAKEN}:
@@ -146,6 +149,17 @@ async def start(stack: AsyncExitStack, port: int, say: Callable[[str], None]) ->
             for problem in error.problems:
                 say(f"{problem.sentence} Another will do.")
     return await stack.enter_async_context(running(SYSTEM, PROJECT, variables=os.environ))
+
+
+def is_watched() -> bool:
+    """Whether this machine has what watches a system."""
+    return bool(which("prometheus") and (which("alertmanager") or which("prometheus-alertmanager")))
+
+
+async def keep_coming(url: str) -> None:
+    """Two customers at a time, until cancelled."""
+    while True:
+        await shop_for(url, seconds=60.0, customers=2)
 
 
 async def visit(url: str, options: argparse.Namespace, say: Callable[[str], None]) -> tuple[str, bool]:
@@ -175,8 +189,13 @@ async def demonstrate(options: argparse.Namespace, say: Callable[[str], None], *
         if stay:
             enough = asyncio.Event()
             loop.add_signal_handler(signal.SIGINT, enough.set)
-            say("It stays up until you press Ctrl-C.")
+            for name, address in system.status().watching.items():
+                say(f"  {name:<14} {address}")
+            say("It stays up, and two customers at a time keep coming, until you press Ctrl-C.")
+            coming = asyncio.create_task(keep_coming(system.url))
             await enough.wait()
+            coming.cancel()
+            await asyncio.wait({coming})
             say("Stopping …")
     return 0 if is_right else 1
 

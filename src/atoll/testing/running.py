@@ -147,6 +147,7 @@ async def running(
     namespace: str = "",
     fresh: bool = False,
     patience: float = PATIENCE,
+    prometheus: bool = False,
 ) -> AsyncIterator[Running]:
     """The system, ready when the block begins, and stopped in order when it ends, also by an error or Ctrl-C.
 
@@ -155,10 +156,10 @@ async def running(
     port: of the gateway; 0 is any that is free. any_ports: the services take free ports too, whatever they declare.
     namespace: keeps data and ports apart from those of `atoll run` in the same folder, so that both can run.
     fresh: forget the data of earlier runs in the namespace.
-    patience: seconds until it must be ready.
+    patience: seconds until it must be ready. prometheus: as `atoll run --prometheus`.
     Raises AtollError with everything that is wrong; NOT_READY after `patience`.
     """
-    options = Options(replicas=replicas or {}, port=port, any_ports=any_ports)
+    options = Options(replicas=replicas or {}, port=port, any_ports=any_ports, prometheus=prometheus)
     supervisor = await open_run(Project(target, folder, Python(variables), options, namespace, fresh))
     run = asyncio.create_task(supervisor.run(), name=f"run {target}")
     try:
