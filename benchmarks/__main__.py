@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.figures import Missing, Result, table
 
-NAMES = ("endpoint", "call", "events", "start", "render", "image", "telemetry", "collector")
+NAMES = ("endpoint", "call", "events", "start", "render", "image", "telemetry", "collector", "dashboard")
 
 
 def main(arguments: list[str]) -> int:

@@ -425,6 +425,11 @@ CLUSTER_UNREACHABLE = Kind(
     "The cluster at {address} can't be reached: {reason}.",
     "see `kubectl cluster-info`; KUBECONFIG and [cluster] context say which cluster it is",
 )
+NO_DASHBOARD = Kind(
+    5109,
+    "No dashboard runs in {namespace}.",
+    "atoll build --push --with-dashboard, then atoll deploy --with-dashboard -e {environment}",
+)
 CLUSTER_FORBIDS = Kind(5102, "The cluster does not allow {what}: {reason}.", "ask who runs the cluster for that right")
 CLUSTER_REFUSED = Kind(5103, "The cluster refuses {what}: {reason}.", "correct the declaration or the environment")
 ROLLOUT_FAILED = Kind(5104, "{name} does not come up: {reason}.", "{do}")

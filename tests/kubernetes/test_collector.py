@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from atoll.errors import AtollError
+from atoll.kubernetes.collector import collection
 from atoll.kubernetes.lock import Locked
 from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import items, mapping
@@ -111,6 +112,22 @@ def test_a_collector_elsewhere_gets_log_lines_too_with_headers_from_a_secret(sho
     egress = items(mapping(find(made, "NetworkPolicy", "users"), "spec"), "egress")
     assert {"ports": [{"protocol": "TCP", "port": 4318}]} in egress
     assert not [each for each in made if mapping(each, "metadata")["name"] == "collector"]
+
+
+def test_the_dashboard_listens_where_only_a_forwarded_port_gets_and_knows_the_declaration(shop: Description) -> None:
+    target = target_of(shop, telemetry={"collector": True, "dashboard": True})
+    made = rendered(target)
+    container = container_of(find(made, "Deployment", "collector"))
+    assert container["command"] == ["python", "-m", "atoll.dashboard"]
+    assert "8090" not in json.dumps([each for each in made if each["kind"] in ("Service", "NetworkPolicy")])
+    document = msgspec.json.decode(collection(target), type=Collection)
+    assert document.dashboard is not None
+    assert (document.dashboard.listen, document.dashboard.state) == ("127.0.0.1:8090", "")
+    told = msgspec.json.decode(document.dashboard.description, type=Description)
+    assert [each.name for each in told.members] == [each.name for each in shop.members]
+    assert told.topics == shop.topics
+    # What is rendered is the same on every machine.
+    assert shop.folder not in collection(target)
 
 
 def test_its_image_has_the_packages_of_the_lock_or_says_what_is_missing(shop: Description) -> None:

@@ -158,3 +158,12 @@ def test_the_credentials_of_an_address_are_taken_apart() -> None:
     assert credentials("nats://me:p%40ss@mq.example:4222") == ("me", "p@ss")
     assert without_credentials("nats://me:p%40ss@mq.example:4222") == "nats://mq.example:4222"
     assert credentials("nats://mq.example:4222") == ("", "")
+
+
+def test_the_dashboard_asks_for_a_token_but_on_loopback() -> None:
+    asks = {"": False, "127.0.0.1:9000": False, "[::1]:9000": False, "localhost:9000": False, "0.0.0.0:9000": True}
+    for address, wants_token in asks.items():
+        dashboard = make(sample(), Options(dashboard=address)).collection.dashboard
+        assert dashboard is not None
+        assert dashboard.listen.rpartition(":")[0] == (address.rpartition(":")[0] or "127.0.0.1")
+        assert dashboard.token == (FromFile(str(HOME.dashboard_token)) if wants_token else None)

@@ -53,3 +53,10 @@ def test_every_declared_port_that_is_taken_is_reported_with_what_to_do(tmp_path:
 def test_a_broken_file_of_kept_ports_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "ports.json").write_text('{"users-1": ')
     assert set(choose_ports([PortWish("users-1")], tmp_path, {})) == {"users-1"}
+
+
+def test_a_preferred_port_is_taken_if_it_is_free_and_else_any_is(tmp_path: Path, taken: int) -> None:
+    assert choose_ports([PortWish("dashboard", preferred=taken)], tmp_path, {})["dashboard"] != taken
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+    assert choose_ports([PortWish("dashboard", preferred=free)], tmp_path, {}) == {"dashboard": free}

@@ -130,6 +130,7 @@ def about(system: Running) -> tuple[str, str]:
     """What is known of a boutique that was started here: what stands before the report, and what after."""
     left_out = [f"{each.service}: {each.reason}" for each in system.status().processes if each.state == "left out"]
     mails = f"  its mails      {Path(__file__).parent / '.atoll' / 'mailbox'}\n"
+    mails += f"  its dashboard  {system.status().dashboard}\n"
     return f"\n  ready     after {system.seconds_to_ready:.1f} s", mails + "".join(
         f"\n  left out  {each}" for each in left_out
     )

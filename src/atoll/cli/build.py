@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from atoll.cli.declared import assembly_of, declared
-from atoll.cli.options import base_option, environment_option, json_option, target_option
+from atoll.cli.options import base_option, dashboard_option, environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
 from atoll.kubernetes.assembly import build, push
 from atoll.kubernetes.build import Say, find_builder
@@ -24,6 +24,7 @@ from atoll.model.suggest import nearest
 @click.argument("services", nargs=-1)
 @target_option
 @environment_option
+@dashboard_option
 @base_option
 @click.option("--pin", "is_pinned", is_flag=True, help="First write what tags mean now to environments/NAME.lock.toml.")
 @click.option("--push", "is_pushed", is_flag=True, help="Push what is built, and what was there, to its registry.")

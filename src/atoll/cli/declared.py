@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+import click
 from msgspec.structs import replace
 
+from atoll.cli.options import WITH_DASHBOARD
 from atoll.cli.project import find_target
 from atoll.errors import AtollError
 from atoll.kubernetes.assembly import Assembly, assemble
@@ -23,6 +25,9 @@ async def declared(target: str | None, environment: str, base: str = "") -> Targ
     read = read_environment(Path(description.folder), environment)
     if base:
         read = replace(read, images=replace(read.images, base=base))
+    context = click.get_current_context(silent=True)
+    if read.telemetry.dashboard or (context and context.meta.get(WITH_DASHBOARD)):
+        read = replace(read, telemetry=replace(read.telemetry, collector=True, dashboard=True))
     wanted = Target(description, read)
     problems = environment_problems(wanted, f"environments/{environment}.toml")
     if problems:

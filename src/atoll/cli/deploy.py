@@ -8,7 +8,7 @@ import click
 from atoll.cli.cluster import released
 from atoll.cli.declared import assembled
 from atoll.cli.exits import PROBLEMS
-from atoll.cli.options import environment_option, json_option, target_option
+from atoll.cli.options import dashboard_option, environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
 from atoll.kubernetes.deploy import Changes
 from atoll.kubernetes.objects import key_of
@@ -20,6 +20,7 @@ from atoll.model.suggest import nearest
 @click.argument("services", nargs=-1)
 @target_option
 @environment_option
+@dashboard_option
 @click.option("--diff", "only_diff", is_flag=True, help="Show what would change, and stop; 1 if something would.")
 @click.option("--force", is_flag=True, help="Deploy a contract that breaks a deployed consumer all the same.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds for each stage to come up.")

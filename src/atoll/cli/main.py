@@ -43,7 +43,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 # What answers where --environment names a cluster; it needs the cluster's client, and the others do not.
-IN_A_CLUSTER: Mapping[str, str] = {"status": "status_cluster", "logs": "logs_cluster", "fault": "fault_cluster"}
+IN_A_CLUSTER: Mapping[str, str] = {
+    "dashboard": "dashboard_cluster",
+    "fault": "fault_cluster",
+    "logs": "logs_cluster",
+    "status": "status_cluster",
+}
 
 
 @click.group(

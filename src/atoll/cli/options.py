@@ -34,6 +34,20 @@ def elsewhere_option(function: F) -> F:
     return click.option("--environment", "-e", metavar="NAME", expose_value=False, help=text)(function)
 
 
+WITH_DASHBOARD = "atoll.with_dashboard"
+"""Where a command's context keeps that it was asked for."""
+
+
+def dashboard_option(function: F) -> F:
+    """Like `telemetry.dashboard = true` in the environment, which `declared` reads."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.meta[WITH_DASHBOARD] = value
+
+    text = "With a collector, and the dashboard in it; as telemetry.dashboard = true in the environment."
+    return click.option("--with-dashboard", is_flag=True, expose_value=False, callback=remember, help=text)(function)
+
+
 def base_option(function: F) -> F:
     text = "Base of the images in Python, instead of the environment's; for `render` the same as for `build`."
     return click.option("--base", default="", metavar="IMAGE", help=text)(function)

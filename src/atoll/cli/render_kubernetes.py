@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from atoll.cli.declared import assembled
-from atoll.cli.options import base_option, environment_option, target_argument
+from atoll.cli.options import base_option, dashboard_option, environment_option, target_argument
 from atoll.kubernetes.render import render
 
 
 @click.command("kubernetes")
 @target_argument
 @environment_option
+@dashboard_option
 @base_option
 @click.option("--output", metavar="FOLDER", help="Write a file a part and a kustomization.yaml there.")
 def command(target: str | None, environment: str, base: str, output: str | None) -> None:

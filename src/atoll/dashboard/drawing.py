@@ -10,7 +10,7 @@ from atoll.dashboard.graph import LAGS, Graph, Link, Node
 from atoll.dashboard.layout import Box, Layout, Point, Size, layout
 from atoll.dashboard.words import milliseconds, rate, share
 
-_WIDTH = 178.0
+_WIDTH = 188.0
 _HEAD, _ROW = 48.0, 20.0
 _TOPIC = Size(146.0, 34.0)
 _MARGIN = 16.0

@@ -52,6 +52,19 @@ class Api:
         _, found = await self._ask("PATCH", key_of(made), params=parameters, headers=headers, content=json.dumps(made))
         return found
 
+    @asynccontextmanager
+    async def forwarded(self, pod: Object, port: int, local: int) -> AsyncIterator[int]:
+        """A port of this machine's loopback that leads to one of the pod's. local: 0 is any."""
+        found = kr8s.asyncio.objects.Pod(pod, api=self._api)
+        try:
+            await found.refresh()
+            async with found.portforward(port, local or "auto") as chosen:
+                yield int(chosen)
+        except (kr8s.ServerError, kr8s.ConnectionClosedError, httpx.HTTPError, OSError) as error:
+            raise CLUSTER_UNREACHABLE.error(
+                address=f"pod {found.name}", reason=str(error) or type(error).__name__
+            ) from error
+
     async def delete(self, key: Key) -> None:
         """With what it owns. Nothing happens if it is gone."""
         body = json.dumps({"propagationPolicy": "Background"})

@@ -1,6 +1,7 @@
 """The collector in the cluster: one pod with a volume, that may read the log lines of its namespace's pods."""
 
 import msgspec
+from msgspec.structs import replace
 
 from atoll.kubernetes.names import COLLECTOR, DOCUMENTS, OTLP_PORT, Object, Target, labels, metadata, selector
 from atoll.kubernetes.quantities import bytes_of
@@ -14,11 +15,15 @@ from atoll.kubernetes.workloads import (
     resources,
     service,
 )
-from atoll.model.launch import Collection
+from atoll.model.launch import Collection, Dashboard
+from atoll.wire.description import Description, MemberData
 
 FILE = "collection.json"
 STORE = "/var/lib/atoll"
 """Where the volume with the store is."""
+
+DASHBOARD_PORT = 8090
+"""Of the pod, and on its own loopback alone: only who may forward a port to the pod gets there."""
 
 _COMPONENT = "collector"
 _ROOM = 0.8
@@ -48,8 +53,23 @@ def collection(target: Target) -> str:
         namespace=target.namespace,
         kept_seconds=wanted.kept_days * 86_400.0,
         kept_bytes=int(bytes_of(wanted.storage) * _ROOM),
+        dashboard=_dashboard(target.description) if wanted.dashboard else None,
     )
     return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+
+
+def _dashboard(description: Description) -> Dashboard:
+    """With the declaration, of which nobody there could be asked; without what is this machine's alone."""
+    bare = replace(
+        description, folder="", import_path=(), files=(), members=tuple(map(_without_places, description.members))
+    )
+    return Dashboard(listen=f"127.0.0.1:{DASHBOARD_PORT}", description=msgspec.Raw(msgspec.json.encode(bare)))
+
+
+def _without_places(member: MemberData) -> MemberData:
+    database = replace(member.database, migrations="") if member.database else None
+    settings = msgspec.Raw(b"null")
+    return replace(member, files=(), place="", directory="", environment={}, settings=settings, database=database)
 
 
 def _rights(target: Target) -> list[Object]:
@@ -97,7 +117,7 @@ def _deployment(target: Target, made: Object) -> Object:
     container: Object = {
         "name": COLLECTOR,
         "image": target.images[COLLECTOR],
-        "command": ["python", "-m", "atoll.collector"],
+        "command": ["python", "-m", "atoll.dashboard" if wanted.dashboard else "atoll.collector"],
         "args": [f"{DOCUMENTS}/{FILE}"],
         "ports": [{"name": "otlp", "containerPort": OTLP_PORT}],
         "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),

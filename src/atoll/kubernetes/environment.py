@@ -119,12 +119,14 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TelemetryIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where spans, log lines and metrics go.
 
-    collector: whether one runs inside, with a volume. kept_days: what it keeps, as far as four fifths of the volume
-    have room. endpoint: of what takes OTLP over HTTP elsewhere, such as "http://otel-collector.monitoring:4318".
+    collector: whether one runs inside, with a volume. dashboard: whether that one also shows what it keeps.
+    kept_days: what it keeps, as far as four fifths of the volume have room.
+    endpoint: of what takes OTLP over HTTP elsewhere, such as "http://otel-collector.monitoring:4318".
     secret, key: with the headers of each request there, as "name=value,name=value".
     """
 
     collector: bool = False
+    dashboard: bool = False
     kept_days: float = 3.0
     endpoint: str = ""
     secret: str = ""

@@ -32,7 +32,7 @@ from atoll.kubernetes.setup import sets_up
 from atoll.wire.description import MemberData
 
 COLLECTOR_PACKAGES = frozenset({"starlette", "uvicorn"})
-"""What the collector imports beside what every service does."""
+"""What the collector imports beside what every service does; the dashboard writes pages too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,9 @@ def images_of(target: Target, lock: Lock | None, pins: Pins) -> list[Image]:
     found = [_image(target, member, lock, pins) for member in target.members]
     collects = target.environment.telemetry.collector
     bare = [*([SETUP] if sets_up(target) else []), *([COLLECTOR] if collects else [])]
+    needed = COLLECTOR_PACKAGES | ({"jinja2"} if target.environment.telemetry.dashboard else set())
     if lock is not None:
-        missing = sorted(COLLECTOR_PACKAGES - {each.name for each in lock.packages}) if collects else []
+        missing = sorted(needed - {each.name for each in lock.packages}) if collects else []
         if missing:
             do = "add atoll[local] to what the lock is made of, or set telemetry.collector = false"
             raise BAD_LOCK.error(lock.place, reason=f"the collector needs {' and '.join(missing)}", do=do)
