@@ -146,5 +146,6 @@ async def test_log_lines_and_events_come_by_themselves(shop: Running, page: Page
     await other.goto(f"{url}/services/ads")
     before = await page.locator(".logs .log").count()
     await other.get_by_role("button", name="Restart").click()
+    await other.wait_for_url(f"{url}/services/ads")
     await expect(page.locator(".logs .log").nth(before)).to_be_visible(timeout=20_000)
     await other.close()
