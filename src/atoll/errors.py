@@ -419,6 +419,9 @@ UNPINNED = Kind(
     "run `atoll build --pin`: it asks the registry, and writes all that are needed",
 )
 BAD_PINS = Kind(5011, "{file} can't be used: {reason}.", "make it anew: `atoll build --pin`")
+NO_ENVIRONMENT = Kind(
+    5013, "There is no environments/{name}.toml beside the system file.", "correct the name, or write the file"
+)
 NO_SUCH_SERVICE = Kind(5007, "The system has no service {name!r}.", "name one of those that it has")
 CLUSTER_UNREACHABLE = Kind(
     5101,
@@ -437,7 +440,7 @@ SECRETS_MISSING = Kind(
     5105,
     "The namespace {namespace} has no Secret {secret!r} with the key {key!r}.",
     "kubectl -n {namespace} create secret generic {secret} --from-literal={key}=…, or let atoll make it: "
-    '[secrets] {secret} = "generate"',
+    '[secrets] {declared} = "generate"',
 )
 BREAKS_CONSUMER = Kind(
     5106,

@@ -104,12 +104,16 @@ def test_exactly_the_edges_of_the_graph_are_open_both_ways(shop: Description) ->
     assert not {edge for edge in reached if edge[1] == "gateway"}
 
 
-def test_a_stranger_in_the_namespace_reaches_nobody_but_the_gateway_would_let_it_in(shop: Description) -> None:
+def test_a_stranger_in_the_namespace_reaches_the_gateway_alone_and_is_not_judged_by_us(shop: Description) -> None:
     made = rendered(target_of(shop))
     policies = [each for each in made if each["kind"] == "NetworkPolicy"]
     stranger: Labels = {"app": "stranger"}
-    for labels, ports in pods(made).values():
-        assert not any(may_connect(policies, stranger, labels, port) for port in ports)
+    for app, (labels, ports) in pods(made).items():
+        reached = {port for port in ports if may_connect(policies, stranger, labels, port)}
+        assert reached == ({8080} if app == "gateway" else set())
+        # What is ours asks nobody else's pods, and these are asked by whom they like.
+        assert not may_connect(policies, labels, stranger, 8080)
+    assert may_connect(policies, stranger, {"app": "another"}, 8080)
 
 
 def test_prometheus_of_any_namespace_may_ask_for_metrics_and_for_nothing_else(shop: Description) -> None:

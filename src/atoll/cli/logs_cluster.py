@@ -10,11 +10,13 @@ from atoll.cli.options import environment_option, json_option, target_option
 from atoll.cli.printer import Printer
 from atoll.errors import NO_SUCH_SERVICE, AtollError
 from atoll.kubernetes.client import connect
-from atoll.kubernetes.engine_images import engines_used
-from atoll.kubernetes.names import SETUP, Target
+from atoll.kubernetes.names import COLLECTOR, FIGURES, GATEWAY, NATS, POSTGRES, SETUP, Target
+from atoll.kubernetes.networking import preparing
 from atoll.kubernetes.reading import Follower, Written, last_lines
 from atoll.model.suggest import nearest
 from atoll.supervisor.logs import Line
+
+ENGINES = (POSTGRES, NATS, GATEWAY, COLLECTOR, FIGURES, SETUP)
 
 
 @click.command("logs")
@@ -27,7 +29,10 @@ from atoll.supervisor.logs import Line
 def command(
     services: tuple[str, ...], follow: bool, lines: int, target: str | None, environment: str, as_json: bool
 ) -> None:
-    """Show what the pods in a cluster write: of SERVICES, of engines and the gateway by name; or of all services."""
+    """Show what the pods in a cluster write: of SERVICES, or of all services.
+
+    Engines and the gateway go by their names, and what prepares a service by catalog-prepare.
+    """
     asyncio.run(_show(services, follow, lines, target, environment, Printer(console(), as_json=as_json)))
 
 
@@ -48,7 +53,7 @@ async def _show(
 def _chosen(wanted: Target, services: tuple[str, ...]) -> tuple[str, ...]:
     """Raises AtollError NO_SUCH_SERVICE."""
     members = tuple(each.name for each in wanted.members)
-    names = [*members, *engines_used(wanted), SETUP]
+    names = [*members, *(preparing(each) for each in wanted.members), *ENGINES]
     unknown = [each for each in services if each not in names]
     if unknown:
         raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))

@@ -1,6 +1,7 @@
 """`atoll render kubernetes`."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import click
 
 from atoll.cli.declared import assembled
 from atoll.cli.options import base_option, dashboard_option, environment_option, target_argument
+from atoll.kubernetes.names import KUSTOMIZATION
 from atoll.kubernetes.render import render
 
 
@@ -20,17 +22,30 @@ from atoll.kubernetes.render import render
 def command(target: str | None, environment: str, base: str, output: str | None) -> None:
     """Print the system as Kubernetes objects, or write them to a folder for `kubectl apply -k`, Argo CD or Flux."""
     files = render(asyncio.run(assembled(target, environment, base)).target)
-    _write(files, output)
+    write_files(files, output)
 
 
-def _write(files: Mapping[str, str], output: str | None) -> None:
+def write_files(files: Mapping[str, str], output: str | None) -> None:
     """To the folder, in which every other file of ours is removed, or to the terminal."""
+    kustomization = f"{KUSTOMIZATION}.yaml"
     if output is None:
-        for content in files.values():
-            click.echo(content, nl=False)
+        # Objects alone: `kubectl apply -f -` knows no Kustomization.
+        for name, content in files.items():
+            if name != kustomization:
+                click.echo(content, nl=False)
         return
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    for name in _listed(folder / kustomization):
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
     for name, content in files.items():
         (folder / name).write_text(content)
     click.echo(f"{len(files)} files in {folder}")
+
+
+def _listed(kustomization: Path) -> list[str]:
+    """The files that were written there before, as their kustomization.yaml lists them."""
+    if not kustomization.is_file():
+        return []
+    return re.findall(r"^ *- ([a-z0-9-]+\.yaml)$", kustomization.read_text(), re.MULTILINE)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import kr8s.asyncio
+import yaml
 
 from atoll.errors import CLUSTER_FORBIDS, CLUSTER_REFUSED, CLUSTER_UNREACHABLE
 from atoll.kubernetes.names import MANAGER, Object
@@ -171,7 +172,7 @@ async def connect(context: str, namespace: str) -> AsyncIterator[Api]:
             # It warns of versions newer than itself; the objects we apply are in all of them.
             warnings.filterwarnings("ignore", message="Kubernetes version", module="kr8s")
             api = await kr8s.asyncio.api(context=context or None, namespace=namespace)
-        except (httpx.HTTPError, ValueError, OSError, KeyError, kr8s.ServerError) as error:
+        except (httpx.HTTPError, ValueError, OSError, KeyError, yaml.YAMLError, kr8s.ServerError) as error:
             raise unreachable(context or "the current context", error) from error
         api.timeout = 30.0
         yield Api(api, namespace)

@@ -247,7 +247,13 @@ async def check_secrets(api: Api, target: Target, parts: Parts) -> None:
     there = {(key_of(each).name, key) for each in await api.all("Secret") for key in mapping(each, "data")}
     missing = sorted(wanted - there)
     if missing:
-        raise AtollError(*(SECRETS_MISSING.at(namespace=api.namespace, secret=name, key=key) for name, key in missing))
+        declared = {secret: name for name, secret in target.environment.secrets.items()}
+        raise AtollError(
+            *(
+                SECRETS_MISSING.at(namespace=api.namespace, secret=name, key=key, declared=declared.get(name, name))
+                for name, key in missing
+            )
+        )
 
 
 def _references(value: object) -> Iterable[tuple[str, str]]:

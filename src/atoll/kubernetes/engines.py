@@ -215,6 +215,8 @@ def _stateful(target: Target, name: str, spec: Object, wanted: EngineIn) -> Obje
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": selector(name)},
             "template": {"metadata": {"labels": labels(target, name, _COMPONENT)}, "spec": spec},
-            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+            "volumeClaimTemplates": [
+                {"metadata": {"name": "data", "labels": labels(target, name, _COMPONENT)}, "spec": claim}
+            ],
         },
     }

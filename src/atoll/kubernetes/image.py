@@ -198,7 +198,8 @@ def node_image(target: Target, member: MemberData, folder: Folder, base: Base) -
 
 def own_image(target: Target, member: MemberData, folder: Folder) -> Image:
     """Of a service that brings its Dockerfile."""
-    text = folder.files["Dockerfile"].decode()
+    # Only its last FROM is read; what is no text there is the builder's to refuse.
+    text = folder.files["Dockerfile"].decode(errors="replace")
     context = f"programs/{member.name}"
     return Image(
         member.name,

@@ -95,7 +95,8 @@ def leaves(target: Target, name: str) -> bool:
 
 
 def namespace_policies(target: Target) -> list[Object]:
-    """Of all pods: nothing in, and nothing out but questions to DNS."""
+    """Of all pods of the system, and of nobody else's: nothing in, and nothing out but questions to DNS."""
+    ours: Object = {"matchLabels": {"app.kubernetes.io/part-of": target.system}}
     dns: Object = {
         "to": [
             {
@@ -106,8 +107,8 @@ def namespace_policies(target: Target) -> list[Object]:
         "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
     }
     return [
-        _policy(target, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
-        _policy(target, "dns", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [dns]}),
+        _policy(target, "default-deny", {"podSelector": ours, "policyTypes": ["Ingress", "Egress"]}),
+        _policy(target, "dns", {"podSelector": ours, "policyTypes": ["Egress"], "egress": [dns]}),
     ]
 
 

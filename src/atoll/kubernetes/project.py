@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE
+from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT
 from atoll.kubernetes.engine_images import engines_used, official
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.image import (
@@ -29,6 +29,7 @@ from atoll.kubernetes.package_lock import PACKAGE
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.resolve import project_of
 from atoll.kubernetes.setup import sets_up
+from atoll.model.suggest import nearest
 from atoll.wire.description import MemberData
 
 COLLECTOR_PACKAGES = frozenset({"starlette", "uvicorn"})
@@ -47,17 +48,25 @@ class Lock:
         return "".join(f"{each}\n" for each in self.packages)
 
 
-def read_environment(folder: Path, name: str) -> Environment:
-    """The file environments/NAME.toml beside the system file. Without it everything is the default.
+USUAL = "production"
+"""The environment that is meant where none is named; it alone needs no file."""
 
-    Raises AtollError BAD_ENVIRONMENT, with what it may have.
+
+def read_environment(folder: Path, name: str) -> Environment:
+    """The file environments/NAME.toml beside the system file. Without one of USUAL everything is the default.
+
+    Raises AtollError NO_ENVIRONMENT, with those that there are, and BAD_ENVIRONMENT.
     """
     file = folder / "environments" / f"{name}.toml"
     if not file.is_file():
-        return Environment()
+        if name == USUAL:
+            return Environment()
+        # local.toml is of this machine, and lock files are of their environments.
+        there = [each.stem for each in file.parent.glob("*.toml") if not each.stem.endswith(".lock")]
+        raise NO_ENVIRONMENT.error(has=nearest(name, [each for each in there if each != "local"]), name=name)
     try:
         return msgspec.convert(tomllib.loads(file.read_text()), Environment)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError) as error:
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, OSError) as error:
         do = "correct it; `atoll render kubernetes --help` says where all of its entries are listed"
         raise BAD_ENVIRONMENT.error(
             str(file), entry=f"environments/{name}.toml", reason=f"is wrong: {error}", do=do

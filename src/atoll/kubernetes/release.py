@@ -9,7 +9,7 @@ from atoll.errors import BREAKS_CONSUMER, NO_REVISION, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.deploy import Changes, Parts, Show
-from atoll.kubernetes.names import MANAGER, NATS, POSTGRES, Object, Target
+from atoll.kubernetes.names import MANAGER, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
 from atoll.kubernetes.revision import (
@@ -25,6 +25,9 @@ from atoll.kubernetes.revision import (
 from atoll.kubernetes.standing import gateway_key, url_of
 
 _LOOK_AGAIN = 0.5
+_KEPT_BY_OTHERS = ("Deployment", "StatefulSet", "Service", "ConfigMap", "Secret", "PersistentVolumeClaim")
+"""What of others keeps a namespace from going: all that holds something."""
+_OF_EVERY_NAMESPACE = "kube-root-ca.crt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ class Release:
         """
         target = self._target
         parts = deploy.selected(objects(target), services)
+        if await self._is_anothers():
+            # Whoever made the namespace says what it is like; we are guests.
+            parts = {part: [each for each in found if each["kind"] != "Namespace"] for part, found in parts.items()}
         built = {each.name: built_of(target, each) for each in target.members if not services or each.name in services}
         kept = await self.revisions()
         before = kept[-1] if kept else None
@@ -122,27 +128,35 @@ class Release:
                 say(f"{left} pods are ending")
             before = left
             await asyncio.sleep(_LOOK_AGAIN)
-        if with_data and await self._is_empty():
-            namespace = Key("Namespace", api.namespace)
-            await api.delete(namespace)
-            removed.append(namespace)
+        if with_data and not await self._is_anothers():
+            removed += await self._remove_namespace(say)
         return len(removed)
+
+    async def _remove_namespace(self, say: Callable[[str], None]) -> list[Key]:
+        """Ours goes with the system, unless somebody else keeps something in it."""
+        lists = await asyncio.gather(*(self._api.all(kind) for kind in _KEPT_BY_OTHERS))
+        others = [key_of(each) for found in lists for each in found if not _is_part_of(each, self._target.system)]
+        left = [str(key) for key in others if key.name != _OF_EVERY_NAMESPACE]
+        if left:
+            say(f"the namespace {self._api.namespace} stays, for there is more in it: {', '.join(left[:5])}")
+            return []
+        namespace = Key("Namespace", self._api.namespace)
+        await self._api.delete(namespace)
+        return [namespace]
 
     async def _data(self) -> list[Key]:
         labels = _part_of(self._target.system)
         secrets = await self._api.all("Secret", f"{labels},app.kubernetes.io/managed-by={MANAGER}")
-        # A StatefulSet's claims have its selector's labels alone.
-        apps = {POSTGRES, NATS, *(each.name for each in self._target.members)}
-        claims = await self._api.all("PersistentVolumeClaim")
-        ours = [each for each in claims if mapping(each, "metadata", "labels").get("app") in apps]
-        return [key_of(each) for each in (*secrets, *ours)]
+        claims = await self._api.all("PersistentVolumeClaim", f"{labels},app.kubernetes.io/managed-by={MANAGER}")
+        return [key_of(each) for each in (*secrets, *claims)]
 
     async def _pods(self) -> int:
         return len(await self._api.all("Pod", _part_of(self._target.system)))
 
-    async def _is_empty(self) -> bool:
+    async def _is_anothers(self) -> bool:
+        """Whether the namespace was there before the system came."""
         found = await self._api.get(Key("Namespace", self._api.namespace))
-        return found is not None and deploy.is_ours(found)
+        return found is not None and not (_is_part_of(found, self._target.system) and deploy.is_ours(found))
 
     async def _changes(self, parts: Parts, services: Sequence[str]) -> Changes:
         # Jobs that have been carry a hash in their name, and are removed with what they prepared.
@@ -169,6 +183,10 @@ class Release:
                     for service, consumer, reason in found
                 )
             )
+
+
+def _is_part_of(made: Object, system: str) -> bool:
+    return mapping(made, "metadata", "labels").get("app.kubernetes.io/part-of") == system
 
 
 async def kept_revisions(api: Api, system: str) -> list[Revision]:
