@@ -41,7 +41,10 @@ class Replicas:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What stands on the map. notes: what is wrong, in words. replicas: None where nobody tells."""
+    """What stands on the map.
+
+    notes: what is wrong, in words. replicas: None where nobody tells. senders: replicas that have sent anything.
+    """
 
     name: str
     kind: Literal["gateway", "service", "topic", "external"]
@@ -50,6 +53,7 @@ class Node:
     stores: tuple[Store, ...] = ()
     replicas: Replicas | None = None
     notes: tuple[str, ...] = ()
+    senders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ def graph(seen: Seen, status: Status | None = None, description: Description | N
     """What was seen, with what is declared and what runs, where that is known."""
     databases = [edge for edge in seen.edges if edge.kind == "database"]
     links = _links(seen, description)
-    served = {each.service: each.figures for each in seen.services}
+    served = {each.service: each for each in seen.services}
     names = _names(links, seen, databases, description)
     topics = {link.callee for link in links if link.kind == "publish"}
     topics |= {link.caller for link in links if link.kind == "consume"}
@@ -126,14 +130,15 @@ def graph(seen: Seen, status: Status | None = None, description: Description | N
             if name == GATEWAY
             else "service"
         )
-        figures = served.get(name, Figures())
+        own = served.get(name, ServiceSummary(name, Figures()))
+        figures = own.figures
         replicas = _replicas(name, status)
         notes = _notes(figures, replicas, name, status)
         stores = tuple(
             Store(edge.callee, edge.figures, health(edge.figures)) for edge in databases if edge.caller == name
         )
         state: Health = "bad" if notes else health(figures)
-        nodes.append(Node(name, kind, figures, state, stores, replicas, notes))
+        nodes.append(Node(name, kind, figures, state, stores, replicas, notes, own.replicas))
     return Graph(tuple(nodes), tuple(links))
 
 

@@ -84,7 +84,6 @@ def _seen(site: Site, name: str, window: Window) -> dict[str, object]:
     if node is None:
         raise HTTPException(404, f"Nothing that was seen or declared is called {name}.")
     moments = site.sources.query.history(window, name, step_of(window))
-    replicas = {each.service: each.replicas for each in site.sources.query.services(window)}.get(name, ())
     status = site.sources.status()
     return {
         "name": name,
@@ -92,7 +91,6 @@ def _seen(site: Site, name: str, window: Window) -> dict[str, object]:
         "charts": _charts(moments, window),
         "operations": site.sources.query.operations(window, name)[:50],
         "processes": processes_of(name, status),
-        "replicas": replicas,
         "asks": _links(graph, name, outward=True),
         "asked": _links(graph, name, outward=False),
     }
