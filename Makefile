@@ -11,7 +11,7 @@ TESTS := -n 2
 UV := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster bench lint format lock clean
+.PHONY: help demo test test-cluster test-tools bench lint format lock clean
 .PHONY: check-format check-rules check-types check-public-types check-layers
 
 help:  ## list these targets
@@ -22,11 +22,15 @@ demo: $(VENV)/.demo  ## run the shop on real engines, with customers, until Ctrl
 
 test: lint  ## check everything, then run every test on real engines (under 6 minutes)
 	@echo "tests, on real engines"
-	@$(BIN)/python -m pytest -q $(TESTS) --ignore=tests/cluster
+	@$(BIN)/python -m pytest -q $(TESTS) --ignore=tests/cluster --ignore=tests/tools
 
 test-cluster: $(VENV)/.develop  ## test on a real Kubernetes that is made for it (root, Debian; builds it the first time)
 	@$(BIN)/python -m tests.cluster build
 	@$(BIN)/python -m pytest -q tests/cluster
+
+test-tools: $(VENV)/.develop  ## test with Jaeger, Zipkin and OpenSearch (Go, Maven, JDK 21; brings them the first time)
+	@$(BIN)/python -m tests.tools
+	@$(BIN)/python -m pytest -q tests/tools
 
 bench: $(VENV)/.develop  ## measure atoll and its peers in the same run
 	@$(BIN)/python -m benchmarks all

@@ -25,16 +25,17 @@ ENVIRONMENT: Mapping[str, str] = {"CGO_ENABLED": "0", "GOWORK": "off"}
 
 @dataclass(frozen=True)
 class Module:
-    """A Go module in modules/. version_of: the dependency whose version its programs are to tell, and the variable."""
+    """A Go module in a folder of root. version_of: a dependency whose version its programs tell, and the variable."""
 
     name: str
     programs: Sequence[str]
     package: str = "tool"
     version_of: tuple[str, str] | None = None
+    root: Path = MODULES
 
     @property
     def folder(self) -> Path:
-        return MODULES / self.name
+        return self.root / self.name
 
     def flags(self) -> list[str]:
         linker = "-s -w"
@@ -116,10 +117,10 @@ def build(cache: Path, say: Callable[[str], None]) -> None:
 
     say: told what is built and how long it took. Raises Failed if Go is missing or refuses.
     """
-    with _locked(cache):
+    with locked(cache):
         for module in BUILT:
-            _make(cache, _name(module), partial(_build, module), say)
-        _make(cache, _name_of_definitions(), _copy_definitions, say)
+            make(cache, _name(module), partial(_build, module), say)
+        make(cache, _name_of_definitions(), _copy_definitions, say)
 
 
 def _name(module: Module) -> str:
@@ -136,7 +137,7 @@ def _fingerprint_of(module: Path, flags: Sequence[str]) -> str:
     return fingerprint({path.name: path.read_bytes() for path in sources}, flags)
 
 
-def _make(cache: Path, name: str, make: Callable[[Path], None], say: Callable[[str], None]) -> None:
+def make(cache: Path, name: str, make: Callable[[Path], None], say: Callable[[str], None]) -> None:
     """A folder of this name, where it is missing; it is there as a whole or not at all."""
     folder = cache / name
     if not folder.exists():
@@ -150,7 +151,7 @@ def _make(cache: Path, name: str, make: Callable[[Path], None], say: Callable[[s
 
 
 @contextmanager
-def _locked(cache: Path) -> Iterator[None]:
+def locked(cache: Path) -> Iterator[None]:
     """One builder at a time; it removes what a killed one left."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
@@ -160,7 +161,7 @@ def _locked(cache: Path) -> Iterator[None]:
         yield
 
 
-def _go(module: Path, arguments: Sequence[str]) -> str:
+def go(module: Path, arguments: Sequence[str]) -> str:
     go = shutil.which("go")
     if go is None:
         needed = re.search(r"^go (\S+)", module.joinpath("go.mod").read_text(), re.MULTILINE)
@@ -171,7 +172,7 @@ def _go(module: Path, arguments: Sequence[str]) -> str:
 
 
 def _build(module: Module, folder: Path) -> None:
-    _go(module.folder, ["build", *module.flags(), "-o", f"{folder}{os.sep}", module.package])
+    go(module.folder, ["build", *module.flags(), "-o", f"{folder}{os.sep}", module.package])
     missing = [program for program in module.programs if not (folder / program).exists()]
     if missing:
         raise Failed(f"building {module.name} did not make {', '.join(missing)}")
@@ -180,6 +181,6 @@ def _build(module: Module, folder: Path) -> None:
 def _copy_definitions(folder: Path) -> None:
     module = MODULES / "definitions"
     for dependency, files in DEFINITIONS.items():
-        source = Path(json.loads(_go(module, ["mod", "download", "-json", dependency]))["Dir"])
+        source = Path(json.loads(go(module, ["mod", "download", "-json", dependency]))["Dir"])
         for file in files:
             shutil.copyfile(source / file, folder / Path(file).name)

@@ -21,6 +21,8 @@ class Limits:
     figures that are an hour older than the oldest span. points_seconds: after which points of metrics go.
     names, sources, series: distinct ones; any further one is "(others)".
     requests: connections, most of which senders keep open; any further one is told 503.
+    forwarding: bytes that wait to be forwarded to one program; what comes then is not. forwarding_seconds: after
+    which what could not be brought is given up.
     """
 
     request: int = 8 * MIB
@@ -37,6 +39,8 @@ class Limits:
     sources: int = 5_000
     series: int = 20_000
     requests: int = 2_048
+    forwarding: int = 32 * MIB
+    forwarding_seconds: float = 60.0
     retry_after: int = 1
 
 
@@ -50,6 +54,7 @@ HITS: Mapping[str, str] = {
     "sources": "processes went to (others): there are more distinct ones than are told apart",
     "series": "metrics were dropped: there are more distinct ones than are kept",
     "text": "texts were cut: they are longer than is kept",
+    "not forwarded": "spans or log lines were stored but not forwarded: whoever should get them was away, or too slow",
     "dropped by a sender": "spans or log lines were dropped by a process: the collector was away, or too slow",
 }
 """What each limit means when it was reached, by the name under which it is counted."""

@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 
 from atoll.collector.app import application
 from atoll.collector.files import Files, Follower
+from atoll.collector.forms import forms
+from atoll.collector.forwarding import Forwarder
 from atoll.collector.limits import Limits
 from atoll.collector.query import Query
 from atoll.collector.writer import Writer
@@ -50,7 +52,12 @@ class Collector:
         self._document = document
         self.folder = Path(document.folder)
         self.query = Query(self.folder, self.limits)
-        self.writer = Writer(self.folder, self.limits)
+        self._forwarders = [
+            Forwarder(name, url, form, self.limits, lambda count: self.writer.hit("not forwarded", count))
+            for name, form in forms(document.system, self.limits).items()
+            if (url := getattr(document.forward, name))
+        ]
+        self.writer = Writer(self.folder, self.limits, [each.put for each in self._forwarders])
         self._stack = AsyncExitStack()
 
     @property
@@ -58,6 +65,9 @@ class Collector:
         return Served(application(self.writer, self.limits), self._document.listen, self.limits.requests)
 
     async def __aenter__(self) -> "Collector":
+        # Before the writer, and so ended after it: they get the last that is stored too.
+        for each in self._forwarders:
+            await self._stack.enter_async_context(each)
         await self._stack.enter_async_context(self.writer)
         if self._document.logs:
             self.follow(Files(Path(self._document.logs), self.writer))

@@ -28,6 +28,9 @@ logger = logging.getLogger("atoll.collector")
 Read = Callable[[SpanReader], Arrival]
 """Makes something to store of what came. Raises Refused, MalformedError."""
 
+Stored = Callable[[Sequence[Arrival]], None]
+"""Is told what was stored."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
@@ -41,16 +44,17 @@ class Writer:
     """The store's thread, while the block lasts.
 
     Several requests share a commit: the more wait, the more do. At most `limits.waiting` bytes are held meanwhile.
+    stored: told what is, in the thread; it must not wait.
     """
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self._folder, self._limits = folder, limits
+    def __init__(self, folder: Path, limits: Limits, stored: Sequence[Stored] = ()) -> None:
+        self._folder, self._limits, self._stored = folder, limits, stored
         self._jobs: deque[_Job] = deque()
         self._held = 0
         self._stopping = False
         self._wake = threading.Condition()
         self._reader = SpanReader(limits)
-        self._hits: deque[str] = deque(maxlen=10_000)
+        self._hits: deque[tuple[str, int]] = deque(maxlen=10_000)
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._store: Store | None = None
 
@@ -94,10 +98,10 @@ class Writer:
         finally:
             self._held -= held
 
-    def hit(self, limit: str) -> None:
-        """A limit was reached."""
+    def hit(self, limit: str, count: int = 1) -> None:
+        """A limit was reached. Any thread may say so."""
         if limit:
-            self._hits.append(limit)
+            self._hits.append((limit, count))
 
     async def positions(self) -> dict[str, Position]:
         """How far everything was followed. Only before anything is put."""
@@ -162,14 +166,18 @@ class Writer:
 
     def _commit(self, store: Store, read: Sequence[tuple[_Job, Arrival]]) -> None:
         while self._hits:
-            store.hit(self._hits.popleft())
+            store.hit(*self._hits.popleft())
         refused: Refused | None = None
+        arrivals = [arrival for _, arrival in read]
         try:
-            store.write([arrival for _, arrival in read], time.time())
+            store.write(arrivals, time.time())
         except sqlite3.Error as error:
             store.hit("disk full", len(read))
             logger.warning("%d requests could not be stored: %s", len(read), error)
             refused = Refused(503, f"it could not be stored: {error}")
+        else:
+            for tell in self._stored:
+                tell(arrivals)
         for job, _ in read:
             _tell(job, refused)
 

@@ -7,6 +7,9 @@ import msgspec
 
 from atoll.model.references import Source
 
+Address = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^/\s]+\S*)?$")]
+"""Of another program: a URL, or "" for none."""
+
 
 class CallTo(msgspec.Struct, frozen=True):
     """Where a dependency is found.
@@ -171,6 +174,19 @@ class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
     description: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class Forward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Addresses of programs that get what the collector stores as well; "" for none.
+
+    jaeger: "http://127.0.0.1:4318", or anything that takes spans as OTLP over HTTP.
+    zipkin: "http://127.0.0.1:9411", or anything that takes its API 2.
+    opensearch: "http://127.0.0.1:9200", or Elasticsearch, for log lines.
+    """
+
+    jaeger: Address = ""
+    zipkin: Address = ""
+    opensearch: Address = ""
+
+
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """What the collector is started with.
 
@@ -179,6 +195,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     namespace: of a cluster, in which the output of every pod is followed; "" for none.
     system: whose pods these are.
     kept_seconds, kept_bytes: of what is stored; 0 for the usual. dashboard: None where nobody is to look.
+    forward: who gets it as well.
     """
 
     system: str
@@ -189,3 +206,4 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     kept_seconds: float = 0.0
     kept_bytes: int = 0
     dashboard: Dashboard | None = None
+    forward: Forward = Forward()

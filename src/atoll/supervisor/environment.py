@@ -8,6 +8,7 @@ import msgspec
 
 from atoll.engines.pace import MOST
 from atoll.errors import BAD_ARGUMENT
+from atoll.model.launch import Forward
 
 
 class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,11 +33,12 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """secrets: by name; a secret with several keys has an entry "name.key" for each."""
+    """secrets: by name; a secret with several keys has an entry "name.key" for each. forward: of the collector."""
 
     secrets: dict[str, str] = {}
     engines: Engines = Engines()
     monitoring: Monitoring = Monitoring()
+    forward: Forward = Forward()
 
 
 def read_environment(folder: Path, name: str = "local") -> Environment:
@@ -52,6 +54,7 @@ def read_environment(folder: Path, name: str = "local") -> Environment:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError) as error:
         do = (
             'it may have [secrets] name = "value", [engines] postgres = "postgresql://…", nats = "nats://…", '
-            'and [monitoring] page = "http://…", ticket = "http://…", scale = 60'
+            '[monitoring] page = "http://…", ticket = "http://…", scale = 60, '
+            'and [forward] jaeger = "http://…", zipkin = "http://…", opensearch = "http://…"'
         )
         raise BAD_ARGUMENT.error(str(file), argument=str(file), reason=str(error), do=do) from error

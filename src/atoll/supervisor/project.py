@@ -4,6 +4,8 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from atoll.engines.alertmanager import Receivers
 from atoll.engines.pace import Pace
 from atoll.errors import MONITORING_MISSING, AtollError
@@ -64,6 +66,8 @@ class Project:
         }
         watching = self._watching(environment.monitoring) if self.options.prometheus else None
         made = plan(description, home, self.options, environment.engines, ports, programs, watching)
+        forwarded = msgspec.structs.replace(made.collection, forward=environment.forward)
+        made = replace(made, collection=forwarded)
         if description.gateway and description.gateway.issuers:
             certificates = find_certificates(self.python.variables)
             made = replace(made, local_keys=issuer_keys(home.secrets), certificates=certificates)
