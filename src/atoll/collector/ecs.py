@@ -1,5 +1,6 @@
 """Log lines in the fields of the Elastic Common Schema. Source: ECS 8.17."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,7 +16,7 @@ _LONGEST_LABEL = 1_024
 """Characters; the rest is cut."""
 
 # What our own lines, and the semantic conventions, call what ECS has a field for.
-_FIELDS = {
+_FIELDS: Mapping[str, str] = {
     "logger": "log.logger",
     "error": "error.stack_trace",
     "exception.type": "error.type",
