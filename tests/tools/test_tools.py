@@ -259,6 +259,6 @@ async def test_a_log_line_is_found_by_its_trace(tools: Tools) -> None:
     with suppress(TimeoutError):
         await until(is_found, within=30)
     # Then it is there by its trace, under the names of ECS
-    assert lines
+    assert [each["service.name"] for each in lines if each["labels.order"] == tools.order] == ["payment"]
     assert {each["trace.id"] for each in lines} == traces
     assert all(each.keys() >= {"@timestamp", "message", "log.level", "service.name", "span.id"} for each in lines)

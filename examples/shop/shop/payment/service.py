@@ -1,5 +1,7 @@
 """The payment service: a ledger in which every order stands at most once."""
 
+import logging
+
 from msgspec import Struct
 
 from atoll import Database, publishes
@@ -16,6 +18,8 @@ from .contract import (
     PaymentSettled,
     payment_settled,
 )
+
+logger = logging.getLogger("shop.payment")
 
 CHARGE = """
     SELECT order_id, jsonb_build_object('currency', currency, 'minor', minor) AS amount, card_ending, charged_at
@@ -40,6 +44,7 @@ class PaymentService(Payment):
 
     async def charge(self, charge: NewCharge) -> Charge:
         if reason := why_declined(charge.card, charge.amount, self._settings.limit):
+            logger.info("declined: %s", reason, extra={"order": charge.order_id})
             raise Declined(reason=reason)
         async with self._database.transaction() as tx:
             is_new = await tx.execute(
@@ -56,6 +61,7 @@ class PaymentService(Payment):
                 raise ChargedAlready(order_id=charged.order_id, amount=charged.amount)
             if is_new:
                 await tx.publish(payment_settled, PaymentSettled(charged.order_id, charged.amount))
+                logger.info("charging %s", charged.amount, extra={"order": charged.order_id})
             return tx.answer(charged)
 
     async def charges(self, order_ids: list[str]) -> list[Charge]:
