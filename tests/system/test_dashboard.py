@@ -70,7 +70,7 @@ async def test_the_map_shows_who_asks_whom_and_asks_nobody_elsewhere(shop: Runni
     await page.goto(url)
     # It draws itself while one looks: nothing is loaded again.
     for edge in ("gateway→frontend", "frontend→catalog", "checkout→payment", "payment→payment-settled"):
-        await expect(page.locator(f'.link.good[data-edge="{edge}"]')).to_have_count(1, timeout=30_000)
+        await expect(page.locator(f'.link:not(.idle)[data-edge="{edge}"]')).to_have_count(1, timeout=30_000)
     await expect(page.locator('[data-node="checkout"] .store')).to_contain_text("postgresql")
     await customers
     assert asked
