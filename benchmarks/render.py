@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.names import GATEWAY, NATS, POSTGRES, SETUP, Target
-from atoll.kubernetes.render import render
+from atoll.kubernetes.render import objects, render
 from atoll.supervisor.children import Python, describe
 from atoll.wire.description import Description, MemberData, TopicData
 from benchmarks.figures import Result
@@ -20,6 +20,8 @@ from benchmarks.processes import ROOT
 
 SHOP = ROOT / "examples" / "shop"
 SERVICES = 500
+LARGEST_REQUEST = 3 << 19
+"""Bytes of an object that etcd takes, as it is set up by default."""
 ENVIRONMENT = SHOP / "shop" / "environments" / "production.toml"
 
 
@@ -39,9 +41,17 @@ def run(rounds: int) -> Result:
         begun = time.perf_counter()
         files = render(target)
         samples.append(time.perf_counter() - begun)
+        _held_to_fit(target)
         size = sum(map(len, files.values()))
     figures = {"seconds_500": round(statistics.median(samples), 3), "megabytes": round(size / 1e6, 1)}
     return Result("render", "seconds for 500 services", {"atoll": samples}, smaller_is_better=True, figures=figures)
+
+
+def _held_to_fit(target: Target) -> None:
+    """That a cluster takes every object: a ConfigMap by its own bound, any by that of a request."""
+    for each in (each for part in objects(target).values() for each in part):
+        size = len(msgspec.json.encode(each))
+        assert size <= LARGEST_REQUEST, f"{each['kind']} {each['metadata']} has {size} bytes"
 
 
 def repeated(description: Description, services: int) -> Description:

@@ -422,6 +422,11 @@ BAD_PINS = Kind(5011, "{file} can't be used: {reason}.", "make it anew: `atoll b
 NO_ENVIRONMENT = Kind(
     5013, "There is no environments/{name}.toml beside the system file.", "correct the name, or write the file"
 )
+OBJECT_TOO_LARGE = Kind(
+    5014,
+    "The ConfigMap {name} has {size} bytes; a cluster takes {most}.",
+    "split the system in two, or expose fewer services at one gateway",
+)
 NO_SUCH_SERVICE = Kind(5007, "The system has no service {name!r}.", "name one of those that it has")
 CLUSTER_UNREACHABLE = Kind(
     5101,

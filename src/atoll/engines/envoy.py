@@ -9,7 +9,7 @@ from atoll.engines.edge import COLLECTOR, Limits, Policy, connection_manager
 from atoll.engines.engine import Command, Engine, File, HttpGet
 from atoll.engines.observing import admin_cluster, certificate, observing
 from atoll.engines.routing import Route, route_table
-from atoll.engines.xds import TYPE, address, named, resources, seconds, text, watched
+from atoll.engines.xds import TYPE, address, compact, named, resources, seconds, text, watched
 
 NAME = "envoy"
 
@@ -174,7 +174,7 @@ def merged(gateway: Gateway, places: Places) -> str:
         clusters.append(admin_cluster(gateway.observed.admin_port))
     clusters += issuer_clusters(gateway.policy.access)
     config["static_resources"] = {"listeners": listeners, "clusters": [_collector(gateway), *clusters]}
-    return text(config)
+    return compact(config)
 
 
 def _bootstrap(gateway: Gateway, places: Places) -> dict[str, object]:

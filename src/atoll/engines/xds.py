@@ -35,3 +35,8 @@ def seconds(seconds: float) -> str:
 
 def text(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
+
+
+def compact(value: object) -> str:
+    """For a place of bounded size."""
+    return json.dumps(value, separators=(",", ":")) + "\n"

@@ -14,6 +14,7 @@ from atoll.kubernetes.names import (
     USER,
     Object,
     Target,
+    headless,
     labels,
     metadata,
     selector,
@@ -104,7 +105,7 @@ def postgres_objects(target: Target) -> list[Object]:
         account(target, POSTGRES, _COMPONENT),
         made,
         _stateful(target, POSTGRES, pod(target, POSTGRES, spec, user=POSTGRES_USER), wanted),
-        service(target, POSTGRES, POSTGRES, [_port("postgres", POSTGRES_PORT)], _COMPONENT),
+        *_services(target, POSTGRES, [_port("postgres", POSTGRES_PORT)]),
     ]
 
 
@@ -163,7 +164,7 @@ def nats_objects(target: Target) -> list[Object]:
         account(target, NATS, _COMPONENT),
         made,
         _stateful(target, NATS, pod(target, NATS, spec, user=USER), wanted),
-        service(target, NATS, NATS, ports, _COMPONENT),
+        *_services(target, NATS, ports),
     ]
 
 
@@ -190,6 +191,14 @@ def _port(name: str, number: int) -> Object:
     return {"name": name, "port": number, "targetPort": name}
 
 
+def _services(target: Target, name: str, ports: list[Object]) -> list[Object]:
+    """The address for clients, and the one without an address that gives its pod a name."""
+    return [
+        service(target, name, name, ports, _COMPONENT),
+        service(target, headless(name), name, ports, _COMPONENT, is_headless=True),
+    ]
+
+
 def _name(made: Object) -> str:
     described = made["metadata"]
     assert isinstance(described, dict)
@@ -209,7 +218,7 @@ def _stateful(target: Target, name: str, spec: Object, wanted: EngineIn) -> Obje
         "kind": "StatefulSet",
         "metadata": metadata(target, name, _COMPONENT),
         "spec": {
-            "serviceName": name,
+            "serviceName": headless(name),
             "replicas": 1,
             # Or a pod that can't start would never be replaced by one of a corrected version.
             "podManagementPolicy": "Parallel",

@@ -14,7 +14,7 @@ class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """registry: what stands before each image's name, such as "registry.example.com/shop"; "" is the system's name.
 
     base: with the Python that services run on; python: its version. node: the base of services in Node.js.
-    lock: of the project's packages, with hashes. pull: imagePullPolicy of what is built. pull_secret: name of a Secret.
+    lock: of the project's packages, with hashes. pull: imagePullPolicy of every pod. pull_secret: name of a Secret.
     engines: "official" images, or "wheels": `atoll build` makes them of the programs that a laptop runs.
     """
 

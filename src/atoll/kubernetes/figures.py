@@ -69,6 +69,7 @@ def _deployment(target: Target, made: Object) -> Object:
         "resources": resources("10m", "64Mi", "128Mi"),
         "startupProbe": http_probe("/health/live", "admin", period=1, failures=60),
         "livenessProbe": http_probe("/health/live", "admin", period=10, failures=3),
+        "readinessProbe": http_probe("/health/live", "admin", period=2, failures=2),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "documents", "mountPath": DOCUMENTS, "readOnly": True}],
     }
@@ -87,6 +88,7 @@ def _deployment(target: Target, made: Object) -> Object:
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": 120,
             "selector": {"matchLabels": selector(FIGURES)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {"metadata": template, "spec": pod(target, FIGURES, spec)},
         },
     }

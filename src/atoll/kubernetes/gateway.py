@@ -199,11 +199,13 @@ def _service(target: Target) -> Object:
     ports: list[Object] = [{"name": "http", "port": 80, "targetPort": "http", **node_port}]
     if ends_tls(target):
         ports.append({"name": "https", "port": 443, "targetPort": "https"})
+    # Or it would see the machines that pass requests on instead of clients. A node port is to answer at every machine.
+    seen = {"externalTrafficPolicy": "Local"} if wanted.way_in == "loadbalancer" else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(target, GATEWAY, _COMPONENT),
-        "spec": {"type": kinds.get(wanted.way_in, "ClusterIP"), "selector": selector(GATEWAY), "ports": ports},
+        "spec": {"type": kinds.get(wanted.way_in, "ClusterIP"), **seen, "selector": selector(GATEWAY), "ports": ports},
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from atoll.errors import OBJECT_TOO_LARGE, AtollError
 from atoll.kubernetes.collector import collector_objects
 from atoll.kubernetes.engines import nats_objects, postgres_objects
 from atoll.kubernetes.figures import figures_objects
@@ -21,9 +22,13 @@ from atoll.kubernetes.names import (
     Target,
 )
 from atoll.kubernetes.networking import around, edges, namespace_policies, policy_objects, preparing
+from atoll.kubernetes.objects import mapping
 from atoll.kubernetes.setup import namespace_object, setup_objects
 from atoll.kubernetes.text import yaml
 from atoll.kubernetes.workloads import service_objects
+
+MOST_CONTENT = 1 << 20
+"""Bytes that the API server takes in one ConfigMap."""
 
 
 def objects(target: Target) -> dict[str, list[Object]]:
@@ -57,7 +62,23 @@ def objects(target: Target) -> dict[str, list[Object]]:
     operator = operator_objects(target)
     if operator:
         parts[MONITORING] = operator
+    _refuse_large(parts)
     return parts
+
+
+def _refuse_large(parts: Mapping[str, list[Object]]) -> None:
+    """Raises AtollError OBJECT_TOO_LARGE, once for each that no cluster would take."""
+    maps = [each for part in parts.values() for each in part if each["kind"] == "ConfigMap"]
+    sizes = {str(mapping(each, "metadata")["name"]): content_size(each) for each in maps}
+    found = {name: size for name, size in sizes.items() if size > MOST_CONTENT}
+    if found:
+        problems = (OBJECT_TOO_LARGE.at(name=name, size=size, most=MOST_CONTENT) for name, size in found.items())
+        raise AtollError(*problems)
+
+
+def content_size(made: Object) -> int:
+    """Bytes of what a ConfigMap holds."""
+    return sum(len(str(each).encode()) for each in mapping(made, "data").values())
 
 
 def render(target: Target) -> Mapping[str, str]:

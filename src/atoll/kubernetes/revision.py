@@ -10,7 +10,7 @@ from atoll.kubernetes.names import Object, Target, metadata
 from atoll.kubernetes.objects import mapping
 from atoll.wire.compat import breaks
 from atoll.wire.description import ContractData, MemberData
-from atoll.wire.schema import Schema
+from atoll.wire.schema import REFERENCE, Schema
 
 KEPT = 10
 COMPONENT = "revision"
@@ -21,7 +21,7 @@ _FILE = "revision.json.gz"
 class Built(msgspec.Struct, frozen=True):
     """The contracts that a service serves and calls, as they were when its image was built.
 
-    calls: by the name of the service that it calls.
+    calls: by the name of the service that it calls. schemas: those that they refer to.
     """
 
     serves: tuple[ContractData, ...] = ()
@@ -47,7 +47,27 @@ def built_of(target: Target, member: MemberData) -> Built:
         contract = description.contract(call.contract)
         if contract is not None:
             calls[call.to] = (*calls.get(call.to, ()), contract)
-    return Built(tuple(each for each in served if each is not None), calls, description.schemas)
+    serves = tuple(each for each in served if each is not None)
+    return Built(serves, calls, _used([*serves, *(each for to in calls.values() for each in to)], description.schemas))
+
+
+def _used(contracts: Sequence[ContractData], schemas: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The schemas that the contracts refer to, and those that these refer to."""
+    prefix = REFERENCE.format(name="")
+    found: dict[str, Schema] = {}
+    waiting: list[object] = [msgspec.json.decode(msgspec.json.encode(contracts))]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and value.startswith(prefix):
+            name = value.removeprefix(prefix)
+            if name in schemas and name not in found:
+                found[name] = schemas[name]
+                waiting.append(schemas[name])
+    return {name: found[name] for name in sorted(found)}
 
 
 def conflicts(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:

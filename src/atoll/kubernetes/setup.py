@@ -79,7 +79,7 @@ def sets_up(target: Target) -> bool:
 
 
 def setup_objects(target: Target) -> list[Object]:
-    """The Job that makes them, once; it alone may read and make Secrets. Nothing, if nothing is to be made."""
+    """The Job that makes them, once; it alone may make Secrets, and read those. Nothing, if nothing is to be made."""
     if not sets_up(target):
         return []
     made = setup_document(target)
@@ -91,13 +91,21 @@ def setup_objects(target: Target) -> list[Object]:
 
 
 def _rights(target: Target) -> list[Object]:
+    made = setup_document(target)
+    names = {each.secret for each in (*made.secrets, *made.databases)}
+    names |= {made.admin_secret} if made.databases else set()
+    secrets: Object = {"apiGroups": [""], "resources": ["secrets"]}
     subject = {"kind": "ServiceAccount", "name": SETUP, "namespace": target.namespace}
     return [
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": metadata(target, SETUP, _COMPONENT),
-            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]}],
+            # Who makes one can't be bound to a name: it has none before.
+            "rules": [
+                {**secrets, "verbs": ["create"]},
+                {**secrets, "resourceNames": sorted(names), "verbs": ["get", "patch"]},
+            ],
         },
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -18,6 +18,7 @@ from atoll.kubernetes.names import (
     selector,
 )
 from atoll.kubernetes.networking import preparing
+from atoll.kubernetes.objects import items
 from atoll.kubernetes.resolve import document, launch, preparation, preparation_variables, variables
 from atoll.wire.description import MemberData
 
@@ -71,13 +72,16 @@ def resources(cpu: str, memory: str, memory_limit: str) -> Object:
 
 def pod(target: Target, name: str, spec: Object, *, user: int = USER, account: str = "") -> Object:
     """A pod's spec with all that every pod of ours has. account: "" is the namespace's, without a token."""
-    secret = target.environment.images.pull_secret
+    images = target.environment.images
+    if images.pull != "IfNotPresent":
+        for container in (*items(spec, "initContainers"), *items(spec, "containers")):
+            container["imagePullPolicy"] = images.pull
     return {
         "serviceAccountName": account or name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": security(user),
-        **({"imagePullSecrets": [{"name": secret}]} if secret else {}),
+        **({"imagePullSecrets": [{"name": images.pull_secret}]} if images.pull_secret else {}),
         **spec,
     }
 
