@@ -391,7 +391,7 @@ MONITORING_MISSING = Kind(
 ENGINE_UNUSABLE = Kind(4009, "{engine} at {address} can't be used: {reason}.", "{do}")
 
 # 5xxx: images and clusters
-BAD_ENVIRONMENT = Kind(5001, "{entry} {reason}.", "{do}")
+BAD_ENVIRONMENT = Kind(5001, "{entry} {reason}.", "{do} (docs/reference/environments.md lists all entries)")
 BAD_LOCK = Kind(5002, "The lock can't be used: {reason}.", "{do}")
 WHEELS_FAILED = Kind(
     5003, "The packages of {lock} could not be fetched: {reason}.", "see above what pip says; each needs a wheel"

@@ -31,7 +31,7 @@ from atoll.kubernetes.names import (
     headless,
 )
 from atoll.kubernetes.networking import edges, leaves, preparing
-from atoll.kubernetes.quantities import bytes_of
+from atoll.kubernetes.quantities import bytes_of, memory_limit_of
 from atoll.kubernetes.resolve import (
     PASSWORD_KEY,
     dsn_secret,
@@ -212,7 +212,8 @@ def _member(target: Target, member: MemberData, documents: Mapping[str, str]) ->
         own["command"] = [f"{DOCUMENTS}/{LAUNCH}"]
     environment, secrets = _environment(variables(target, member))
     wanted = target.wanted(member)
-    limit = wanted.memory_limit or target.environment.defaults.memory_limit
+    defaults = target.environment.defaults
+    limit = memory_limit_of(wanted.memory or defaults.memory, wanted.memory_limit or defaults.memory_limit)
     sizes = sorted(wanted.volumes.items())
     mounts = [f"{_files_of(member, number)}:{path}" for number, (path, size) in enumerate(sizes, 1) if size]
     after = {preparing(member): _UNTIL_DONE} if PREPARE in documents else {}
@@ -279,7 +280,9 @@ def _postgres(target: Target) -> _Made:
         folders=["/tmp", f"{_PASSWORD_FOLDER}:mode=0700,uid={user},gid={user}"],  # noqa: S108 - as above
         after={VOLUMES: _UNTIL_DONE},
         user=user,
-        memory=target.environment.engines.postgres.memory_limit,
+        memory=memory_limit_of(
+            target.environment.engines.postgres.memory, target.environment.engines.postgres.memory_limit
+        ),
         grace=60,
     )
     return _Made(_service(target, POSTGRES, container), files, [secret])
@@ -304,7 +307,7 @@ def _nats(target: Target) -> _Made:
         files=files,
         mounts=[f"{NATS}:{engines.NATS_DATA}"],
         after={VOLUMES: _UNTIL_DONE},
-        memory=target.environment.engines.nats.memory_limit,
+        memory=memory_limit_of(target.environment.engines.nats.memory, target.environment.engines.nats.memory_limit),
         grace=30,
     )
     return _Made(_service(target, NATS, container), files, list(secrets.values()))
@@ -325,7 +328,7 @@ def _gateway(target: Target) -> _Made:
         "ports": ports,
         "healthcheck": {"test": ["CMD", "/bin/bash", "-c", _escaped([_GATEWAY_READY])[0]], **_OFTEN},
     }
-    limit = target.environment.gateway.memory_limit
+    limit = memory_limit_of(target.environment.gateway.memory, target.environment.gateway.memory_limit)
     container = _Container(own=own, files=files, mounts=mounts, memory=limit)
     return _Made(_service(target, GATEWAY, container), files, secrets)
 

@@ -4,10 +4,14 @@ import msgspec
 
 
 class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """namespace: "" is the system's name. context: of the kubeconfig; "" is the current one."""
+    """namespace: "" is the system's name. context: of the kubeconfig; "" is the current one.
+
+    api_port: of the API server, where it is neither 443 nor 6443.
+    """
 
     namespace: str = ""
     context: str = ""
+    api_port: int = 0
 
 
 class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,10 +61,15 @@ class EngineIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class PostgresIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """PostgreSQL. secret, key: of the DSN of a role that may create databases and roles; "" runs a server inside."""
+    """PostgreSQL.
+
+    secret, key: of the DSN of a role that may create databases and roles; "" runs a server inside. port: of the server
+    that a DSN in a Secret names, which has to be known to let services through to it.
+    """
 
     secret: str = ""
     key: str = "dsn"
+    port: int = 5432
 
 
 class NatsIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,7 +90,10 @@ class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a service's process asks for. There is no limit of CPU, which would only make it wait."""
+    """What a service's process asks for. There is no limit of CPU, which would only make it wait.
+
+    memory_limit: follows `memory` where that alone is given, and more.
+    """
 
     cpu: str = "100m"
     memory: str = "128Mi"

@@ -24,7 +24,7 @@ from atoll.kubernetes.names import (
     port_of,
     selector,
 )
-from atoll.kubernetes.quantities import bytes_of
+from atoll.kubernetes.quantities import bytes_of, memory_limit_of
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
     account,
@@ -103,7 +103,9 @@ def envoy_configuration(target: Target) -> str:
         tls=Tls(GATEWAY_TLS_PORT, TLS_FOLDER / "tls.crt", TLS_FOLDER / "tls.key") if ends_tls(target) else None,
         observed=Observed(GATEWAY_ADMIN_PORT, _ENVOY_ADMIN),
         collector=_collector(target),
-        limits=replace(limits_of(declared), heap=int(bytes_of(wanted.memory_limit) * _HEAP)),
+        limits=replace(
+            limits_of(declared), heap=int(bytes_of(memory_limit_of(wanted.memory, wanted.memory_limit)) * _HEAP)
+        ),
         policy=policy_of(declared, access, wanted.replicas),
         # The controller of an Ingress or a Gateway says whom it speaks for.
         trusted_hops=0 if wanted.way_in in {"loadbalancer", "nodeport"} else 1,

@@ -148,7 +148,8 @@ def _outside(target: Target, name: str) -> _Outside:
         ingress.append(_from_monitoring(ADMIN_PORT))
     elif name in (SETUP, COLLECTOR):
         # The API server is no pod, and its address is not known here.
-        egress.insert(0, {"ports": _ports((443, 6443))})
+        ports = {443, 6443, target.environment.cluster.api_port or 443}
+        egress.insert(0, {"ports": _ports(sorted(ports))})
     elif member is not None and member.kind != "process":
         ingress.append(_from_monitoring(admin_port_of(member)))
     return _Outside(ingress, egress)
@@ -179,13 +180,17 @@ def _telemetry_elsewhere(target: Target) -> list[Object]:
 
 
 def _engine_elsewhere(target: Target) -> list[Object]:
-    return [] if target.runs_postgres or not target.makes_databases else [{"ports": _ports((POSTGRES_PORT,))}]
+    return [] if target.runs_postgres or not target.makes_databases else [_server_elsewhere(target)]
 
 
 def _databases_elsewhere(target: Target, member: MemberData) -> list[Object]:
-    """Its address is in a Secret, which is not ours to read."""
     is_elsewhere = member.database and not (target.owns_database(member) and target.runs_postgres)
-    return [{"ports": _ports((POSTGRES_PORT,))}] if is_elsewhere else []
+    return [_server_elsewhere(target)] if is_elsewhere else []
+
+
+def _server_elsewhere(target: Target) -> Object:
+    """Its address is in a Secret, which is not ours to read."""
+    return {"ports": _ports((target.environment.engines.postgres.port,))}
 
 
 def _externals(target: Target, member: MemberData) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT
+from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT, AtollError
 from atoll.kubernetes.engine_images import engines_used, official
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.image import (
@@ -29,6 +29,7 @@ from atoll.kubernetes.package_lock import PACKAGE
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.resolve import project_of
 from atoll.kubernetes.setup import sets_up
+from atoll.kubernetes.structure import structure_problems
 from atoll.model.suggest import nearest
 from atoll.wire.description import MemberData
 
@@ -65,9 +66,12 @@ def read_environment(folder: Path, name: str) -> Environment:
         there = [each.stem for each in file.parent.glob("*.toml") if not each.stem.endswith(".lock")]
         raise NO_ENVIRONMENT.error(has=nearest(name, [each for each in there if each != "local"]), name=name)
     try:
-        return msgspec.convert(tomllib.loads(file.read_text()), Environment)
+        table = tomllib.loads(file.read_text())
+        if problems := structure_problems(table, Environment, str(file)):
+            raise AtollError(*problems)
+        return msgspec.convert(table, Environment)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, OSError) as error:
-        do = "correct it; `atoll render kubernetes --help` says where all of its entries are listed"
+        do = "correct it"
         raise BAD_ENVIRONMENT.error(
             str(file), entry=f"environments/{name}.toml", reason=f"is wrong: {error}", do=do
         ) from error

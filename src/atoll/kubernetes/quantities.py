@@ -16,6 +16,11 @@ _SUFFIXES: Mapping[str, int] = {
 }
 
 
+def memory_limit_of(memory: str, memory_limit: str) -> str:
+    """The limit of who asks for so much: never less than that."""
+    return memory if bytes_of(memory) > bytes_of(memory_limit) else memory_limit
+
+
 def bytes_of(quantity: str) -> int:
     """Such as "512Mi"."""
     found = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", quantity)

@@ -99,7 +99,13 @@ def variable_of(field: str) -> str:
 
 
 def variables(target: Target, member: MemberData) -> list[Object]:
-    """The environment of its container: what an application or program looks for, and the secrets that it reads."""
+    """The environment of its container: what we set, and what is declared for it and in the environment."""
+    own = {**member.environment, **target.wanted(member).environment}
+    return [*set_variables(target, member), *(_variable(name, value) for name, value in own.items())]
+
+
+def set_variables(target: Target, member: MemberData) -> list[Object]:
+    """What an application or program looks for, and the secrets that it reads."""
     found: list[Object] = []
     if member.kind != "service":
         found += [
@@ -120,9 +126,7 @@ def variables(target: Target, member: MemberData) -> list[Object]:
         found.append(from_secret(variable_of(field), target.secret(secret.name), secret.key))
     if target.environment.faults.allowed and member.kind != "process":
         found.append(from_secret(FAULT_TOKEN, *FAULT_SECRET))
-    found += _telemetry_variables(target, member)
-    own = {**member.environment, **target.wanted(member).environment}
-    return [*found, *(_variable(name, value) for name, value in own.items())]
+    return [*found, *_telemetry_variables(target, member)]
 
 
 def preparation_variables(target: Target, member: MemberData) -> list[Object]:

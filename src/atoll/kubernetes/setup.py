@@ -92,7 +92,7 @@ def setup_objects(target: Target) -> list[Object]:
 
 def _rights(target: Target) -> list[Object]:
     made = setup_document(target)
-    names = {each.secret for each in (*made.secrets, *made.databases)}
+    names = {each.secret for each in made.secrets} | {each.secret for each in made.databases}
     names |= {made.admin_secret} if made.databases else set()
     secrets: Object = {"apiGroups": [""], "resources": ["secrets"]}
     subject = {"kind": "ServiceAccount", "name": SETUP, "namespace": target.namespace}

@@ -19,6 +19,7 @@ from atoll.kubernetes.names import (
 )
 from atoll.kubernetes.networking import preparing
 from atoll.kubernetes.objects import items
+from atoll.kubernetes.quantities import memory_limit_of
 from atoll.kubernetes.resolve import document, launch, preparation, preparation_variables, variables
 from atoll.wire.description import MemberData
 
@@ -67,7 +68,8 @@ CONTAINER_SECURITY: Mapping[str, object] = {
 
 
 def resources(cpu: str, memory: str, memory_limit: str) -> Object:
-    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}}
+    limit = memory_limit_of(memory, memory_limit)
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
 
 
 def pod(target: Target, name: str, spec: Object, *, user: int = USER, account: str = "") -> Object:

@@ -1,0 +1,88 @@
+"""What is wrong in an environment is told all at once, each with its entry and what to do."""
+
+import pytest
+
+from atoll.kubernetes.check import environment_problems
+from atoll.kubernetes.objects import items, mapping
+from atoll.wire.description import Description
+from tests.kubernetes.targets import container_of, find, rendered, target_of
+
+FILE = "environments/production.toml"
+
+
+def entries(shop: Description, **environment: object) -> list[str]:
+    return [each.sentence.split()[0] for each in environment_problems(target_of(shop, **environment), FILE)]
+
+
+def test_the_shop_needs_no_correction(shop: Description) -> None:
+    assert entries(shop) == []
+
+
+def test_a_limit_that_is_given_is_no_lower_than_what_is_asked_for(shop: Description) -> None:
+    assert entries(
+        shop,
+        gateway={"memory": "1Gi", "memory_limit": "600Mi"},
+        defaults={"memory_limit": "100Mi"},
+        services={"cart": {"memory": "600Mi", "memory_limit": "500Mi"}, "users": {"memory_limit": "64Mi"}},
+    ) == ["defaults.memory_limit", "gateway.memory_limit", "services.cart.memory_limit", "services.users.memory_limit"]
+
+
+def test_a_limit_that_is_not_given_follows_what_is_asked_for(shop: Description) -> None:
+    wanted = {"gateway": {"memory": "1Gi"}, "services": {"cart": {"memory": "600Mi"}}}
+    assert entries(shop, **wanted) == []
+    made = rendered(target_of(shop, **wanted))
+    for name, memory in (("gateway", "1Gi"), ("cart", "600Mi"), ("users", "512Mi")):
+        container = container_of(find(made, "Deployment", name))
+        assert mapping(container, "resources", "limits") == {"memory": memory}
+
+
+@pytest.mark.parametrize(
+    ("environment", "entry"),
+    [
+        ({"gateway": {"node_port": 30080}}, "gateway.node_port"),
+        ({"gateway": {"tls": "My Certificate"}}, "gateway.tls"),
+        ({"gateway": {"way_in": "ingress:Not A Class"}}, "gateway.way_in"),
+        ({"gateway": {"way_in": "httproute", "parent": "a/b/c"}}, "gateway.parent"),
+        ({"images": {"pull": "Sometimes"}}, "images.pull"),
+        ({"images": {"pull_secret": "pull_secret"}}, "images.pull_secret"),
+        ({"engines": {"nats": {"address": "broker:4222", "secret": "broker"}}}, "engines.nats.address"),
+        ({"engines": {"nats": {"address": "nats://broker:many", "secret": "broker"}}}, "engines.nats.address"),
+        ({"engines": {"nats": {"storage_class": "Fast"}}}, "engines.nats.storage_class"),
+        ({"engines": {"postgres": {"secret": "/dsn"}}}, "engines.postgres.secret"),
+        ({"engines": {"postgres": {"port": 70000}}}, "engines.postgres.port"),
+        ({"cluster": {"api_port": -1}}, "cluster.api_port"),
+        ({"telemetry": {"endpoint": "collector:4318"}}, "telemetry.endpoint"),
+        ({"secrets": {"session-key": "Of The Vault"}}, "secrets.session-key"),
+        ({"services": {"users": {"environment": {"DATABASE_URL": "x"}}}}, "services.users.environment.DATABASE_URL"),
+        ({"services": {"cart": {"memory": "100m"}}}, "services.cart.memory"),
+        ({"services": {"cart": {"cpu": "1Gi"}}}, "services.cart.cpu"),
+        ({"gateway": {"memory": ""}}, "gateway.memory"),
+        ({"services": {"email": {"volumes": {"/mails": "1Gi"}, "replicas": 2}}}, "services.email.volumes"),
+        ({"services": {"email": {"volumes": {"/mails": "1Gi"}, "replicas": [1, 3]}}}, "services.email.volumes"),
+    ],
+)
+def test_what_the_cluster_would_refuse_is_told_before(
+    shop: Description, environment: dict[str, object], entry: str
+) -> None:
+    assert entries(shop, **environment) == [entry]
+
+
+def test_files_that_go_with_the_pod_may_have_many_replicas(shop: Description) -> None:
+    assert entries(shop, services={"email": {"volumes": {"/mails": ""}, "replicas": 2}}) == []
+
+
+def ports_out(shop: Description, name: str, **environment: object) -> list[object]:
+    policy = find(rendered(target_of(shop, **environment)), "NetworkPolicy", name)
+    free = [rule for rule in items(policy, "spec", "egress") if "to" not in rule]
+    return [each["port"] for rule in free for each in items(rule, "ports")]
+
+
+def test_the_setup_may_leave_for_the_api_server_where_it_is(shop: Description) -> None:
+    assert ports_out(shop, "setup") == [443, 6443]
+    assert ports_out(shop, "setup", cluster={"api_port": 16443}) == [443, 6443, 16443]
+
+
+def test_who_has_a_database_elsewhere_may_leave_for_its_port_alone(shop: Description) -> None:
+    elsewhere = {"secret": "admin-dsn", "port": 6432}
+    assert ports_out(shop, "users", engines={"postgres": elsewhere}) == [6432]
+    assert ports_out(shop, "setup", engines={"postgres": elsewhere}) == [443, 6443, 6432]

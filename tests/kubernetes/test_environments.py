@@ -1,0 +1,99 @@
+"""environments/NAME.toml: its structure, and the page that lists its entries."""
+
+import re
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args, get_origin
+
+import msgspec
+import pytest
+
+from atoll.errors import BAD_ENVIRONMENT, AtollError
+from atoll.kubernetes.environment import Environment
+from atoll.kubernetes.project import read_environment
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "environments.md"
+_ROW = re.compile(r"\| `(.+?)` \| (.+?) \| `(.*?)` \| (.+) \|")
+
+
+def test_every_mistake_of_structure_is_told_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "environments"
+    folder.mkdir()
+    (folder / "staging.toml").write_text("""\
+namespce = "x"
+images = 3
+
+[gateway]
+replica = 2
+replicas = "two"
+hosts = ["a.example.com", 3]
+
+[services.cart]
+replicas = [1, 2, 3]
+volumes = { "/a" = 1 }
+
+[telemetry]
+colector = true
+""")
+    with pytest.raises(AtollError) as caught:
+        read_environment(tmp_path, "staging")
+    found = {each.sentence.split()[0]: each for each in caught.value.problems}
+    assert {each.code for each in found.values()} == {BAD_ENVIRONMENT.code}
+    assert set(found) == {
+        "namespce",
+        "images",
+        "gateway.replica",
+        "gateway.replicas",
+        "gateway.hosts",
+        "services.cart.replicas",
+        "services.cart.volumes./a",
+        "telemetry.colector",
+    }
+    assert found["gateway.replica"].has[0] == "replicas"
+    assert found["telemetry.colector"].has[0] == "collector"
+    assert "expected `int`, got `str`" in found["gateway.replicas"].sentence
+    assert "docs/reference/environments.md" in found["gateway.replicas"].do
+
+
+def test_what_is_right_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "environments"
+    folder.mkdir()
+    (folder / "staging.toml").write_text("[services.cart]\nreplicas = [1, 2]\n[telemetry]\nkept_days = 2\n")
+    read = read_environment(tmp_path, "staging")
+    assert (read.services["cart"].replicas, read.telemetry.kept_days) == ((1, 2), 2.0)
+
+
+def test_the_page_lists_every_entry_with_its_type_and_its_default() -> None:
+    listed = [(found[1], found[2], found[3]) for found in map(_ROW.fullmatch, PAGE.read_text().splitlines()) if found]
+    assert listed == list(rows(Environment))
+
+
+def rows(kind: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, str, str]]:
+    for each in msgspec.structs.fields(kind):
+        name = f"{path}{each.name}"
+        inner = each.type
+        if get_origin(inner) is dict and is_struct(get_args(inner)[1]):
+            name, inner = f"{name}.NAME", get_args(inner)[1]
+        if is_struct(inner):
+            yield from rows(inner, f"{name}.")
+        else:
+            made = getattr(kind(), each.name)
+            value = "none" if made is None else msgspec.json.encode(made).decode()
+            yield name, written(inner), value
+
+
+def is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def written(kind: object) -> str:
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    if isinstance(kind, type) and kind in names:
+        return names[kind]
+    if isinstance(kind, types.UnionType):
+        return " or ".join(written(each) for each in get_args(kind) if each is not types.NoneType)
+    if get_origin(kind) is dict:
+        return f"table of {written(get_args(kind)[1])}"
+    first, last = get_args(kind)
+    return f"list of {written(first)}" if last is Ellipsis else "[least, most]"
