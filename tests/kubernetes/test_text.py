@@ -1,6 +1,6 @@
 import pytest
 import yaml as library
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atoll.kubernetes.text import yaml
@@ -12,6 +12,7 @@ values = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.text(), values, min_size=1, max_size=4), min_size=1, max_size=3))
+@example([{".0": None}])
 def test_what_is_written_is_what_a_reader_reads(objects: list[dict[str, object]]) -> None:
     assert list(library.safe_load_all(yaml(objects))) == objects
 

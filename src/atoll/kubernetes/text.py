@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from atoll.kubernetes.names import Object
 
-_PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.+-]*(?:[ :@][A-Za-z0-9_/.+-]+)*")
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.+-]*(?:[ :@][A-Za-z0-9_/.+-]+)*")
 # What a reader would take for something else than text; YAML 1.1 knows more of them than 1.2.
-_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "~", ".inf", ".nan", "-", "."})
+_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 
 
 def yaml(objects: Iterable[Object]) -> str:
