@@ -458,6 +458,21 @@ NOT_DEPLOYED = Kind(
     "deploy it: `atoll deploy`, or name another environment",
 )
 NO_REVISION = Kind(5107, "{system} has no revision {wanted} in the namespace {namespace}.", "name one that it has")
+DEPLOYING = Kind(
+    5109,
+    "{system} is being deployed to the namespace {namespace} by {who}, since {since}.",
+    "wait until that ends; --force takes over from it",
+)
+TAKEN_OVER = Kind(
+    5110,
+    "Another took over what is deployed to the namespace {namespace}: this has stopped halfway.",
+    "see what it brings: `atoll status`; then deploy again, or `atoll rollback`",
+)
+DEPLOYED_MEANWHILE = Kind(
+    5111,
+    "Another deployed {system} to the namespace {namespace} meanwhile: revision {number} is the last there.",
+    "deploy again: what changes is worked out anew",
+)
 FAULTS_NOT_ALLOWED = Kind(
     5120,
     "What is deployed to {namespace} takes no orders to fail.",

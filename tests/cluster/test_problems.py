@@ -37,6 +37,29 @@ async def test_an_image_that_nobody_has_is_named(shop: Shop) -> None:
     shop.atoll("deploy", "users", "-e", "test")
 
 
+async def test_a_deployment_that_failed_is_rolled_back_to_the_last_that_did_not(shop: Shop) -> None:
+    # Given a deployment that hangs, and one beside it that is told so
+    whole = shop.atoll("rollback", "-e", "test", "--list", "--json")
+    last = json.loads(whole)[-1]["revision"]
+    with shop.edited("users/service.py", '"""', '"""(Never built.) '):
+        failing = asyncio.create_task(asyncio.to_thread(shop.atoll, "deploy", "users", "-e", "test", "--timeout", "30"))
+        await asyncio.to_thread(shop.kubectl.wait, "create", "lease/atoll-deploying")
+        for command in (["deploy", "users"], ["rollback"]):
+            with pytest.raises(Failed, match=r"ATL5109 .*shop is being deployed to the namespace shop by .* at "):
+                await asyncio.to_thread(shop.atoll, *command, "-e", "test")
+        with pytest.raises(Failed, match="can't be had"):
+            await failing
+    # When it has failed, and is rolled back
+    assert shop.atoll("rollback", "-e", "test", "--list", "--json") == whole
+    await asyncio.to_thread(shop.atoll, "rollback", "-e", "test")
+    # Then what was there before it is there again, and nothing is in the way of the next
+    notes = [each["note"] for each in json.loads(shop.atoll("rollback", "-e", "test", "--list", "--json"))]
+    assert notes[-1] == f"back to {last}"
+    assert shop.kubectl.list("leases") == []
+    shop.rolled_out("users")
+    assert json.loads(shop.atoll("deploy", "-e", "test", "--json", "--timeout", "60"))["revision"] >= last
+
+
 async def test_a_migration_that_fails_is_named_with_its_line(shop: Shop) -> None:
     wrong = shop.folder / "shop" / "cart" / "migrations" / "0002_wrong.sql"
     wrong.write_text("SELECT 1;\nALTER TABLE no_such_table ADD COLUMN x int;\n")

@@ -1,5 +1,7 @@
 """What the commands for a cluster share: the connection, and how far things are."""
 
+import getpass
+import platform
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -22,7 +24,15 @@ async def released(target: Target, timeout: float = 0.0, *, as_lines: bool) -> A
     """The system in its cluster, and how far things are told meanwhile. Raises AtollError CLUSTER_UNREACHABLE."""
     async with connect(target.environment.cluster.context, target.namespace) as api:
         with Progress(as_lines=as_lines) as show:
-            yield Release(api, target, show, timeout)
+            yield Release(api, target, show, timeout, _who())
+
+
+def _who() -> str:
+    try:
+        return f"{getpass.getuser()} at {platform.node()}"
+    except (KeyError, OSError):
+        # A container may run as somebody without a name.
+        return platform.node()
 
 
 class Progress:

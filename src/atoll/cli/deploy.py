@@ -22,7 +22,7 @@ from atoll.model.suggest import nearest
 @environment_option
 @dashboard_option
 @click.option("--diff", "only_diff", is_flag=True, help="Show what would change, and stop; 1 if something would.")
-@click.option("--force", is_flag=True, help="Deploy a contract that breaks a deployed consumer all the same.")
+@click.option("--force", is_flag=True, help="Also if a contract breaks a deployed consumer, or another deploys.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds for each stage to come up.")
 @click.option("--note", default="", help="Why, for the list of revisions.")
 @json_option
@@ -65,7 +65,7 @@ async def _deploy(
             show_changes(plan.changes, as_json=as_json)
         if only_diff:
             return 0 if plan.changes.is_nothing else PROBLEMS
-        number = await release.deploy(plan, note)
+        number = await release.deploy(plan, note, is_forced=force)
         at = await release.address()
     applied = [str(key_of(each.wanted)) for each in plan.changes.applied]
     if as_json:

@@ -18,23 +18,39 @@ from atoll.kubernetes.revision import Revision
 @environment_option
 @click.option("--list", "is_list", is_flag=True, help="Show the revisions that can be brought back.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds for each stage to come up.")
+@click.option("--force", is_flag=True, help="Also while another deploys, from whom it takes over.")
 @json_option
 def command(
-    revision: int | None, target: str | None, environment: str, is_list: bool, timeout: float, as_json: bool
+    revision: int | None,
+    target: str | None,
+    environment: str,
+    is_list: bool,
+    timeout: float,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Bring back REVISION, or what was deployed before the last. Databases stay as they are."""
-    asyncio.run(_rollback(revision, target, environment, is_list, timeout, as_json))
+    """Bring back REVISION, or what was deployed before the last; from a deployment that failed, the last.
+
+    Databases stay as they are.
+    """
+    asyncio.run(_rollback(revision, target, environment, is_list, timeout, force, as_json))
 
 
 async def _rollback(
-    revision: int | None, target: str | None, environment: str, is_list: bool, timeout: float, as_json: bool
+    revision: int | None,
+    target: str | None,
+    environment: str,
+    is_list: bool,
+    timeout: float,
+    force: bool,
+    as_json: bool,
 ) -> None:
     wanted = await declared(target, environment)
     async with released(wanted, timeout, as_lines=as_json) as release:
         if is_list:
             _list(await release.revisions(), as_json=as_json)
             return
-        number, changes = await release.rollback(await release.find(revision))
+        number, changes = await release.rollback(await release.find(revision), is_forced=force)
     if as_json:
         click.echo(json.dumps({"revision": number}))
         return

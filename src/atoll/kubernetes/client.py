@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from atoll.kubernetes.objects import Key, items, key_of, kind_of, path_of
 
 _FORBIDDEN = (401, 403)
 _NOT_FOUND = 404
+_CONFLICT = 409
 _BAD = 400
 
 
@@ -29,13 +30,13 @@ class Api:
         self.namespace = namespace
 
     async def get(self, key: Key) -> Object | None:
-        status, found = await self._ask("GET", key, allowed=_NOT_FOUND)
+        status, found = await self._ask("GET", key, allowed=(_NOT_FOUND,))
         return None if status == _NOT_FOUND else found
 
     async def all(self, kind: str, labels: str = "") -> list[Object]:
         """All of a kind, and by labels such as "app=users". A kind that the cluster does not know has none."""
         parameters = {"labelSelector": labels} if labels else {}
-        status, found = await self._ask("GET", Key(kind, ""), allowed=_NOT_FOUND, params=parameters)
+        status, found = await self._ask("GET", Key(kind, ""), allowed=(_NOT_FOUND,), params=parameters)
         known = kind_of(kind)
         # Items of a list leave out what they all have in common.
         common: Object = {"apiVersion": known.version, "kind": kind}
@@ -69,7 +70,7 @@ class Api:
     async def delete(self, key: Key) -> None:
         """With what it owns. Nothing happens if it is gone."""
         body = json.dumps({"propagationPolicy": "Background"})
-        await self._ask("DELETE", key, allowed=_NOT_FOUND, content=body)
+        await self._ask("DELETE", key, allowed=(_NOT_FOUND,), content=body)
 
     async def until_gone(self, key: Key) -> None:
         """Wait for the end of what is being deleted."""
@@ -78,8 +79,17 @@ class Api:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
 
-    async def create(self, made: Object) -> None:
-        await self._ask("POST", Key(str(made["kind"]), ""), content=json.dumps(made))
+    async def create(self, made: Object) -> Object | None:
+        """As it is there now; None if one of this name is there already."""
+        key = Key(str(made["kind"]), "")
+        status, found = await self._ask("POST", key, allowed=(_CONFLICT,), content=json.dumps(made))
+        return None if status == _CONFLICT else found
+
+    async def replace(self, made: Object) -> Object | None:
+        """As it is there now; None if another has changed or removed it since it was read, by its resourceVersion."""
+        gone = (_CONFLICT, _NOT_FOUND)
+        status, found = await self._ask("PUT", key_of(made), allowed=gone, content=json.dumps(made))
+        return None if status in gone else found
 
     async def log(self, pod: str, container: str, *, lines: int, is_previous: bool = False) -> list[str]:
         """The last lines of a container, or of the one before it; [] where there are none."""
@@ -125,10 +135,12 @@ class Api:
         _, found = await self._answer("GET", "/version", {})
         return str(found.get("gitVersion", ""))
 
-    async def _ask(self, method: str, key: Key, *, allowed: int = 0, **arguments: object) -> tuple[int, Object]:
+    async def _ask(
+        self, method: str, key: Key, *, allowed: Sequence[int] = (), **arguments: object
+    ) -> tuple[int, Object]:
         path = path_of(key, self.namespace)
         status, found = await self._answer(method, path, arguments)
-        if status < _BAD or status == allowed:
+        if status < _BAD or status in allowed:
             return status, found
         said = str(found.get("message", f"status {status}")).rstrip(".")
         if status in _FORBIDDEN:

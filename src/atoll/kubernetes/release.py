@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from atoll.errors import BREAKS_CONSUMER, NO_REVISION, AtollError
+from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NO_REVISION, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.deploy import Changes, Parts, Show
-from atoll.kubernetes.names import MANAGER, Object, Target
+from atoll.kubernetes.lease import LEASE, Holding, Terms, back_to, take
+from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
 from atoll.kubernetes.revision import (
@@ -19,6 +20,7 @@ from atoll.kubernetes.revision import (
     built_of,
     conflicts,
     outdated,
+    previous,
     read_revision,
     revision_object,
 )
@@ -44,13 +46,15 @@ class Release:
     """One system in one namespace.
 
     show: told how far workloads are, again and again. within: seconds for each stage of a rollout.
+    who: of whom others are told that they have to wait for.
     """
 
-    def __init__(self, api: Api, target: Target, show: Show, within: float) -> None:
+    def __init__(self, api: Api, target: Target, show: Show, within: float, who: str) -> None:
         self._api = api
         self._target = target
         self._show = show
         self._within = within
+        self._who = who
 
     async def revisions(self) -> list[Revision]:
         """Those that are kept, the oldest first."""
@@ -78,20 +82,49 @@ class Release:
         await deploy.check_secrets(self._api, target, parts)
         return Plan(parts, await self._changes(parts, services), built, before)
 
-    async def deploy(self, plan: Plan, note: str) -> int:
-        """Carry it out, and keep it as a revision; its number. Raises AtollError ROLLOUT_FAILED."""
-        await deploy.carry_out(self._api, plan.parts, plan.changes, self._show, self._within)
+    async def deploy(self, plan: Plan, note: str, *, is_forced: bool) -> int:
+        """Carry it out, and keep it as a revision; its number.
+
+        Raises AtollError: ROLLOUT_FAILED; DEPLOYING, unless it is forced; DEPLOYED_MEANWHILE; TAKEN_OVER.
+        """
         before = plan.before
+        left = await self._api.get(LEASE)
+        if plan.changes.is_nothing and before is not None and left is None:
+            await self._carry_out(plan.parts, plan.changes)
+            return before.number
+        # What the Lease lies in. Nothing happens to one that is there.
+        for made in plan.parts.get(NAMESPACE, ()):
+            if made["kind"] == "Namespace" and await self._api.get(key_of(made)) is None:
+                await self._api.apply(made)
+        held = await self._take(before.number if before else 0, is_forced=is_forced)
+        return await held.during(self._deploy(plan, note))
+
+    async def _deploy(self, plan: Plan, note: str) -> int:
+        before, kept = plan.before, await self.revisions()
+        if (before.number if before else 0) != (kept[-1].number if kept else 0):
+            raise DEPLOYED_MEANWHILE.error(
+                system=self._target.system, namespace=self._api.namespace, number=kept[-1].number if kept else 0
+            )
+        await self._carry_out(plan.parts, plan.changes)
         parts = {**(before.parts if before else {}), **plan.parts}
         built = {**(before.built if before else {}), **plan.built}
-        if plan.changes.is_nothing and before is not None:
-            return before.number
-        return await self._keep(parts, built, note, before)
+        return await self._keep(parts, built, note)
+
+    async def _carry_out(self, parts: Parts, changes: Changes) -> None:
+        await deploy.carry_out(self._api, parts, changes, self._show, self._within)
+
+    async def _take(self, back_to: int, *, is_forced: bool) -> Holding:
+        return await take(self._api, self._target, Terms(self._who, back_to), is_forced=is_forced)
 
     async def find(self, number: int | None) -> Revision:
-        """The revision of this number; the one before the last for None. Raises AtollError NO_REVISION."""
+        """The revision of this number. For None the one before the last; the last, where a later one was left halfway.
+
+        Raises AtollError NO_REVISION.
+        """
         kept = await self.revisions()
-        wanted = kept[-2:-1] if number is None else [each for each in kept if each.number == number]
+        if number is None:
+            number = previous([each.number for each in kept], back_to(await self._api.get(LEASE)))
+        wanted = [each for each in kept if each.number == number]
         if not wanted:
             raise NO_REVISION.error(
                 has=[str(each.number) for each in reversed(kept)],
@@ -101,21 +134,27 @@ class Release:
             )
         return wanted[0]
 
-    async def rollback(self, to: Revision) -> tuple[int, Changes]:
-        """Bring its objects back; databases stay as they are, so nothing is prepared again. Raises ROLLOUT_FAILED."""
+    async def rollback(self, to: Revision, *, is_forced: bool) -> tuple[int, Changes]:
+        """Bring its objects back; databases stay as they are, so nothing is prepared again.
+
+        Raises AtollError: ROLLOUT_FAILED; DEPLOYING, unless it is forced; TAKEN_OVER.
+        """
+        held = await self._take(to.number, is_forced=is_forced)
+        return await held.during(self._rollback(to))
+
+    async def _rollback(self, to: Revision) -> tuple[int, Changes]:
         parts = {part: [each for each in found if each["kind"] != "Job"] for part, found in to.parts.items()}
         changes = await self._changes(parts, ())
         kept = Changes(changes.applied, tuple(each for each in changes.removed if each.kind != "Job"))
-        await deploy.carry_out(self._api, parts, kept, self._show, self._within)
-        last = (await self.revisions())[-1]
-        return await self._keep(to.parts, to.built, f"back to {to.number}", last), kept
+        await self._carry_out(parts, kept)
+        return await self._keep(to.parts, to.built, f"back to {to.number}"), kept
 
     async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> int:
         """Remove all that is ours; Secrets and volumes only `with_data`. How many objects went."""
         api, system = self._api, self._target.system
         changes = await deploy.find_changes(api, system, {})
         removed = [key_of(each) for each in await api.all("ConfigMap", f"{LABEL},{_part_of(system)}")]
-        removed += changes.removed
+        removed += [*changes.removed, LEASE]
         for key in removed:
             await api.delete(key)
         if with_data:
@@ -162,10 +201,8 @@ class Release:
         # Jobs that have been carry a hash in their name, and are removed with what they prepared.
         return await deploy.find_changes(self._api, self._target.system, parts, services)
 
-    async def _keep(
-        self, parts: Mapping[str, Sequence[Object]], built: Mapping[str, Built], note: str, before: Revision | None
-    ) -> int:
-        number = before.number + 1 if before else 1
+    async def _keep(self, parts: Mapping[str, Sequence[Object]], built: Mapping[str, Built], note: str) -> int:
+        number = max((each.number for each in await self.revisions()), default=0) + 1
         made = datetime.now(UTC).isoformat(timespec="seconds")
         whole = {part: list(each) for part, each in parts.items()}
         await self._api.apply(revision_object(self._target, Revision(number, made, note, whole, dict(built))))

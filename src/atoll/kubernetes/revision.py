@@ -113,3 +113,13 @@ def read_revision(made: Object) -> Revision:
 def outdated(numbers: Sequence[int]) -> list[int]:
     """Those that are not kept any more."""
     return sorted(numbers)[:-KEPT]
+
+
+def previous(numbers: Sequence[int], left: int | None) -> int | None:
+    """Which of those that are kept, the oldest first, to go back to; None if there is none.
+
+    left: the one to go back to from what was left halfway; None if nothing was.
+    """
+    if left is not None:
+        return left if left in numbers else None
+    return numbers[-2] if len(numbers) > 1 else None
