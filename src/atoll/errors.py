@@ -473,6 +473,11 @@ DEPLOYED_MEANWHILE = Kind(
     "Another deployed {system} to the namespace {namespace} meanwhile: revision {number} is the last there.",
     "deploy again: what changes is worked out anew",
 )
+NEVER_WHOLE = Kind(
+    5112,
+    "{services} alone can't work in the namespace {namespace}: {system} was never deployed to it as a whole.",
+    "deploy all of it first: `atoll deploy`",
+)
 FAULTS_NOT_ALLOWED = Kind(
     5120,
     "What is deployed to {namespace} takes no orders to fail.",

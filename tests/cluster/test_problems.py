@@ -138,6 +138,18 @@ def test_a_wrong_environment_is_told_with_all_that_is_wrong_in_it(shop: Shop) ->
         assert expected in said
 
 
+def test_a_service_alone_where_the_system_never_was_is_refused_at_once_with_what_it_lacks(shop: Shop) -> None:
+    name = shop.environment("fresh")
+    file = shop.folder / "shop" / "environments" / f"{name}.toml"
+    file.write_text('[cluster]\nnamespace = "fresh"\n' + file.read_text())
+    with pytest.raises(
+        Failed, match=r"ATL5112 .*catalog alone(.|\n)*no setup, no postgres, no nats(.|\n)*`atoll deploy`"
+    ):
+        shop.atoll("deploy", "catalog", "-e", name, within=30)
+    with pytest.raises(Failed, match="NotFound"):
+        shop.cluster.kubectl.run("get", "namespace", "fresh")
+
+
 def test_who_has_no_right_is_told_which_one_is_missing(shop: Shop, tmp_path: Path) -> None:
     # Given an account that may do nothing, and a kubeconfig for it
     kubectl = shop.kubectl

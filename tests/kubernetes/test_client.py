@@ -1,7 +1,11 @@
 """The connection to a cluster: what it says where there is none, and what it leaves."""
 
+import asyncio
 import base64
 import json
+import os
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +31,49 @@ def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }))  # fmt: skip
     monkeypatch.setenv("KUBECONFIG", str(path))
     return path
+
+
+HELLO = """\
+from atoll import Service, System, get
+
+class Hello:
+    @get("/hello")
+    async def hello(self) -> str:
+        return "Hello"
+
+system = System("small", services=[Service("hello", Hello)])
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_command_that_is_ended_while_a_cluster_is_silent_leaves_no_key(
+    end: signal.Signals, kubeconfig: Path, tmp_path: Path
+) -> None:
+    # Given a cluster that takes connections and says nothing
+    asked = asyncio.Event()
+    server = await asyncio.start_server(lambda *_: asked.set(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    known = json.loads(kubeconfig.read_text())
+    known |= {"clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{port}"}}]}
+    known |= {"users": [{"name": "me", "user": {"token": "none"}}]}
+    kubeconfig.write_text(json.dumps(known))
+    (tmp_path / "hello.py").write_text(HELLO)
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments" / "test.toml").touch()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    # When a command waits for it, and is ended
+    command = [sys.executable, "-m", "atoll.cli.main", "status", "hello.py", "-e", "test"]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment)
+    async with asyncio.timeout(20):
+        await asked.wait()
+        assert list(temporary.glob("atoll-keys-*"))
+        process.send_signal(end)
+        # Then it has cleaned up
+        assert await process.wait() == 130
+    assert list(temporary.iterdir()) == []
+    server.close()
 
 
 @pytest.mark.parametrize("context", ["", "elsewhere"])

@@ -1,8 +1,10 @@
 """`atoll`: finds the command, and turns what goes wrong into words and an exit status."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import NoReturn
 
 from atoll.errors import EXTRA_MISSING, AtollError
@@ -85,7 +87,18 @@ def invoke(arguments: Sequence[str]) -> int:
     return returned if isinstance(returned, int) else 0
 
 
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does: a loop cancels what runs, and everything is cleaned up."""
+    handler = signal.getsignal(signal.SIGINT)
+    # It may be ignored, as a shell does in the background.
+    (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
+
+
 def main() -> NoReturn:
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores one of them, and means it.
+        if signal.getsignal(each) is signal.SIG_DFL:
+            signal.signal(each, _interrupt)
     sys.exit(invoke(sys.argv[1:]))
 
 

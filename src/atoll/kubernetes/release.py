@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NO_REVISION, AtollError
+from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NEVER_WHOLE, NO_REVISION, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.deploy import Changes, Parts, Show
@@ -67,16 +67,23 @@ class Release:
     async def plan(self, services: Sequence[str], *, is_forced: bool) -> Plan:
         """What is to be done for these services; () is all of the system.
 
-        Raises AtollError: BREAKS_CONSUMER unless it is forced, SECRETS_MISSING, CLUSTER_REFUSED, …
+        Raises AtollError: NEVER_WHOLE, BREAKS_CONSUMER unless it is forced, SECRETS_MISSING, CLUSTER_REFUSED, …
         """
-        target = self._target
-        parts = deploy.selected(objects(target), services)
+        target, whole = self._target, objects(self._target)
+        parts = deploy.selected(whole, services)
         if await self._is_anothers():
             # Whoever made the namespace says what it is like; we are guests.
             parts = {part: [each for each in found if each["kind"] != "Namespace"] for part, found in parts.items()}
         built = {each.name: built_of(target, each) for each in target.members if not services or each.name in services}
         kept = await self.revisions()
         before = kept[-1] if kept else None
+        if before is None and services:
+            raise NEVER_WHOLE.error(
+                has=[f"no {part}" for part in whole if part not in parts],
+                services=", ".join(services),
+                system=target.system,
+                namespace=target.namespace,
+            )
         if before is not None and not is_forced:
             self._check_contracts(before, built, is_whole=not services)
         await deploy.check_secrets(self._api, target, parts)
