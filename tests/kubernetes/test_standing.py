@@ -143,6 +143,29 @@ def test_an_owner_whose_pods_are_refused_says_why(kind: str) -> None:
     assert (row.state, row.why.reason) == ("failed", "its pods are refused: exceeded quota: few")
 
 
+def autoscaler(least: int, name: str = "users") -> Object:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    return {"kind": "HorizontalPodAutoscaler", "spec": {"scaleTargetRef": target, "minReplicas": least}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "scaled", "state"),
+    [
+        (2, autoscaler(4), "waiting"),
+        (4, autoscaler(4), "done"),
+        (2, autoscaler(4, "cart"), "done"),
+        # Scaled to nothing by hand, which turns the autoscaler off.
+        (0, autoscaler(4), "done"),
+    ],
+)
+def test_a_deployment_is_done_when_it_has_the_pods_that_its_autoscaler_keeps_at_least(
+    wanted: int, scaled: Object, state: str
+) -> None:
+    seen = Seen((deployment(wanted, wanted=wanted),), autoscalers=(scaled,))
+    (row,) = rows(seen, [Key("Deployment", "users")])
+    assert (row.state, row.wanted) == (state, 4 if state == "waiting" else wanted)
+
+
 NODES: list[Object] = [{"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.7"}]}}]
 GIVEN: Object = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}}}
 PORTS: Object = {"spec": {"ports": [{"name": "http", "nodePort": 30080}, {"name": "https", "nodePort": 30443}]}}

@@ -42,12 +42,14 @@ class Api:
         common: Object = {"apiVersion": known.version, "kind": kind}
         return [] if status == _NOT_FOUND else [{**common, **each} for each in items(found, "items")]
 
-    async def apply(self, made: Object, *, is_trial: bool = False, is_forced: bool = True) -> Object:
+    async def apply(
+        self, made: Object, *, is_trial: bool = False, is_forced: bool = True, manager: str = MANAGER
+    ) -> Object:
         """Server-side apply: fields that we stop to name are given up, those of others stay.
 
         is_trial: the API server checks and answers, and keeps nothing. is_forced: also what another manager has set.
         """
-        parameters = {"fieldManager": MANAGER, "force": "true" if is_forced else "false"}
+        parameters = {"fieldManager": manager, "force": "true" if is_forced else "false"}
         if is_trial:
             parameters["dryRun"] = "All"
         headers = {"content-type": "application/apply-patch+yaml"}

@@ -14,6 +14,7 @@ from atoll.errors import (
 )
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.diff import difference
+from atoll.kubernetes.handover import handed_over, merged
 from atoll.kubernetes.names import GATEWAY, MANAGER, NAMESPACE, SETUP, Object, Target
 from atoll.kubernetes.objects import Key, items, key_of, mapping
 from atoll.kubernetes.revision import COMPONENT as REVISION
@@ -21,6 +22,9 @@ from atoll.kubernetes.rollout import WATCHED, Log, Row, Seen, has_failed, rows
 from atoll.kubernetes.setup import setup_document
 
 _AT_ONCE = 16
+_HOLDER = f"{MANAGER}-replicas"
+"""Holds the number of pods from when we stop to name it until an autoscaler does; unheld it would be 1 meanwhile."""
+
 _LOOK_AGAIN = 0.5
 _LAST_LINES = 12
 _PATIENCE = 10.0
@@ -117,7 +121,8 @@ async def _change(api: Api, made: Object, gate: asyncio.Semaphore) -> Change | A
     async with gate:
         try:
             live = await api.get(key_of(made))
-            after = await api.apply(made, is_trial=True)
+            # What is handed over stays as it is.
+            after = await api.apply(merged(made, handed_over(made, live)), is_trial=True)
         except AtollError as error:
             if any(each.code == CLUSTER_REFUSED.code for each in error.problems):
                 return error
@@ -150,8 +155,12 @@ def _app(made: Object) -> str:
 async def carry_out(api: Api, parts: Parts, changes: Changes, show: Show, within: float) -> None:
     """Apply stage by stage, and wait for each. Raises AtollError ROLLOUT_FAILED with the reason and the last words.
 
-    within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it.
+    within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it; but an
+    autoscaler goes first, for it would take back a number of pods that is declared again.
     """
+    for key in changes.removed:
+        if key.kind == "HorizontalPodAutoscaler":
+            await api.delete(key)
     changed = {key_of(each.wanted) for each in changes.applied}
     # What is up needs no order.
     whole = [[made for stage in stages(parts) for made in stage]]
@@ -160,10 +169,22 @@ async def carry_out(api: Api, parts: Parts, changes: Changes, show: Show, within
             if made["kind"] == "Job":
                 await _run_again(api, key_of(made), changed)
             if key_of(made) in changed:
-                await api.apply(made)
+                await _apply(api, made)
         await wait(api, [key_of(made) for made in stage if made["kind"] in WATCHED], show, within)
     for key in changes.removed:
         await api.delete(key)
+
+
+async def _apply(api: Api, made: Object) -> None:
+    count = handed_over(made, await api.get(key_of(made))) if made["kind"] == "Deployment" else {}
+    if count:
+        named: Object = {
+            "apiVersion": made["apiVersion"],
+            "kind": made["kind"],
+            "metadata": {"name": key_of(made).name},
+        }
+        await api.apply(merged(named, count), manager=_HOLDER)
+    await api.apply(made)
 
 
 async def _run_again(api: Api, key: Key, changed: set[Key]) -> None:
@@ -204,10 +225,11 @@ def _patience(row: Row) -> float:
 
 
 async def observe(api: Api) -> Seen:
-    kinds = (*WATCHED, "ReplicaSet", "Pod", "Event")
+    kinds = (*WATCHED, "HorizontalPodAutoscaler", "ReplicaSet", "Pod", "Event")
     lists = dict(zip(kinds, await asyncio.gather(*(api.all(kind) for kind in kinds)), strict=True))
     workloads = tuple(each for kind in WATCHED for each in lists[kind])
-    return Seen(workloads, tuple(lists["ReplicaSet"]), tuple(lists["Pod"]), tuple(lists["Event"]))
+    autoscalers = tuple(lists["HorizontalPodAutoscaler"])
+    return Seen(workloads, tuple(lists["ReplicaSet"]), tuple(lists["Pod"]), tuple(lists["Event"]), autoscalers)
 
 
 async def _failure(api: Api, row: Row) -> Problem:

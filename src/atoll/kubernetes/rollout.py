@@ -55,6 +55,7 @@ class Seen:
     replica_sets: tuple[Object, ...] = ()
     pods: tuple[Object, ...] = ()
     events: tuple[Object, ...] = ()
+    autoscalers: tuple[Object, ...] = ()
 
     def workload(self, key: Key) -> Object | None:
         return next((each for each in self.workloads if key_of(each) == key), None)
@@ -75,10 +76,25 @@ def _row(seen: Seen, key: Key) -> Row:
     wanted = count if isinstance(count, int) else 1
     status = mapping(found, "status")
     ready = _number(status, "readyReplicas")
+    least = _least(seen, key)
+    # None at all are wanted by somebody's hand, which an autoscaler leaves alone.
+    if 0 < wanted < least:
+        return Row(key, "waiting", ready, least, Why(f"its autoscaler has not asked for {least} pods yet"))
     if _is_rolled_out(found, wanted):
         return Row(key, "done", ready, wanted)
     why = _why(seen, found) or Why("its pods are starting")
     return Row(key, "failed" if why.is_final else "waiting", ready, wanted, why)
+
+
+def _least(seen: Seen, key: Key) -> int:
+    """How many pods its autoscaler keeps at least; 0 without one."""
+    specs = [mapping(each, "spec") for each in seen.autoscalers]
+    ours = [
+        each
+        for each in specs
+        if mapping(each, "scaleTargetRef").items() >= {"kind": key.kind, "name": key.name}.items()
+    ]
+    return max((_number(each, "minReplicas") for each in ours), default=0)
 
 
 def _is_rolled_out(found: Object, wanted: int) -> bool:
