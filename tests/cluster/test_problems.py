@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -37,18 +37,26 @@ async def test_an_image_that_nobody_has_is_named(shop: Shop) -> None:
     shop.atoll("deploy", "users", "-e", "test")
 
 
+def test_who_deploys_is_told_to_another_who_is_refused(shop: Shop) -> None:
+    # Given a Lease that somebody holds and has renewed now
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    spec = {"holderIdentity": "mia at desk", "leaseDurationSeconds": 60, "acquireTime": now, "renewTime": now}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "atoll-deploying"}}
+    shop.kubectl.apply({**lease, "spec": spec})
+    try:
+        for command in (["deploy"], ["rollback", "1"]):
+            with pytest.raises(Failed, match=r"ATL5109 .*shop is being deployed to the namespace shop by mia at desk"):
+                shop.atoll(*command, "-e", "test")
+    finally:
+        shop.kubectl.delete("lease", "atoll-deploying")
+
+
 async def test_a_deployment_that_failed_is_rolled_back_to_the_last_that_did_not(shop: Shop) -> None:
-    # Given a deployment that hangs, and one beside it that is told so
     whole = shop.atoll("rollback", "-e", "test", "--list", "--json")
     last = json.loads(whole)[-1]["revision"]
+    # Given a deployment that failed
     with shop.edited("users/service.py", '"""', '"""(Never built.) '):
-        failing = asyncio.create_task(asyncio.to_thread(shop.atoll, "deploy", "users", "-e", "test", "--timeout", "30"))
-        await asyncio.to_thread(shop.kubectl.wait, "create", "lease/atoll-deploying")
-        for command in (["deploy", "users"], ["rollback"]):
-            with pytest.raises(Failed, match=r"ATL5109 .*shop is being deployed to the namespace shop by .* at "):
-                await asyncio.to_thread(shop.atoll, *command, "-e", "test")
-        with pytest.raises(Failed, match="can't be had"):
-            await failing
+        await fails(shop, "users", "can't be had", within=30)
     # When it has failed, and is rolled back
     assert shop.atoll("rollback", "-e", "test", "--list", "--json") == whole
     await asyncio.to_thread(shop.atoll, "rollback", "-e", "test")
