@@ -174,7 +174,7 @@ class Limits:
     """The bounds of one service's server.
 
     body: most bytes of a request's body; more is answered 413.
-    concurrency: most requests at work in one replica; more are answered 503.
+    concurrency: most requests at work in one replica; more are answered 503, as are fewer while it is overloaded.
     deadline: seconds for a call whose caller set none.
     grace: seconds from SIGTERM to the end.
     """

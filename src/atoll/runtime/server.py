@@ -29,6 +29,7 @@ from atoll.runtime.refusals import (
     STREAM_IDLE,
     Refusal,
 )
+from atoll.runtime.resilience.shedding import Shedder
 from atoll.runtime.routing import Router
 from atoll.runtime.serving import DURATION, DURATION_HELP, Declined, Outcome, ServedOperation, header
 from atoll.runtime.telemetry import Telemetry
@@ -69,7 +70,7 @@ class Server:
 
     Made inside the loop that it will run in.
 
-    concurrency: most requests with handlers at once; more are answered 503.
+    concurrency: most requests with handlers at once; more are answered 503, as are fewer while the loop is late.
     patience: seconds for a request whose caller set no deadline.
     """
 
@@ -93,13 +94,17 @@ class Server:
                     faults.attach(served)
         self._telemetry = telemetry
         self._recorder = telemetry.recorder
-        self._concurrency, self._patience = concurrency, patience
+        self._patience = patience
+        self._shedder = Shedder(concurrency, time.monotonic())
         self._claims = claims
         self._loop = asyncio.get_running_loop()  # asking for it takes a system call on 3.11
         self._working: set[_Work] = set()
         self._ticking = False
+        self._due = 0.0
         gauge = telemetry.metrics.gauge("http.server.active_requests", "Requests that handlers have now.", {})
         gauge.read = lambda: float(len(self._working))
+        limit = telemetry.metrics.gauge("atoll.server.limit", "Most requests that handlers may have now.", {})
+        limit.read = lambda: float(self._shedder.limit)
         self._shed = telemetry.metrics.counter("atoll.server.shed", "Requests answered 503 for want of room.", {})
 
     # A request arrives.
@@ -115,7 +120,10 @@ class Server:
             self._nowhere(exchange, path)
             return
         served, values = found
-        if len(self._working) >= self._concurrency:
+        shedder, at_work = self._shedder, len(self._working)
+        if at_work >= shedder.busiest:
+            shedder.busiest = at_work + 1
+        if at_work >= shedder.limit:
             self._shed.add()
             self._decline(exchange, Declined(OVERLOADED), served, ((RETRY_AFTER, "1"),))
             return
@@ -129,7 +137,7 @@ class Server:
         self._working.add(work)
         if not self._ticking:
             self._ticking = True
-            self._loop.call_later(_TICK, self._tick)
+            self._look_again(time.monotonic())
         run = self._stream(work, arguments) if served.streams else self._run(work, arguments)
         # A name that is given spares Python the making of one.
         if _EAGER:
@@ -339,11 +347,16 @@ class Server:
     def _tick(self) -> None:
         """Answer 504 to whatever is over its deadline. Only work that was suspended is still there to be looked at."""
         now = time.monotonic()
+        self._shedder.look(now, self._due)
         for work in [work for work in self._working if work.context.deadline <= now and not work.answered]:
             self._cut(work, STREAM_IDLE if work.begun else DEADLINE_EXCEEDED)
         self._ticking = bool(self._working)
         if self._ticking:
-            self._loop.call_later(_TICK, self._tick)
+            self._look_again(now)
+
+    def _look_again(self, now: float) -> None:
+        self._due = now + _TICK
+        self._loop.call_later(_TICK, self._tick)
 
     def _cut(self, work: _Work, refusal: Refusal) -> None:
         """Answer at once: a handler that takes its time to clean up must not take the caller's."""
