@@ -1,5 +1,7 @@
 """`atoll status`."""
 
+import asyncio
+
 import click
 import msgspec
 
@@ -8,6 +10,7 @@ from atoll.cli.options import elsewhere_option, json_option, target_argument
 from atoll.cli.problems import styled
 from atoll.cli.project import control_of
 from atoll.cli.table import headline, status_table
+from atoll.supervisor.breakers import with_breakers
 from atoll.supervisor.children import problem_of
 
 
@@ -20,7 +23,7 @@ def command(target: str | None, as_json: bool) -> int:
 
     Exit status 0 if everything is ready, 1 if something is not, 3 if nothing runs here.
     """
-    status = control_of(target).status()
+    status = asyncio.run(with_breakers(control_of(target).status()))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:

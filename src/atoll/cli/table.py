@@ -26,6 +26,8 @@ def status_table(status: Status) -> Table:
         why = Text(each.waits_for or each.reason, "dim" if each.state == "ready" else "")
         if each.fault:
             why = Text.assemble(why, " " if why else "", (f"{each.fault}, on purpose", "yellow"))
+        for destination, breaker in each.breakers.items():
+            why = Text.assemble(why, " " if why else "", (f"breaker of {destination} {breaker}", "red"))
         table.add_row(each.name, state, why, str(each.port or ""), str(each.restarts or ""))
     return table
 

@@ -170,15 +170,7 @@ class Server:
         """Answer without a handler."""
         context = incoming(exchange.headers, exchange.started / 1e9, self._patience)
         refusal = declined.refusal
-        body = problem(
-            refusal.status,
-            refusal.kind,
-            refusal.title,
-            declined.detail,
-            instance=_instance(exchange),
-            trace_id=context.trace_id,
-            errors=declined.errors,
-        )
+        body = _problem(exchange, context, declined)
         self._record(exchange, served, context, refusal.status, "")
         exchange.connection.answer(exchange, _problem_head(refusal.status, headers), body)
 
@@ -294,14 +286,7 @@ class Server:
 
     def _fail(self, work: _Work, failure: Failure, error: str) -> None:
         refusal = failure.refusal
-        body = problem(
-            refusal.status,
-            refusal.kind,
-            refusal.title,
-            refusal.detail,
-            instance=_instance(work.exchange),
-            trace_id=work.context.trace_id,
-        )
+        body = _problem(work.exchange, work.context, Declined(refusal))
         self._answer_problem(work, refusal.status, _problem_head(refusal.status, failure.headers), body, error)
 
     # Answers.
@@ -397,6 +382,19 @@ def _origin_form(target: bytes) -> bytes:
 def _instance(exchange: Exchange) -> str:
     """The path asked for; the query may hold what should not be repeated."""
     return exchange.target.partition(b"?")[0].decode("latin-1")
+
+
+def _problem(exchange: Exchange, context: Context, declined: Declined) -> bytes:
+    refusal = declined.refusal
+    return problem(
+        refusal.status,
+        refusal.kind,
+        refusal.title,
+        declined.detail,
+        instance=_instance(exchange),
+        trace_id=context.trace_id,
+        errors=declined.errors,
+    )
 
 
 def _problem_head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:

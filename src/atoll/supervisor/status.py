@@ -22,6 +22,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     waits_for: why it is not started yet. reason: why it is in this state, or why it ended the last time.
     port, admin: 0 where it has none. seconds: since it came into this state.
     fault: what it does wrong because `atoll fault` asked for it.
+    breakers: of its calls, those that are not closed, by destination; only where somebody asked the process for them.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     restarts: int = 0
     seconds: float = 0.0
     fault: str = ""
+    breakers: dict[str, str] = {}
 
 
 class Status(msgspec.Struct, frozen=True):
