@@ -22,7 +22,7 @@ demo: $(VENV)/.demo  ## run the shop on real engines, with customers, until Ctrl
 
 test: lint  ## check everything, then run every test on real engines (under 6 minutes)
 	@echo "tests, on real engines"
-	@$(BIN)/python -m pytest -q $(TESTS) --ignore=tests/cluster --ignore=tests/tools
+	@$(BIN)/python -m pytest -q $(TESTS) --ignore=tests/cluster --ignore=tests/tools --ignore=tests/storms
 
 test-cluster: $(VENV)/.develop  ## test on a real Kubernetes that is made for it (root, Debian; builds it the first time)
 	@$(BIN)/python -m tests.cluster build
@@ -31,6 +31,9 @@ test-cluster: $(VENV)/.develop  ## test on a real Kubernetes that is made for it
 test-tools: $(VENV)/.develop  ## test with Jaeger, Zipkin and OpenSearch (Go, Maven, JDK 21; brings them the first time)
 	@$(BIN)/python -m tests.tools
 	@$(BIN)/python -m pytest -q tests/tools
+
+test-storms: $(VENV)/.develop  ## test overload and cascades; their measures want a quiet machine
+	@$(BIN)/python -m pytest -q tests/storms
 
 bench: $(VENV)/.develop  ## measure atoll and its peers in the same run
 	@$(BIN)/python -m benchmarks all

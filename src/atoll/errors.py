@@ -434,7 +434,7 @@ CLUSTER_UNREACHABLE = Kind(
     "see `kubectl cluster-info`; KUBECONFIG and [cluster] context say which cluster it is",
 )
 NO_DASHBOARD = Kind(
-    5109,
+    5115,
     "No dashboard runs in {namespace}.",
     "atoll build --push --with-dashboard, then atoll deploy --with-dashboard -e {environment}",
 )
