@@ -11,7 +11,7 @@ TESTS := -n 2
 UV := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster test-tools bench lint format lock clean
+.PHONY: help demo test test-cluster test-tools test-storms bench lint format lock clean
 .PHONY: check-format check-rules check-types check-public-types check-layers
 
 help:  ## list these targets
