@@ -55,6 +55,13 @@ def test_an_open_breaker_is_bad_though_nothing_fails() -> None:
     assert found.wrong == ("checkout → payment: the breaker is open",)
 
 
+def test_a_half_open_breaker_is_bad_too_for_it_lets_a_call_a_second_through() -> None:
+    breakers = [series("atoll.client.breaker", "checkout", 1.0, destination="payment")]
+    found = graph(Seen(edges=[edge("checkout", "payment")], breakers=breakers))
+    assert link(found, "checkout", "payment").health == "bad"
+    assert found.wrong == ("checkout → payment: the breaker is half-open",)
+
+
 def test_a_lagging_consumer_is_bad() -> None:
     lags = [series("messaging.consumer.lag", "email", LAGS, messaging__destination__name="order-placed")]
     edges = [edge("checkout", "order-placed", "publish"), edge("order-placed", "email", "consume")]

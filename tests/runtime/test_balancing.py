@@ -107,6 +107,19 @@ def test_the_first_to_answer_after_all_failed_gets_the_calls() -> None:
     assert share(two, "b", 0.6) == 1.0
 
 
+def test_after_all_failed_for_long_the_rest_are_looked_at_within_a_second_of_the_first_answer() -> None:
+    three, now = balancer("a", "b", "c"), 0.0
+    for _ in range(8):
+        for replica in three.replicas:
+            now = max(now, replica.until)
+            three.failed(replica, now, reached=False)
+    assert all(replica.until > now + 10 for replica in three.replicas[1:])
+    three.succeeded(three.replicas[0], now)
+    assert share(three, "a", now + 0.9) == 1.0
+    assert {picked(three, now + 6.0) for _ in range(100)} == {"a", "b", "c"}
+    assert share(three, "b", now + 11.1) > 0.28
+
+
 def test_a_second_attempt_goes_to_another_replica() -> None:
     two = balancer("a", "b")
     assert {picked(two, 0.0, avoid=two.replicas[0]) for _ in range(50)} == {"b"}

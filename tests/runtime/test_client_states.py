@@ -125,7 +125,8 @@ async def test_timeout_the_callers_own_deadline_is_kept_when_it_is_the_shorter()
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await called.items.item("hat")
-        assert 0.1 <= time.monotonic() - started < 0.5
+        # It leaves some of the time to whoever has to tell of it.
+        assert 0.08 <= time.monotonic() - started < 0.5
         assert int(peer.asked[0].headers["x-envoy-expected-rq-timeout-ms"]) <= 100
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pydantic
 import pytest
 
-from atoll import CallFailed, Fault, Response, delete, get, post, put
+from atoll import CallFailed, DeadlineExceeded, Fault, Response, delete, get, post, put
 from tests.runtime.raw import Answer, served
 
 
@@ -114,6 +114,10 @@ class Shop:
     @get("/downstream")
     async def downstream(self) -> str:
         raise CallFailed("payment", "charge", "it said 500")
+
+    @get("/downstream/late")
+    async def downstream_late(self) -> str:
+        raise DeadlineExceeded("payment", "charge", "it had not answered")
 
     @get("/nothing-json")
     async def nothing_json(self) -> str:
@@ -287,6 +291,14 @@ async def test_a_call_that_failed_below_is_502_and_says_that_it_was_retried() ->
     async with served(Shop()) as shop:
         answer = await shop.ask("GET", "/downstream")
     is_problem(answer, 502, "dependency-failed")
+    assert answer.headers["atoll-retried"] == "1"
+    assert b"payment" not in answer.body
+
+
+async def test_a_call_that_got_no_answer_in_time_is_504_and_says_whose_time_it_was() -> None:
+    async with served(Shop()) as shop:
+        answer = await shop.ask("GET", "/downstream/late")
+    is_problem(answer, 504, "dependency-late")
     assert answer.headers["atoll-retried"] == "1"
     assert b"payment" not in answer.body
 

@@ -155,7 +155,8 @@ def _links(seen: Seen, description: Description | None) -> list[Link]:
         )
         breaker = _BREAKERS[min(int(breakers.get(pair, 0.0)), 2)] if kind == "call" else ""
         lag = int(lags.get(pair, 0.0)) if kind == "consume" else 0
-        is_bad = breaker == "open" or lag >= LAGS
+        # Half-open is no better than open: one call a second is let through, to try.
+        is_bad = bool(breaker) or lag >= LAGS
         found[pair] = Link(*pair, kind, edge.figures, "bad" if is_bad else health(edge.figures), breaker, lag)
     for caller, callee, kind in _declared(description):
         found.setdefault((caller, callee), Link(caller, callee, kind, Figures(), "idle"))

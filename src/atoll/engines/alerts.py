@@ -144,7 +144,8 @@ def _breaker_open(observed: Observed) -> Alert:
     return Alert(
         "BreakerOpen",
         "ticket",
-        f"max by (job, destination) ({worst}) == 2",
+        # Half-open counts: of a slow destination there is always a call that tries.
+        f"max by (job, destination) ({worst}) > 0",
         "{{ $labels.job }} has given up calling {{ $labels.destination }}: its breaker is open",
         f"See {_status(observed, '{{ $labels.destination }}')}.",
         lasts=60,

@@ -156,16 +156,16 @@ class Attempts:
         return Failed(ConnectionLost(service, operation, reason), good=False, failure=Failure())
 
     def _rejected(self, call: Call, replica: Replica, rejection: Rejection) -> Failed:
-        """An answer came, and it is no success."""
-        now, status = time.monotonic(), rejection.status
-        if status >= 500:
+        """An answer came, and it is no success. Who says that what it needs failed is not judged for that."""
+        now = time.monotonic()
+        if not rejection.good:
             self._replicas.failed(replica, now, reached=True)
             call.failed_at = replica
         elif replica.failures:
             self._replicas.answered(replica, now)
         wait = rejection.retry_after
         failure = None if wait is None else Failure(retry_after=wait)
-        return Failed(rejection.error, good=status < 500, failure=failure)
+        return Failed(rejection.error, good=rejection.good, failure=failure)
 
 
 class Feed:

@@ -84,8 +84,12 @@ class Balancer(Generic[E, R]):
             replica.ejections = 0
         elif self._usable is self.replicas:
             # All were set aside and this one is back. Otherwise the answer may belong to a call from before.
+            # What they failed of was common to them: the others are looked at soon, lest this one serves for all.
+            for each in self.replicas:
+                each.ejections = 0
+                each.until = min(each.until, now + _FIRST)
+                each.warm_at = min(each.warm_at, each.until + _SLOW_START)
             replica.until = 0.0
-            replica.ejections = 0
             self._review(now)
 
     def failed(self, replica: Replica[E, R], now: float, *, reached: bool) -> None:

@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from math import inf
 
 from atoll.errors import CallFailed, ConnectionLost
 from atoll.model.contract import Contract, Fault
@@ -16,11 +17,12 @@ from atoll.runtime.prepared import Prepared
 from atoll.runtime.propagation import carried, key_line
 from atoll.runtime.replicas import Replicas
 from atoll.runtime.resilience.breaker import State
+from atoll.runtime.resilience.deadline import share
 from atoll.runtime.resilience.policy import Guard, Policy
 from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.metrics import Histogram
 
-_WARN_EVERY = 60.0  # seconds between two warnings about one operation
+_WARN_EVERY = 60.0  # seconds between two warnings about one operation, or one breaker
 
 logger = logging.getLogger("atoll.client")
 
@@ -54,6 +56,7 @@ class Destination:
         self._histograms: dict[tuple[Prepared, int, str], Histogram] = {}
         self._warned: dict[str, float] = {}
         self._state = State.CLOSED
+        self._opened_at = self._told_at = 0.0
         labels = {"destination": service}
         self._retries = self._metrics.counter("atoll.client.retries", "Attempts beyond the first of a call.", labels)
         gauge = self._metrics.gauge("atoll.client.breaker", "0 is closed, 1 half-open, 2 open.", labels)
@@ -92,7 +95,7 @@ class Destination:
                 # Outside of the handler, lest the traceback of the last attempt has those before it inside.
                 await self._pause(call, failed)
         except asyncio.CancelledError:
-            call.error = "cancelled"
+            self._given_up(call)
             raise
         finally:
             # It holds the error and its traceback this frame: only the garbage collector would free them.
@@ -134,8 +137,8 @@ class Destination:
             trace_id, parent_id, sampled = new_trace_id(), 0, True
         else:
             trace_id, parent_id, sampled = context.trace_id, context.span_id, context.sampled
-            if context.deadline * 1e9 < deadline:
-                deadline = int(context.deadline * 1e9)
+            if context.deadline < inf:
+                deadline = min(deadline, start + share(int(context.deadline * 1e9) - start))
             headers = carried(context, outside=self._replicas.outside)
             if context.in_transaction:
                 self._warn(operation, start * 1e-9)
@@ -163,9 +166,18 @@ class Destination:
                     call.good = True
                     return feed
                 await self._pause(call, failed)
+        except asyncio.CancelledError:
+            self._given_up(call)
+            raise
         finally:
             failed = None
             self._guard.judge(call.permit, call.good, time.monotonic())
+
+    def _given_up(self, call: Call) -> None:
+        """Whoever made the call is told to stop. That is no verdict, unless the time for an answer was over before."""
+        call.error = "cancelled"
+        if time.monotonic_ns() >= call.deadline:
+            call.good = False
 
     async def _pause(self, call: Call, failed: Failed) -> None:
         """Wait until the next attempt may be made; if there is to be none, raise the error of this one."""
@@ -240,21 +252,22 @@ class Destination:
         return self._metrics.histogram("http.client.request.duration", "How long calls take.", labels)
 
     def _announce(self) -> None:
-        breaker, before = self._breaker, self._state
+        """A line when it opens and when it closes; between them one a minute, for calls try it every second."""
+        breaker, before, now = self._breaker, self._state, time.monotonic()
         self._state = state = breaker.state
         fields = {"event": "breaker", "destination": self.service, "state": state.name.lower()}
-        wait = max(breaker.retry_at - time.monotonic(), 0.0)
-        if state is State.HALF_OPEN:
-            logger.info("the circuit breaker of %s is half-open: one call tries", self.service, extra=fields)
-        elif state is State.CLOSED:
-            logger.warning("the circuit breaker of %s is closed: it answers again", self.service, extra=fields)
-        elif before is State.HALF_OPEN:
-            sentence = "the circuit breaker of %s stays open: the call that tried failed; the next tries in %.1f s"
-            logger.warning(sentence, self.service, wait, extra=fields)
-        else:
+        if state is State.CLOSED:
+            sentence = "the circuit breaker of %s is closed: it answers again, after %.0f s"
+            logger.warning(sentence, self.service, now - self._opened_at, extra=fields)
+        elif before is State.CLOSED:
+            self._opened_at = self._told_at = now
             calls, failures = breaker.counts
-            sentence = "the circuit breaker of %s is open: %d of its last %d calls failed; one call tries in %.1f s"
-            logger.warning(sentence, self.service, failures, calls, wait, extra=fields)
+            sentence = "the circuit breaker of %s is open: %d of its last %d calls failed; a call tries every %g s"
+            logger.warning(sentence, self.service, failures, calls, self._policy.breaker.wait, extra=fields)
+        elif now - self._told_at >= _WARN_EVERY:
+            self._told_at = now
+            sentence = "the circuit breaker of %s is not closed yet: every call that tried failed for %.0f s"
+            logger.warning(sentence, self.service, now - self._opened_at, extra=fields)
 
     def _warn(self, operation: Prepared, now: float) -> None:
         """A call inside a transaction makes the database's locks last as long as somebody else's answer."""

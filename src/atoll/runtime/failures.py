@@ -10,6 +10,7 @@ from atoll.runtime.refusals import (
     DATABASE_UNREACHABLE,
     DEADLINE_EXCEEDED,
     DEPENDENCY_FAILED,
+    DEPENDENCY_LATE,
     INJECTED,
     INTERNAL,
     Refusal,
@@ -35,7 +36,7 @@ def failure_of(error: Exception) -> Failure:
         headers = ((RETRY_AFTER, "1"),) if error.status in (409, 503) else ()
         return Failure(Refusal(error.status, "key-refused", title, error.problems[0].sentence), headers)
     if isinstance(error, DeadlineExceeded):
-        return Failure(DEADLINE_EXCEEDED, _RETRIED)
+        return Failure(DEPENDENCY_LATE, _RETRIED)
     if isinstance(error, CallFailed):
         return Failure(DEPENDENCY_FAILED, _RETRIED)
     if isinstance(error, DatabaseUnreachable):

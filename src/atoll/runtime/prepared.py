@@ -7,11 +7,15 @@ from urllib.parse import quote
 
 from atoll.errors import BadAnswer, CallFailed, DeadlineExceeded, Refused, ServerFailed
 from atoll.model.contract import REQUIRED, Fault, Operation, Parameter, Response
+from atoll.runtime.refusals import DEPENDENCY_FAILED, DEPENDENCY_LATE
 from atoll.wire.codec import Encode, NotJson, Unreadable, decoder, encoder, texts
 from atoll.wire.faults import Document, FaultCodec, read_problem
 from atoll.wire.headers import DEADLINE, RETRIED, RETRY_AFTER, TRACEPARENT
 
 Headers = Callable[[], Sequence[tuple[bytes, bytes]]]
+
+_BELOW = frozenset((DEPENDENCY_FAILED.kind, DEPENDENCY_LATE.kind))
+"""The problems whose cause is below whoever tells of them."""
 
 _LONGEST_DETAIL = 300  # characters of a callee's own words in our sentence
 
@@ -20,14 +24,18 @@ class Rejection(Exception):
     """The callee's answer is no success.
 
     error: what the caller gets. retry_after: seconds, where the callee declined to act and the call may be made again;
-    None where it must not be.
+    None where it must not be. good: whether the callee itself is well, as far as the answer tells.
     """
 
-    def __init__(self, error: Fault | CallFailed, status: int, retry_after: float | None = None) -> None:
+    def __init__(
+        self, error: Fault | CallFailed, status: int, retry_after: float | None = None, *, below: bool = False
+    ) -> None:
+        """below: what failed is a service that the callee needs."""
         super().__init__(str(error))
         self.error = error
         self.status = status
         self.retry_after = retry_after
+        self.good = below or status < 500
 
 
 class Prepared:
@@ -152,11 +160,12 @@ class Prepared:
             wait = None if RETRIED.encode() in found else retry_after(*known)
         if wait is not None and status != 409:
             return Rejection(Refused(self.service, self.name, reason), status, wait)
+        below = document.kind in _BELOW
         if status == 504:
-            return Rejection(DeadlineExceeded(self.service, self.name, reason), status)
+            return Rejection(DeadlineExceeded(self.service, self.name, reason), status, below=below)
         if status < 400:
             return Rejection(BadAnswer(self.service, self.name, reason), status)
-        return Rejection(ServerFailed(self.service, self.name, reason, status), status, wait)
+        return Rejection(ServerFailed(self.service, self.name, reason, status), status, wait, below=below)
 
 
 def retry_after(value: bytes, date: bytes) -> float:

@@ -43,6 +43,7 @@ OVERLOADED = Refusal(503, "overloaded", "Too many requests are at work", "Try ag
 STOPPING = Refusal(503, "stopping", "This replica is stopping", "Try again: another replica answers.")
 DATABASE_UNREACHABLE = Refusal(503, "database-unreachable", "The database of this service can't be reached")
 DEADLINE_EXCEEDED = Refusal(504, "deadline-exceeded", "The time for this request ran out")
+DEPENDENCY_LATE = Refusal(504, "dependency-late", "A service that this one needs did not answer in time")
 STREAM_IDLE = Refusal(504, "stream-idle", "The stream had nothing to say for too long")
 
 

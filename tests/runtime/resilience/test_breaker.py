@@ -69,28 +69,54 @@ def test_a_probe_that_succeeds_closes_it_with_a_clean_slate() -> None:
     assert breaker.enter(101.1) is Permit.CALL
 
 
-def test_each_probe_that_fails_doubles_the_time_up_to_half_a_minute() -> None:
-    breaker, now, waits = opened(0.0), 0.0, []
-    for _ in range(7):
-        waits.append(breaker.retry_at - now)
+def test_however_long_it_was_open_the_next_probe_is_a_second_away() -> None:
+    breaker, now = opened(0.0), 0.0
+    for _ in range(600):
+        assert breaker.retry_at == now + 1.0
         now = breaker.retry_at
         breaker.failed(breaker.enter(now), now)
-    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+        assert breaker.state is State.OPEN
+    breaker.succeeded(breaker.enter(601.0), 601.0)
+    assert breaker.state is State.CLOSED
 
 
-def test_after_it_closed_the_first_time_open_is_short_again() -> None:
+def test_a_slow_destination_is_asked_once_a_second_and_the_first_answer_in_time_closes_it() -> None:
+    """Each probe waits for three seconds in vain; then the destination is quick again."""
+    breaker = opened(0.0)
+    under_way: list[tuple[float, Permit]] = []
+    for tick in range(1, 1000):
+        now = tick / 10
+        while under_way and under_way[0][0] <= now:
+            breaker.failed(under_way.pop(0)[1], now)
+        permit = breaker.enter(now)
+        if permit is Permit.PROBE:
+            under_way.append((now + 3.0, permit))
+        assert len(under_way) <= 4
+        assert breaker.state is (State.HALF_OPEN if under_way else State.OPEN)
+    late = [permit for _, permit in under_way]
+    breaker.succeeded(breaker.enter(101.0), 101.0)
+    assert breaker.state is State.CLOSED
+    for permit in late:
+        breaker.failed(permit, 102.0)
+    assert (breaker.state, breaker.counts) == (State.CLOSED, (0, 0))
+
+
+def test_after_it_closed_it_opens_as_it_did_the_first_time() -> None:
     breaker = opened(0.0)
     breaker.failed(breaker.enter(1.0), 1.0)
-    breaker.succeeded(breaker.enter(3.0), 3.0)
-    fail(breaker, 20, 3.5)
-    assert breaker.retry_at == 4.5
+    breaker.succeeded(breaker.enter(2.0), 2.0)
+    fail(breaker, 19, 3.5)
+    assert breaker.state is State.CLOSED
+    fail(breaker, 1, 3.5)
+    assert (breaker.state, breaker.retry_at) == (State.OPEN, 4.5)
 
 
-def test_an_abandoned_probe_lets_the_next_call_probe() -> None:
+def test_an_abandoned_probe_is_followed_by_another_at_the_same_pace() -> None:
     breaker = opened(0.0)
     breaker.abandoned(breaker.enter(1.0))
-    assert breaker.state is State.HALF_OPEN
-    assert breaker.enter(1.0) is Permit.PROBE
+    assert breaker.state is State.OPEN
+    assert breaker.enter(1.9) is Permit.NO
+    assert breaker.enter(2.0) is Permit.PROBE
 
 
 def test_calls_from_before_it_opened_decide_nothing_afterwards() -> None:
@@ -102,7 +128,7 @@ def test_calls_from_before_it_opened_decide_nothing_afterwards() -> None:
     breaker.succeeded(early[20], 1.2)
     assert breaker.state is State.HALF_OPEN
     breaker.failed(early[21], 1.2)
-    assert breaker.retry_at == 1.1
+    assert (breaker.state, breaker.retry_at) == (State.HALF_OPEN, 2.1)
     breaker.succeeded(probe, 1.3)
     assert breaker.enter(1.3) is Permit.CALL
 
@@ -116,11 +142,11 @@ def test_it_agrees_with_a_model_that_keeps_every_call(history: list[tuple[float,
     breaker, now, calls = Breaker(BreakerLimits(calls=5)), 0.0, list[tuple[int, bool]]()
     for step, what in history:
         now += step
-        state, permit = breaker.state, breaker.enter(now)
+        state, retry_at, permit = breaker.state, breaker.retry_at, breaker.enter(now)
         if state is State.CLOSED:
             assert permit is Permit.CALL
         else:
-            assert permit is (Permit.PROBE if now >= breaker.retry_at else Permit.NO)
+            assert permit is (Permit.PROBE if now >= retry_at else Permit.NO)
         if permit is Permit.NO:
             continue
         if what == "abandoned":
@@ -140,10 +166,17 @@ def test_it_agrees_with_a_model_that_keeps_every_call(history: list[tuple[float,
             calls.clear()
 
 
-@given(st.lists(st.floats(0, 40), max_size=50))
-def test_a_half_open_breaker_never_has_two_probes_at_once(waits: list[float]) -> None:
-    breaker, now = opened(0.0), 0.0
-    assert breaker.enter(1.0) is Permit.PROBE
-    for wait in waits:
+@given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from(["failed", "abandoned", "nothing"])), max_size=80))
+def test_two_probes_are_never_less_than_a_second_apart(history: list[tuple[float, str]]) -> None:
+    breaker, now, before = opened(0.0), 0.0, 0.0
+    for wait, what in history:
         now += wait
-        assert breaker.enter(1.0 + now) is Permit.NO
+        permit = breaker.enter(now)
+        if permit is Permit.NO:
+            continue
+        assert now - before >= 1.0 - 1e-9
+        before = now
+        if what == "failed":
+            breaker.failed(permit, now)
+        elif what == "abandoned":
+            breaker.abandoned(permit)

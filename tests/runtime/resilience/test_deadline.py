@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.runtime.resilience.deadline import Wheel
+from atoll.runtime.resilience.deadline import Wheel, share
 
 MS = 1_000_000
 
@@ -61,3 +61,17 @@ def test_each_deadline_expires_at_the_first_look_after_it(deadlines: list[tuple[
         for number in due:
             del pending[number]
         assert wheel.waiting == len(pending)
+
+
+def test_a_call_leaves_its_caller_a_twentieth_of_the_time_and_never_less_than_a_deadline_may_be_late() -> None:
+    assert share(3_000 * MS) == 2_850 * MS
+    assert share(100 * MS) == 80 * MS
+    assert share(10 * MS) == 5 * MS
+    assert share(0) == 0
+    assert share(-100 * MS) < 0
+
+
+@given(st.integers(1, 10**13))
+def test_a_call_gets_some_of_the_time_and_never_all(left: int) -> None:
+    assert 0 < share(left) <= left
+    assert left - share(left) >= min(18 * MS, left // 2)

@@ -65,11 +65,15 @@ def test_nothing_is_retried_while_the_breaker_is_not_closed() -> None:
     assert guard.again(Failure(), early, idempotent=True, attempt=1, room=3.0, chance=0.5) is None
 
 
-def test_a_probe_is_made_once() -> None:
-    guard = Guard("catalog", Policy())
+def test_a_probe_asks_once_but_looks_for_a_replica_that_takes_it() -> None:
+    guard = Guard("catalog", Policy(retry=RetryLimits(start=0.0, share=0.0)))
     broken(guard, 0.0)
     probe = guard.enter("product", 1.0)
-    assert guard.again(Failure(sent=False), probe, idempotent=True, attempt=1, room=3.0, chance=0.5) is None
+    for asked in (Failure(), Failure(retry_after=0.1)):
+        assert guard.again(asked, probe, idempotent=True, attempt=1, room=3.0, chance=0.5) is None
+    refused = Failure(sent=False)
+    assert guard.again(refused, probe, idempotent=False, attempt=2, room=3.0, chance=0.5) is not None
+    assert guard.again(refused, probe, idempotent=False, attempt=3, room=3.0, chance=0.5) is None
 
 
 def test_a_call_that_may_not_be_retried_costs_nothing_of_the_budget() -> None:

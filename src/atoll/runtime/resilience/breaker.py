@@ -5,7 +5,7 @@ from enum import IntEnum
 
 
 class State(IntEnum):
-    """closed -(too many failures)-> open -(time)-> half-open -(probe succeeds)-> closed, -(probe fails)-> open.
+    """closed -(too many failures)-> open -(time)-> half-open -(a probe succeeds)-> closed, -(all fail)-> open.
 
     The numbers are what the gauge shows.
     """
@@ -16,7 +16,7 @@ class State(IntEnum):
 
 
 class Permit(IntEnum):
-    """What `enter` answers. A PROBE is the one call that a half-open breaker lets through."""
+    """What `enter` answers. A PROBE is a call that is let through to see whether the destination is back."""
 
     NO = 0
     CALL = 1
@@ -30,17 +30,16 @@ NO, CALL, PROBE = Permit
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """When it opens, and for how long.
+    """When it opens, and how it asks whether it may close.
 
     window: seconds looked back on, in ten equal parts. share: of calls that failed. calls: fewer say nothing.
-    first, longest: seconds it stays open; doubled each time that the probe fails.
+    wait: seconds from opening to the first probe, and from each probe to the next, answered or not.
     """
 
     window: float = 10.0
     share: float = 0.5
     calls: int = 20
-    first: float = 1.0
-    longest: float = 30.0
+    wait: float = 1.0
 
 
 _PARTS = 10
@@ -52,19 +51,11 @@ class Breaker:
     Every permit is handed back once, by `succeeded`, `failed` or `abandoned`. What calls that began before it
     opened say afterwards is not heard: they tell of the time that is already judged.
     Failures are weighed when one arrives, so a success never opens it.
+    Probes go out at a steady pace: a slow destination is not asked more often for being slow, and whatever went before,
+    one that is back is found within `wait` and the time of one call.
     """
 
-    __slots__ = (
-        "_calls",
-        "_failures",
-        "_limits",
-        "_open_for",
-        "_part",
-        "_part_length",
-        "_probing",
-        "_retry_at",
-        "state",
-    )
+    __slots__ = ("_calls", "_failures", "_limits", "_part", "_part_length", "_probes", "_retry_at", "state")
 
     def __init__(self, limits: BreakerLimits) -> None:
         self.state = CLOSED
@@ -74,24 +65,26 @@ class Breaker:
         self._calls = [0] * _PARTS
         self._failures = [0] * _PARTS
         self._part = 0
-        self._open_for = limits.first
         self._retry_at = 0.0
-        self._probing = False
+        self._probes = 0  # under way: at most as many as there are waits in the longest call, and one
 
     def enter(self, now: float) -> Permit:
         """Whether a call may be made now."""
         if self.state is CLOSED:
             return CALL
-        if self._probing or now < self._retry_at:
+        if now < self._retry_at:
             return NO
         self.state = HALF_OPEN
-        self._probing = True
+        self._probes += 1
+        self._retry_at = now + self._limits.wait
         return PROBE
 
     def succeeded(self, permit: Permit, now: float) -> None:
         """The destination answered the call."""
         if permit is PROBE:
-            self._close()
+            self._probes -= 1
+            if self.state is not CLOSED:
+                self._close()
         elif self.state is CLOSED:
             part = int(now / self._part_length)
             self._calls[(part if part == self._part else self._advance(part)) % _PARTS] += 1
@@ -99,20 +92,22 @@ class Breaker:
     def failed(self, permit: Permit, now: float) -> None:
         """The destination did not answer the call, or with an error of its own."""
         if permit is PROBE:
-            self._open_for = min(2 * self._open_for, self._limits.longest)
-            self._open(now)
+            self.abandoned(permit)
         elif self.state is CLOSED:
             index = self._advance(int(now / self._part_length)) % _PARTS
             self._calls[index] += 1
             self._failures[index] += 1
             calls, failures = self.counts
             if calls >= self._limits.calls and failures >= self._limits.share * calls:
-                self._open(now)
+                self.state = OPEN
+                self._retry_at = now + self._limits.wait
 
     def abandoned(self, permit: Permit) -> None:
         """The call ended without a verdict on the destination: its caller gave up, or it was never sent."""
         if permit is PROBE:
-            self._probing = False
+            self._probes -= 1
+            if self.state is HALF_OPEN and not self._probes:
+                self.state = OPEN
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -124,15 +119,8 @@ class Breaker:
         """When the next probe may be made, while it is not closed."""
         return self._retry_at
 
-    def _open(self, now: float) -> None:
-        self.state = OPEN
-        self._probing = False
-        self._retry_at = now + self._open_for
-
     def _close(self) -> None:
         self.state = CLOSED
-        self._probing = False
-        self._open_for = self._limits.first
         self._calls = [0] * _PARTS
         self._failures = [0] * _PARTS
 

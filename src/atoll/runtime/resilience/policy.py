@@ -89,10 +89,14 @@ class Guard:
 
         attempt: how many were made, from 1. room: seconds to the deadline. chance: random, from 0 to 1.
         """
-        # A probe asks one question; and what opened meanwhile is not to be asked again.
-        if permit is PROBE or self.breaker.state is not CLOSED:
+        if permit is PROBE:
+            # It asks one question; but where no byte was sent none was asked, and another replica may be there.
+            if failure.sent:
+                return None
+        elif self.breaker.state is not CLOSED:
+            # What opened meanwhile is not to be asked again.
             return None
         wait = pause(failure, idempotent=idempotent, attempt=attempt, room=room, chance=chance, limits=self._limits)
-        if wait is None or not self._budget.take():
+        if wait is None or not (permit is PROBE or self._budget.take()):
             return None
         return wait
