@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import re
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from atoll.errors import AtollError
 from atoll.model.launch import Launch
-from atoll.runtime.asgi import UvicornListener, listener_of
+from atoll.runtime.asgi import Receive, Scope, Send, UvicornListener, listener_of
 from atoll.runtime.faults import Faults
 from atoll.runtime.host import Made
 from atoll.runtime.telemetry import Telemetry
@@ -47,6 +49,29 @@ async def serving(this: Made) -> AsyncIterator[UvicornListener]:
     finally:
         await listener.drain(2.0)
         await listener.stop(1.0)
+
+
+class Telling:
+    """Answers at once, when told to, or with events until told to end."""
+
+    def __init__(self) -> None:
+        self.entered, self.proceed = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = b"text/event-stream" if scope["path"] == "/events" else b"text/plain"
+        if scope["path"] == "/wait":
+            self.entered.set()
+            await self.proceed.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+        if scope["path"] == "/events":
+            await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+            await self.proceed.wait()
+        await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def telling() -> Telling:
+    return Telling()
 
 
 async def test_a_request_has_a_context_a_span_and_a_measurement() -> None:
@@ -112,6 +137,66 @@ async def test_half_an_answer_is_seen_to_be_half() -> None:
         await peer.head()
         with pytest.raises(asyncio.IncompleteReadError):
             await peer.reader.readuntil(b"0\r\n\r\n")
+
+
+async def test_what_is_too_much_is_refused_with_a_problem_and_counted(telling: Telling) -> None:
+    this = made(telling, concurrency=1)
+    async with serving(this) as listener, await Peer.connect(listener.address) as busy:
+        await busy.send(request("GET", "/wait"))
+        async with asyncio.timeout(5):
+            await telling.entered.wait()
+        async with await Peer.connect(listener.address) as peer:
+            answer = await peer.ask("GET", "/now")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json["type"] == "urn:atoll:problem:overloaded"
+        page = this.telemetry.metrics.render()
+        assert "atoll_server_shed_total 1" in page
+        assert re.search(r'http_server_request_duration_seconds_count\{.*status_code="503"\} 1', page)
+        telling.proceed.set()
+        assert (await busy.answer()).status == 200
+        assert (await busy.ask("GET", "/now")).status == 200
+
+
+async def test_idle_connections_and_what_sends_events_take_no_place(telling: Telling) -> None:
+    async with serving(made(telling, concurrency=1)) as listener, await Peer.connect(listener.address) as live:
+        await live.send(request("GET", "/events"))
+        assert (await live.head())[0] == 200
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                peer = await stack.enter_async_context(await Peer.connect(listener.address))
+                assert (await peer.ask("GET", "/now")).status == 200
+        telling.proceed.set()
+
+
+async def test_an_application_that_is_asked_for_more_than_it_can_do_takes_less_and_then_as_much_again() -> None:
+    async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(2):
+            until = time.thread_time() + 0.002
+            while time.thread_time() < until:
+                pass
+            await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    this, statuses = made(busy, concurrency=200), set[int]()
+
+    def limit() -> int:
+        found = re.search(r"^atoll_server_limit (\d+)", this.telemetry.metrics.render(), re.MULTILINE)
+        assert found is not None
+        return int(found[1])
+
+    async def caller(address: str) -> None:
+        async with await Peer.connect(address) as peer:
+            while limit() > 40 or 503 not in statuses:
+                statuses.add((await peer.ask("GET", "/")).status)
+
+    async with serving(this) as listener:
+        await asyncio.gather(*(caller(listener.address) for _ in range(80)))
+        assert statuses == {200, 503}
+        async with await Peer.connect(listener.address) as peer:
+            while limit() < 100:
+                assert (await peer.ask("GET", "/")).status == 200
 
 
 async def test_a_lifespan_runs_from_before_the_first_request_until_after_the_last() -> None:

@@ -6,23 +6,24 @@ import logging
 import math
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import cast
 
 import uvicorn
 
 from atoll.errors import PORT_TAKEN, START_FAILED, AtollError
-from atoll.runtime.connections import IDLE_WHILE_DRAINING
+from atoll.runtime.admission import Admission, Place
+from atoll.runtime.connections import IDLE_WHILE_DRAINING, MOST_CONNECTIONS
 from atoll.runtime.context import Context, current, incoming
 from atoll.runtime.faults import Faults, Injected
 from atoll.runtime.host import Made
 from atoll.runtime.http import IDLE
 from atoll.runtime.listener import remove_stale, split
-from atoll.runtime.refusals import INJECTED, INTERNAL, STOPPING, Refusal
+from atoll.runtime.refusals import INJECTED, INTERNAL, OVERLOADED, STOPPING, Refusal
 from atoll.runtime.serving import DURATION, DURATION_HELP
 from atoll.runtime.telemetry import Telemetry
 from atoll.wire.faults import MEDIA_TYPE, problem
-from atoll.wire.headers import RETRIED
+from atoll.wire.headers import RETRIED, RETRY_AFTER
 
 Message = MutableMapping[str, object]
 Scope = MutableMapping[str, object]
@@ -30,6 +31,12 @@ Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_FURTHER: Mapping[Refusal, Headers] = {
+    # It was begun: a 503 that does not say so would promise that it may be made again.
+    STOPPING: [(RETRIED.encode(), b"1")],
+    OVERLOADED: [(RETRY_AFTER.encode(), b"1")],
+}
 
 logger = logging.getLogger("atoll.asgi")
 
@@ -39,15 +46,20 @@ class Instrumented:
 
     prefix: where the gateway serves it. The application sees its paths with the prefix, and the prefix as `root_path`.
     Without a caller's deadline there is none, for an application may have downloads and live pages that last;
-    and once it sends events or speaks WebSocket, the deadline of the request has been kept.
+    and once it sends events or speaks WebSocket, the deadline of the request has been kept, and it counts as at work
+    no more: it mostly waits.
+    concurrency: most requests at work; the limit is lower while the process can't keep up.
     draining: each answer is its connection's last. failure: what its lifespan says of its own failing.
     """
 
-    def __init__(self, application: Application, prefix: str, telemetry: Telemetry, faults: Faults) -> None:
+    def __init__(
+        self, application: Application, prefix: str, telemetry: Telemetry, faults: Faults, concurrency: int
+    ) -> None:
         self._application = application
         self._prefix = prefix.rstrip("/")
         self._telemetry = telemetry
         self._faults = faults
+        self._admission = Admission(concurrency, telemetry.metrics)
         self._active = 0
         self.draining = False
         self.failure = ""
@@ -62,9 +74,15 @@ class Instrumented:
             scope["root_path"] = self._prefix
         context = incoming(dict(cast(Headers, scope["headers"])), time.monotonic(), math.inf)
         request = _Request(scope, context, send, lambda: self.draining)
+        start, error = time.monotonic_ns(), ""
+        if scope["type"] == "http":
+            request.place = self._admission.enter()
+            if request.place is None:
+                await request.apologise(OVERLOADED)
+                self._record(request, start, "")
+                return
         token = current.set(context)
         self._active += 1
-        start, error = time.monotonic_ns(), ""
         try:
             if self._faults.fault:
                 await self._faults.strike()
@@ -85,6 +103,7 @@ class Instrumented:
                 raise
         finally:
             self._active -= 1
+            request.leave()
             self._record(request, start, error)
             current.reset(token)
 
@@ -116,7 +135,7 @@ class Instrumented:
 
 
 class _Request:
-    """One request or WebSocket, and how far its answer has come."""
+    """One request or WebSocket, and how far its answer has come. place: of a request that was let in."""
 
     def __init__(self, scope: Scope, context: Context, send: Send, is_last: Callable[[], bool]) -> None:
         self._scope = scope
@@ -126,6 +145,7 @@ class _Request:
         self.context = context
         self.method = str(scope.get("method", "GET"))
         self.status = 0
+        self.place: Place | None = None
         if scope["type"] == "websocket":
             context.deadline = math.inf
 
@@ -135,6 +155,7 @@ class _Request:
             headers = list(cast(Headers, message.get("headers", ())))
             if any(name.lower() == b"content-type" and value.startswith(b"text/event-") for name, value in headers):
                 self.context.deadline = math.inf
+                self.leave()
             if self._is_last():
                 message["headers"] = [*headers, (b"connection", b"close")]
         elif message["type"] == "http.response.body":
@@ -142,6 +163,11 @@ class _Request:
         elif message["type"] == "websocket.accept":
             self.status = 101
         await self._send(message)
+
+    def leave(self) -> None:
+        """It is no longer at work."""
+        if self.place is not None:
+            self.place.leave()
 
     async def apologise(self, refusal: Refusal) -> bool:
         """Answer for an application that raised. False where that would be a second answer, and half of one is out."""
@@ -158,9 +184,7 @@ class _Request:
             trace_id=self.context.trace_id,
         )
         headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-        if refusal is STOPPING:
-            # It was begun: a 503 that does not say so would promise that it may be made again.
-            headers.append((RETRIED.encode(), b"1"))
+        headers += _FURTHER.get(refusal, ())
         await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
         return True
@@ -185,7 +209,9 @@ class UvicornListener:
         self.address = launch.listen
         self._share_port = launch.share_port
         self._service = launch.service
-        self._instrumented = Instrumented(cast(Application, made.instance), launch.path, made.telemetry, made.faults)
+        self._instrumented = Instrumented(
+            cast(Application, made.instance), launch.path, made.telemetry, made.faults, launch.concurrency
+        )
         self._config = uvicorn.Config(
             cast(Callable[..., object], self._instrumented),
             loop="uvloop",
@@ -193,7 +219,8 @@ class UvicornListener:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=launch.concurrency,
+            # It counts idle connections too, and refuses without a word of ours: this is the last resort only.
+            limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=int(IDLE),
             timeout_graceful_shutdown=max(1, int(made.drain_within)),
         )
