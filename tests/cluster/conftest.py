@@ -76,6 +76,7 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     made = Shop.copied(tmp_path_factory.mktemp("boutique") / "shop", cluster, f"http://{cluster.node_address}:30080")
     made.build()
     made.atoll("deploy", "-e", "test")
+    made.opened()
     try:
         yield made
     finally:

@@ -3,13 +3,16 @@
 import asyncio
 import json
 import os
+import re
 import shutil
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from shop.customers import Summary, shop_for
 from shop.demo import settle
@@ -17,6 +20,7 @@ from shop.demo import settle
 from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.programs import run
+from tests.cluster.waiting import until
 
 SOURCE = Path(__file__).parents[2] / "examples" / "shop"
 WITHIN = 400.0
@@ -100,9 +104,29 @@ class Shop:
         found = {name: each["metadata"]["generation"] for name, each in self.deployments().items()}
         return {name: generation for name, generation in found.items() if name != "catalog"}
 
+    def complaints(self) -> str:
+        """What its pods have warned of lately, to be read beside a request that failed."""
+        lines = self.kubectl.run("logs", "--selector=app", "--prefix", "--tail=200", "--max-log-requests=60")
+        return "\n".join(line for line in lines.splitlines() if re.search(r'"level": ?"(warning|error)"', line))
+
     def rolled_out(self, name: str) -> None:
         """Wait until all pods of a Deployment are new and ready."""
         self.kubectl.run("rollout", "status", f"deployment/{name}", "--timeout=90s", within=100)
+
+    def opened(self) -> None:
+        """Wait until its way in lets somebody in: a node's proxy learns of ready pods a moment after the others do."""
+        where = urlsplit(self.url)
+        assert where.hostname is not None
+        assert where.port is not None
+        address = where.hostname, where.port
+        until(lambda: _is_open(address), f"{self.url} is open", within=30)
+
+    async def sells(self) -> None:
+        """Wait until a first customer has bought something: services find each other by that proxy too."""
+        async with asyncio.timeout(60):
+            summary = await shop_for(self.url, seconds=2.0, customers=1)
+            while summary.errors or not summary.confirmed:
+                summary = await shop_for(self.url, seconds=2.0, customers=1)
 
     @asynccontextmanager
     async def customers(self, seconds: float, count: int = 4) -> AsyncIterator["asyncio.Task[Summary]"]:
@@ -110,6 +134,16 @@ class Shop:
         buying = asyncio.create_task(shop_for(self.url, seconds=seconds, customers=count))
         yield buying
         summary = await buying
+        if summary.failed:
+            print(self.complaints())
         outcome = await settle(self.url, summary.confirmed)
         assert outcome.wrong == ()
         assert summary.confirmed
+
+
+def _is_open(address: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(address, timeout=1.0):
+            return True
+    except OSError:
+        return False

@@ -62,6 +62,7 @@ def gated(cluster: Cluster, callers: Callers, tmp_path_factory: pytest.TempPathF
     cluster.kubectl.run("create", "namespace", "gated")
     made.kubectl.run("create", "secret", "generic", "api-keys", f"--from-literal=value={callers.api_keys}")
     made.atoll("deploy", "-e", "test")
+    made.opened()
     try:
         yield made
     finally:

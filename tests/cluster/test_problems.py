@@ -42,9 +42,10 @@ def test_who_deploys_is_told_to_another_who_is_refused(shop: Shop) -> None:
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
     spec = {"holderIdentity": "mia at desk", "leaseDurationSeconds": 60, "acquireTime": now, "renewTime": now}
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "atoll-deploying"}}
+    last = json.loads(shop.atoll("rollback", "-e", "test", "--list", "--json"))[-1]["revision"]
     shop.kubectl.apply({**lease, "spec": spec})
     try:
-        for command in (["deploy"], ["rollback", "1"]):
+        for command in (["deploy"], ["rollback", str(last)]):
             with pytest.raises(Failed, match=r"ATL5109 .*shop is being deployed to the namespace shop by mia at desk"):
                 shop.atoll(*command, "-e", "test")
     finally:

@@ -97,7 +97,9 @@ async def test_what_is_rendered_comes_up_with_kubectl_alone(shop: Shop) -> None:
         await asyncio.to_thread(kubectl.run, "apply", "--server-side", "-k", folder)
         # Then all of it comes up, and sells
         await asyncio.to_thread(kubectl.wait, "condition=Available", "deployment", "--all", within=240)
-        alone = Shop(shop.folder, shop.cluster, shop.url.replace("30080", "30081"))
+        alone = Shop(shop.folder, shop.cluster, shop.url.replace("30080", "30081"), "alone")
+        alone.opened()
+        await alone.sells()
         async with alone.customers(5.0, count=2) as buying:
             assert (await buying).failed == ()
         # And it is known by atoll as its own, and by the other as none of its

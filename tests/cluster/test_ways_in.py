@@ -48,7 +48,8 @@ def test_the_api_server_takes_what_the_prometheus_operator_is_given(
     project: Shop, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     more = f'\n[cluster]\nnamespace = "{kubectl.namespace}"\n[monitoring]\nkind = "operator"\n'
-    project.environment("operator", more=more + 'labels = { release = "prometheus" }\n')
+    free = {"old": "node_port = 30080", "new": "node_port = 31234"}
+    project.environment("operator", **free, more=more + 'labels = { release = "prometheus" }\n')
     project.atoll("render", "kubernetes", "-e", "operator", "--output", str(tmp_path))
     files = [f"--filename={tmp_path / name}.yaml" for name in ("monitoring", "figures", "setup", "gateway")]
     said = kubectl.run("apply", *STRICT, *files)
