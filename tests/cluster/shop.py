@@ -96,6 +96,14 @@ class Shop:
             and "deletionTimestamp" not in each["metadata"]
         ]
 
+    def left(self, app: str) -> None:
+        """Wait until no pod of a service is leaving any more."""
+        until(lambda: not self._leaving(app), f"the pods of {app} that were told to stop have left", within=90, every=1)
+
+    def _leaving(self, app: str) -> bool:
+        pods = [each["metadata"] for each in self.kubectl.list("pods")]
+        return any("deletionTimestamp" in each for each in pods if each["labels"].get("app") == app)
+
     def deployments(self) -> dict[str, dict[str, Any]]:
         return {each["metadata"]["name"]: each for each in self.kubectl.list("deployments")}
 
@@ -110,7 +118,9 @@ class Shop:
         return "\n".join(line for line in lines.splitlines() if re.search(r'"level": ?"(warning|error)"', line))
 
     def rolled_out(self, name: str) -> None:
-        """Wait until all pods of a Deployment are new and ready."""
+        """Wait until all pods of a Deployment are new and ready, of which one may have been deleted just now."""
+        wanted = self.deployments()[name]["spec"]["replicas"]
+        until(lambda: len(self.pods(name)) >= wanted, f"{name} has {wanted} pods", within=90, every=0.5)
         self.kubectl.run("rollout", "status", f"deployment/{name}", "--timeout=90s", within=100)
 
     def opened(self) -> None:
@@ -122,7 +132,7 @@ class Shop:
         until(lambda: _is_open(address), f"{self.url} is open", within=30)
 
     async def sells(self) -> None:
-        """Wait until a first customer has bought something: services find each other by that proxy too."""
+        """Wait until a first customer has bought something: services keep for a while that a name is nobody's."""
         async with asyncio.timeout(60):
             summary = await shop_for(self.url, seconds=2.0, customers=1)
             while summary.errors or not summary.confirmed:

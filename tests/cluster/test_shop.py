@@ -49,6 +49,7 @@ async def test_a_new_version_and_its_rollback_fail_no_request_and_touch_no_other
             await asyncio.to_thread(shop.atoll, "deploy", "checkout", "-e", "test")
             after = shop.generations()
             await asyncio.to_thread(shop.atoll, "rollback", "-e", "test")
+            await asyncio.to_thread(shop.left, "checkout")
             assert not buying.done()
             summary = await buying
     assert summary.failed == ()
@@ -60,11 +61,14 @@ async def test_a_new_version_and_its_rollback_fail_no_request_and_touch_no_other
 async def test_a_pod_of_any_service_with_two_of_them_can_be_deleted_and_no_request_fails(shop: Shop) -> None:
     several = [name for name, each in shop.deployments().items() if each["status"].get("readyReplicas", 0) >= 2]
     assert {"frontend", "catalog", "cart", "users", "checkout", "payment", "shipping"} <= set(several)
-    async with shop.customers(90.0) as buying:
+    async with shop.customers(100.0) as buying:
         for name in several:
             pod, *_ = shop.pods(name)
-            await asyncio.to_thread(shop.kubectl.run, "delete", "pod", pod, "--wait=true")
+            await asyncio.to_thread(shop.kubectl.run, "delete", "pod", pod, "--wait=false")
             await asyncio.to_thread(shop.rolled_out, name)
+        for name in several:
+            await asyncio.to_thread(shop.left, name)
+        assert not buying.done()
         summary = await buying
     assert summary.failed == ()
     assert summary.unfinished == 0
@@ -72,11 +76,11 @@ async def test_a_pod_of_any_service_with_two_of_them_can_be_deleted_and_no_reque
 
 async def test_scaling_from_three_to_one_and_back_fails_no_request(shop: Shop) -> None:
     assert len(shop.pods("users")) == 3
-    async with shop.customers(45.0) as buying:
+    async with shop.customers(60.0) as buying:
         for count in (1, 3):
             await asyncio.to_thread(shop.kubectl.run, "scale", "deployment/users", f"--replicas={count}")
             await asyncio.to_thread(shop.rolled_out, "users")
-            await asyncio.sleep(8.0)  # a pod that leaves serves 5 s more; customers are to meet what comes after
+            await asyncio.to_thread(shop.left, "users")
         assert not buying.done()
         summary = await buying
     assert summary.failed == ()

@@ -10,6 +10,7 @@ from atoll.kubernetes.names import Object, Target
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.render import MOST_CONTENT, render
 from atoll.kubernetes.revision import built_of
+from atoll.runtime.replicas import PERIOD
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable
 
@@ -235,6 +236,22 @@ def test_the_pods_of_engines_have_names_by_a_service_without_an_address(made: li
         governing = str(mapping(find(made, "StatefulSet", name), "spec")["serviceName"])
         assert mapping(find(made, "Service", governing), "spec")["clusterIP"] == "None"
         assert "clusterIP" not in mapping(find(made, "Service", name), "spec")
+
+
+def test_a_pod_serves_until_whoever_calls_it_has_looked_up_its_name_again(made: list[Object]) -> None:
+    kept = 5.0  # seconds, by the name server of a cluster that is configured as usual
+    for each in made:
+        if (
+            each["kind"] == "Deployment"
+            and mapping(each, "metadata", "labels")["app.kubernetes.io/component"] == "service"
+        ):
+            pod = pod_of(each)
+            leaves = mapping(container_of(each), "lifecycle", "preStop", "sleep")["seconds"]
+            assert isinstance(leaves, int)
+            assert leaves > PERIOD + kept
+            patience = pod["terminationGracePeriodSeconds"]
+            assert isinstance(patience, int)
+            assert patience > leaves + 10
 
 
 def test_whoever_asks_for_figures_is_replaced_without_a_gap(made: list[Object]) -> None:

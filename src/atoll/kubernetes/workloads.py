@@ -27,8 +27,9 @@ COMPONENT = "service"
 UNFIT = 3
 """How a preparation ends that no other try can mend, such as one with a wrong migration."""
 LAUNCH, PREPARE = "launch.json", "prepare.json"
-_LEAVES = 5
-"""Seconds that a pod still serves after it was told to stop: until then every balancer has heard of it."""
+_LEAVES = 12
+"""Seconds that a pod still serves after it was told to stop, until every caller has heard of it: name servers keep an
+answer for 5 s, callers ask every 5 s (runtime/replicas.py), and the cluster needs a moment to tell its name servers."""
 _BUSY = 70
 """Per cent of the asked CPU that an autoscaler aims at."""
 
