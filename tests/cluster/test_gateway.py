@@ -7,8 +7,8 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.shop import SOURCE, Shop
-from tests.system import gateway_table
-from tests.system.gateway_table import CASES, RAW, Callers, Case, Gate
+from tests.system.every_gateway import EveryGateway
+from tests.system.gateway_table import Callers, Gate
 from tests.system.runs import copy_gated
 
 PORT = 30082
@@ -75,27 +75,8 @@ def gate(gated: Shop, callers: Callers) -> Gate:
     return Gate(gated.url, callers)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_each_request_gets_the_answer_of_the_table(gate: Gate, case: Case) -> None:
-    assert gateway_table.answered(gate, case)
-
-
-@pytest.mark.parametrize(("name", "head", "status"), RAW, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_two_servers_could_read_differently_is_refused(gate: Gate, name: str, head: bytes, status: int) -> None:
-    assert gate.send_raw(head) == status, name
-
-
-def test_a_refusal_gives_no_hint_of_what_was_wrong(gate: Gate) -> None:
-    assert len(gateway_table.refusals(gate)) == 1
-
-
-def test_what_makes_a_caller_known_ends_at_the_gateway(gate: Gate) -> None:
-    assert gateway_table.leaks(gate) == []
-
-
-def test_who_asks_too_often_is_told_when_to_come_back(gate: Gate) -> None:
-    assert gateway_table.hurried(gate) in (5, 6)
-    assert gate.ask(Case("", 0, who="pia: a")).status == 200, "somebody else's"
+class TestGatewayOfACluster(EveryGateway):
+    pass
 
 
 def test_a_token_of_a_laptops_own_issuer_is_refused(gated: Shop, gate: Gate) -> None:

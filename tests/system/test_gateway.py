@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from atoll.engines import versions
-from atoll.kubernetes.environment import Environment
+from atoll.kubernetes.environment import Environment, WayIn
 from atoll.kubernetes.gateway import API_KEYS, envoy_configuration
 from atoll.kubernetes.names import Target
 from atoll.provision.programs import find_program
 from atoll.supervisor.children import Python, describe
 from tests.engines.running import free_port
 from tests.system import gateway_table
-from tests.system.gateway_table import CASES, RAW, Callers, Case, Gate
+from tests.system.every_gateway import EveryGateway
+from tests.system.gateway_table import Callers, Case, Gate
 from tests.system.runs import Run, ask, atoll, copy_gated, until
 
 TARGET = "gated.system:system"
@@ -41,28 +42,8 @@ def gate(run: Run, callers: Callers) -> Gate:
     return Gate(run.url, callers)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_each_request_gets_the_answer_of_the_table(gate: Gate, case: Case) -> None:
-    assert gateway_table.answered(gate, case)
-
-
-@pytest.mark.parametrize(("name", "head", "status"), RAW, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_two_servers_could_read_differently_is_refused(gate: Gate, name: str, head: bytes, status: int) -> None:
-    assert gate.send_raw(head) == status, name
-
-
-def test_a_refusal_gives_no_hint_of_what_was_wrong(gate: Gate) -> None:
-    assert len(gateway_table.refusals(gate)) == 1
-
-
-def test_what_makes_a_caller_known_ends_at_the_gateway(gate: Gate) -> None:
-    assert gateway_table.leaks(gate) == []
-
-
-def test_who_asks_too_often_is_told_when_to_come_back(gate: Gate) -> None:
-    # Five a minute, and one may come back meanwhile.
-    assert gateway_table.hurried(gate) in (5, 6)
-    assert gate.ask(Case("", 0, who="pia: a")).status == 200, "somebody else's"
+class TestGateway(EveryGateway):
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +51,8 @@ def rendered(run: Run, callers: Callers, tmp_path_factory: pytest.TempPathFactor
     """The gateway as rendered for a cluster, in front of the same services: only the addresses are others."""
     folder = tmp_path_factory.mktemp("rendered")
     python = Python(dict(os.environ), sys.executable)
-    told = json.loads(envoy_configuration(Target(asyncio.run(describe(python, TARGET, run.folder)), Environment(), {})))
+    alone = Environment(gateway=WayIn(replicas=1))  # with others it would have a share of the limits
+    told = json.loads(envoy_configuration(Target(asyncio.run(describe(python, TARGET, run.folder)), alone, {})))
     port, admin = free_port(), free_port()
     told["admin"]["address"]["socket_address"]["port_value"] = free_port()
     for listener, number in zip(told["static_resources"]["listeners"], (port, admin), strict=True):
@@ -107,9 +89,10 @@ def rendered(run: Run, callers: Callers, tmp_path_factory: pytest.TempPathFactor
             envoy.kill()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_a_cluster_is_given_answers_the_same_table(rendered: Gate, case: Case) -> None:
-    assert gateway_table.answered(rendered, case)
+class TestGatewayRenderedForACluster(EveryGateway):
+    @pytest.fixture
+    def gate(self, rendered: Gate) -> Gate:
+        return rendered
 
 
 def test_what_a_cluster_is_given_refuses_this_machines_own_tokens(run: Run, rendered: Gate) -> None:
