@@ -23,6 +23,9 @@ from benchmarks.processes import free_port, python, server
 SPANS, TRACES_AT_ONCE, TIMES = 1_000_000, 64, 20
 SERVICES = tuple(f"service{number}" for number in range(12))
 DATABASE = ("db.system.name", "postgresql", "db.operation.name", "SELECT", "db.query.summary", "SELECT products")
+PERIOD = 10_800.0
+"""Seconds in which all of them came, a quarter in the last ten minutes."""
+
 FAILS = 200
 """One trace in so many fails."""
 
@@ -64,13 +67,13 @@ def run(rounds: int) -> Result:
 
 
 def fill(folder: Path) -> None:
-    """Traces through all services, of the last minutes, with calls, queries, errors and log lines."""
+    """Traces through all services, of the last hours, with calls, queries, errors and log lines."""
     limits = Limits()
     store, reader, encoder = Store(folder, limits), SpanReader(limits), SpanEncoder()
     now, stored = time.time_ns(), 0
     try:
         while stored < SPANS:
-            began = now - int((SPANS - stored) / SPANS * 600e9)
+            began = now - int(((SPANS - stored) / SPANS) ** 2 * PERIOD * 1e9)
             spans: dict[str, list[tuple[object, ...]]] = {service: [] for service in SERVICES}
             for _ in range(TRACES_AT_ONCE):
                 record(spans, began)

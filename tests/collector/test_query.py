@@ -1,9 +1,11 @@
 """What the store answers, filled with spans as OpenTelemetry's own library writes them."""
 
+import itertools
+import random
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from atoll.collector.query import LogFilter, Query, TraceFilter, Window
 from atoll.collector.store import Arrival, PointIn
@@ -67,6 +69,46 @@ def test_traces_are_found_by_what_their_spans_are_like(tmp_path: Path, wanted: T
     second = arrival({"b": [span("failed", trace=bytes([2] * 16), error="oh")]})
     third = arrival({"b": [span("slow", trace=bytes([3] * 16), milliseconds=900)]})
     assert [each.name for each in Query(stored(tmp_path, first, second, third)).traces(wanted)] == found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_search_finds_what_looking_at_every_span_finds(tmp_path: Path, seed: int) -> None:
+    # Given batches of spans that differ in everything that is searched for; each is a trace of its own
+    chance = random.Random(seed)
+    made: list[tuple[str, Span]] = []
+    arrivals: list[Arrival] = []
+    for _ in range(60):
+        batch = [
+            (
+                chance.choice("abcd"),
+                span(
+                    chance.choice(["GET /", "get /rare", "POST /"]),
+                    trace=chance.randbytes(16),
+                    milliseconds=chance.choice([1, 20, 300]),
+                    error=chance.choice(["", "", "", "oh"]),
+                ),
+            )
+            for _ in range(chance.randrange(1, 6))
+        ]
+        # A request has the spans of one service behind the other.
+        batch.sort(key=lambda each: each[0])
+        arrivals.append(arrival({name: [each for of, each in batch if of == name] for name in dict(batch)}))
+        made += batch
+    query = Query(stored(tmp_path, *arrivals))
+    # Then every search finds the newest of those that match
+    for service, name, least, failed, limit in itertools.product(
+        ("", "a", "x"), ("", "RARE", "x"), (0, 20, 300), (False, True), (5, 1_000)
+    ):
+        matching = [
+            each.trace_id.hex()
+            for of, each in reversed(made)
+            if service in ("", of)
+            and name.lower() in each.name.lower()
+            and each.end_time_unix_nano - each.start_time_unix_nano >= least * 10**6
+            and (each.status.code == Status.STATUS_CODE_ERROR or not failed)
+        ]
+        wanted = TraceFilter(service=service, name=name, least_milliseconds=least, failed=failed, limit=limit)
+        assert [each.id for each in query.traces(wanted)] == matching[:limit], wanted
 
 
 def test_a_service_is_summed_up_by_what_it_served(tmp_path: Path) -> None:

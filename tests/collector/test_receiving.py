@@ -251,5 +251,7 @@ def test_what_was_taken_survives_kill_9(tmp_path: Path) -> None:
         # Then all of them are there, and more are taken
         assert collector.query.stored().spans == 2 * len(traces)
         assert all(len(collector.query.trace(trace.hex()).spans) == 2 for trace in traces)
+        (counted,) = collector.query.services(Window.last(600))
+        assert counted.figures.calls == 2 * len(traces)
         assert collector.send(request({"shop": [span(trace=b"after the killing"[:16])]})) == 200
         assert collector.query.stored().spans == 2 * len(traces) + 1

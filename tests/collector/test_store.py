@@ -31,6 +31,8 @@ def test_what_is_too_old_goes(tmp_path: Path) -> None:
     assert [each.name for each in query.traces()] == ["new"]
     assert [each.body for each in query.logs()] == ["new"]
     assert query.limits() == []
+    assert query.services(Window(now - 90_000, now - 80_000)) == []
+    assert [(each.service, each.figures.calls) for each in query.services(Window(now - 90_000, now + 1))] == [("a", 1)]
 
 
 def test_what_is_too_much_goes_the_oldest_first_and_that_is_told(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_full_disk_refuses_what_comes_and_keeps_what_is_there(tmp_path: Path) 
     query = Query(tmp_path)
     assert [each.name for each in query.traces()] == ["later", "kept"]
     assert query.stored().spans == 2
-    assert [each.service for each in query.services(Window.last(60))] == ["a", "b"]
+    assert [(each.service, each.figures.calls) for each in query.services(Window.last(60))] == [("a", 1), ("b", 1)]
 
 
 def test_more_names_than_are_told_apart_are_others(tmp_path: Path) -> None:

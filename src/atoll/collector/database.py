@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from atoll.collector.figures import together
+
 FILE = "telemetry.sqlite"
-VERSION = 1
+VERSION = 2
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _CACHE_KIB = 65_536
 _MAPPED = 2**30
@@ -37,6 +39,7 @@ def _open(path: Path) -> sqlite3.Connection:
             raise sqlite3.DatabaseError(f"the store has version {version}")
         for pragma in ("page_size = 8192", "journal_mode = WAL", "synchronous = NORMAL", f"cache_size = -{_CACHE_KIB}"):
             database.execute(f"PRAGMA {pragma}")
+        database.create_function("together", 2, together, deterministic=True)
         database.executescript(_SCHEMA.read_text())
         database.execute(f"PRAGMA user_version = {VERSION}")
     except BaseException:

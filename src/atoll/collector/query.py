@@ -8,13 +8,13 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
 from atoll.collector.database import FILE, reading
 from atoll.collector.details import details
-from atoll.collector.figures import STEP, figures, grouped
+from atoll.collector.figures import STEP, Counts, pieces, unpack
 from atoll.collector.limits import HITS, Limits
 from atoll.collector.trees import trees
 from atoll.collector.values import (
@@ -53,6 +53,18 @@ _HITS = """SELECT name, count, last FROM hits
                WHERE e.name = 'atoll.telemetry.dropped' GROUP BY e.id
            ) HAVING sum(value) > 0
            ORDER BY 3 DESC"""
+
+# What is asked for, as it is found in a span, and in the contents of a batch with such a span.
+_SOURCE = "source IN (SELECT id FROM sources WHERE service = :service)"
+_NAME = "name IN (SELECT id FROM names WHERE instr(lower(name), :name))"
+_SPANS_LIKE = (
+    ("service", f"s.{_SOURCE}", f"c.{_SOURCE}"),
+    ("name", f"s.{_NAME}", f"c.{_NAME}"),
+    ("since", "s.start >= :since", ""),
+    ("until", "s.start < :until", ""),
+    ("least", "s.duration >= :least", "c.longest >= :least"),
+    ("failed", "s.error != 0", "c.failed"),
+)
 
 _SEVERITIES: Sequence[Severity] = ("trace", "debug", "info", "warning", "error", "critical")
 
@@ -158,46 +170,47 @@ class Query:
 
     def services(self, window: Window) -> list[ServiceSummary]:
         """Every service that served anything in the window, by name."""
-        sql = """SELECT service, duration, sum(calls), sum(errors) FROM work WHERE at >= ? AND at < ?
-                 GROUP BY service, duration ORDER BY service, duration"""
-        rows = self._rows(sql, (window.first_step, window.until))
+        found = self._counted("SELECT service, counted FROM work", window)
         replicas: dict[str, list[str]] = {}
         for service, replica in self._rows("SELECT service, replica FROM sources ORDER BY service, replica"):
             replicas.setdefault(str(service), []).append(str(replica))
         return [
-            ServiceSummary(str(key[0]), figures(counted, window.seconds), tuple(replicas.get(str(key[0]), ())))
-            for key, counted in grouped(rows, 1)
+            ServiceSummary(service, counts.figures(window.seconds), tuple(replicas.get(service, ())))
+            for (service,), counts in sorted(found.items())
         ]
 
     def operations(self, window: Window, service: str = "") -> list[OperationSummary]:
         """What the service, or each, has served in the window; the busiest first."""
-        sql = """SELECT service, name, duration, sum(calls), sum(errors) FROM work
-                 WHERE at >= ? AND at < ? AND ? IN ('', service)
-                 GROUP BY service, name, duration ORDER BY service, name, duration"""
-        rows = self._rows(sql, (window.first_step, window.until, service))
-        found = [
-            OperationSummary(str(key[0]), str(key[1]), figures(counted, window.seconds))
-            for key, counted in grouped(rows, 2)
+        found = self._counted("SELECT service, name, counted FROM work", window, service)
+        summaries = [
+            OperationSummary(of, name, counts.figures(window.seconds)) for (of, name), counts in sorted(found.items())
         ]
-        return sorted(found, key=lambda each: -each.figures.calls)
+        return sorted(summaries, key=lambda each: -each.figures.calls)
 
     def edges(self, window: Window) -> list[Edge]:
         """Who asked whom in the window, by names."""
-        sql = """SELECT caller, callee, kind, duration, sum(calls), sum(errors) FROM edges
-                 WHERE at >= ? AND at < ?
-                 GROUP BY caller, callee, kind, duration ORDER BY caller, callee, kind, duration"""
-        rows = self._rows(sql, (window.first_step, window.until))
+        found = self._counted("SELECT caller, callee, kind, counted FROM edges", window)
         return [
-            Edge(str(key[0]), str(key[1]), cast(EdgeKind, key[2]), figures(counted, window.seconds))
-            for key, counted in grouped(rows, 3)
+            Edge(caller, callee, cast(EdgeKind, kind), counts.figures(window.seconds))
+            for (caller, callee, kind), counts in sorted(found.items())
         ]
 
     def history(self, window: Window, service: str, step: int = STEP) -> list[Moment]:
         """Figures of each `step` seconds, a multiple of 10, in which the service served anything; the oldest first."""
-        sql = """SELECT at / ? * ?, duration, sum(calls), sum(errors) FROM work
-                 WHERE at >= ? AND at < ? AND service = ? GROUP BY 1, 2 ORDER BY 1, 2"""
-        rows = self._rows(sql, (step, step, window.first_step, window.until, service))
-        return [Moment(int(str(key[0])), figures(counted, float(step))) for key, counted in grouped(rows, 1)]
+        found = self._counted("SELECT at / :within * :within, counted FROM work", window, service, within=step)
+        return [Moment(int(at), counts.figures(float(step))) for (at,), counts in sorted(found.items())]
+
+    def _counted(self, sql: str, window: Window, service: str = "", within: int = 0) -> dict[tuple[Any, ...], Counts]:
+        """What was counted in the window, by all columns but the last. within: as `pieces` takes it."""
+        sql += " WHERE step = :step AND at >= :first AND at < :last" + (" AND service = :service" if service else "")
+        found: dict[tuple[Any, ...], Counts] = {}
+        if not self._path.exists():
+            return found
+        with reading(self._path) as database:
+            for piece in pieces(window.first_step, window.until, within):
+                for *key, counted in database.execute(sql, {**piece._asdict(), "service": service, "within": within}):
+                    found.setdefault(tuple(key), Counts()).add(unpack(counted))
+        return found
 
     # --- logs and metrics
 
@@ -264,27 +277,23 @@ def _range(prefix: str) -> tuple[bytes, bytes]:
 
 
 def _matching_traces(database: sqlite3.Connection, wanted: TraceFilter) -> list[bytes]:
-    """Ids, found by going back from the newest span."""
-    conditions = ["id > (SELECT coalesce(max(id), 0) FROM spans) - ?"]
-    values: list[object] = [MOST_LOOKED_AT]
-    if wanted.service:
-        conditions.append("source IN (SELECT id FROM sources WHERE service = ?)")
-        values.append(wanted.service)
-    if wanted.name:
-        conditions.append("name IN (SELECT id FROM names WHERE instr(lower(name), ?))")
-        values.append(wanted.name.lower())
-    if wanted.since:
-        conditions.append("start >= ?")
-        values.append(wanted.since)
-    if wanted.until:
-        conditions.append("start < ?")
-        values.append(wanted.until)
-    if wanted.least_milliseconds:
-        conditions.append("duration >= ?")
-        values.append(int(wanted.least_milliseconds * 1e6))
-    if wanted.failed:
-        conditions.append("error != 0")
-    sql = f"SELECT trace FROM spans WHERE {' AND '.join(conditions)} ORDER BY id DESC"  # noqa: S608 (constants)
+    """Ids, found by going back from the newest span, through batches in which there are such spans."""
+    values = {
+        "service": wanted.service,
+        "name": wanted.name.lower(),
+        "since": wanted.since,
+        "until": wanted.until,
+        "least": int(wanted.least_milliseconds * 1e6),
+        "failed": wanted.failed,
+        "most": MOST_LOOKED_AT,
+    }
+    asked = [conditions for name, *conditions in _SPANS_LIKE if values[name]]
+    spans = [f"AND {of_span}" for of_span, _ in asked]
+    contents = [f"AND {of_contents}" for _, of_contents in asked if of_contents]
+    sql = f"""SELECT s.trace FROM batches b CROSS JOIN spans s ON s.id BETWEEN b.first AND b.last
+              WHERE b.last > (SELECT coalesce(max(id), 0) FROM spans) - :most
+              AND EXISTS (SELECT 1 FROM contents c WHERE c.batch = b.id {" ".join(contents)}) {" ".join(spans)}
+              ORDER BY b.id DESC, s.id DESC"""  # noqa: S608 (constants)
     found: dict[bytes, None] = {}
     for (trace,) in database.execute(sql, values):
         found[trace] = None

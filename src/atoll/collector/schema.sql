@@ -1,5 +1,5 @@
 -- The store. Spans stay in the batches they came in; a row says where in its batch a span is.
--- Times are nanoseconds since the epoch; `at` is the second in which ten seconds of figures begin.
+-- Times are nanoseconds since the epoch; `at` is the second in which `step` seconds of figures begin.
 
 CREATE TABLE IF NOT EXISTS names (
     id INTEGER PRIMARY KEY,
@@ -41,6 +41,16 @@ CREATE TABLE IF NOT EXISTS spans (
 );
 CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace);
 
+-- What spans a batch has, so that a search opens no batch in vain. failed: whether any did. longest: duration.
+CREATE TABLE IF NOT EXISTS contents (
+    batch INTEGER NOT NULL,
+    source INTEGER NOT NULL,
+    name INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    longest INTEGER NOT NULL,
+    PRIMARY KEY (batch, source, name)
+) WITHOUT ROWID;
+
 -- severity: OTLP's number, 1 to 24. attributes: JSON.
 CREATE TABLE IF NOT EXISTS logs (
     id INTEGER PRIMARY KEY,
@@ -54,27 +64,25 @@ CREATE TABLE IF NOT EXISTS logs (
 );
 CREATE INDEX IF NOT EXISTS logs_by_trace ON logs (trace) WHERE trace IS NOT NULL;
 
--- Requests served, events handled and runs made, in ten seconds. duration: number of a bucket (figures.py).
+-- Requests served, events handled and runs made. counted: how many took how long (figures.py).
 CREATE TABLE IF NOT EXISTS work (
+    step INTEGER NOT NULL,
     at INTEGER NOT NULL,
     service TEXT NOT NULL,
     name TEXT NOT NULL,
-    duration INTEGER NOT NULL,
-    calls INTEGER NOT NULL,
-    errors INTEGER NOT NULL,
-    PRIMARY KEY (at, service, name, duration)
+    counted BLOB NOT NULL,
+    PRIMARY KEY (step, at, service, name)
 ) WITHOUT ROWID;
 
--- Who asked whom, in ten seconds. kind: call, database, publish, consume, external.
+-- Who asked whom. kind: call, database, publish, consume, external.
 CREATE TABLE IF NOT EXISTS edges (
+    step INTEGER NOT NULL,
     at INTEGER NOT NULL,
     caller TEXT NOT NULL,
     callee TEXT NOT NULL,
     kind TEXT NOT NULL,
-    duration INTEGER NOT NULL,
-    calls INTEGER NOT NULL,
-    errors INTEGER NOT NULL,
-    PRIMARY KEY (at, caller, callee, kind, duration)
+    counted BLOB NOT NULL,
+    PRIMARY KEY (step, at, caller, callee, kind)
 ) WITHOUT ROWID;
 
 -- attributes: JSON with sorted keys.

@@ -1,5 +1,6 @@
 """Writes what came to the store, and lets the oldest go."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 from atoll.collector.callers import Callers
 from atoll.collector.database import FILE, open_to_write
+from atoll.collector.figures import STEPS
 from atoll.collector.limits import Limits
 from atoll.collector.spans import Group
 from atoll.collector.tally import Tally
@@ -20,6 +22,9 @@ _FOR_EVER = (1 << 63) - 1
 _FIGURES_STAY = 3_600
 _POINTS_EVERY = 60.0
 """Seconds between two looks for old points, for which all of them have to be read."""
+
+_CONTENTS = """INSERT INTO contents SELECT batch, source, name, max(error != 0), max(duration) FROM spans
+               WHERE id >= ? GROUP BY source, name"""
 
 _ROW = 110
 """Bytes of a span beside its message: its row, and its place in the index."""
@@ -153,8 +158,9 @@ class Store:
         if self._is_full:
             came = self._database.execute("SELECT min(came) FROM batches").fetchone()[0] or 0
             seconds = max(seconds, came // 1_000_000_000 - _FIGURES_STAY)
-        for table in ("work", "edges"):
-            self._database.execute(f"DELETE FROM {table} WHERE at < ?", (seconds,))  # noqa: S608 (a constant)
+        for table, step in itertools.product(("work", "edges"), STEPS):
+            sql = f"DELETE FROM {table} WHERE step = ? AND at <= ?"  # noqa: S608 (a constant)
+            self._database.execute(sql, (step, seconds - step))
         if now >= self._look_at_points:
             self._look_at_points = now + _POINTS_EVERY
             oldest = int(now - self._limits.points_seconds)
@@ -177,6 +183,7 @@ class Store:
         database.execute("BEGIN IMMEDIATE")
         try:
             database.execute("DELETE FROM spans WHERE id <= ?", (going[1],))
+            database.execute("DELETE FROM contents WHERE batch <= ?", (going[0],))
             database.execute("DELETE FROM batches WHERE id <= ?", (going[0],))
             database.execute("COMMIT")
         except BaseException:
@@ -226,6 +233,7 @@ class Store:
             "INSERT INTO batches VALUES (?, ?, ?, ?, ?)", (batch, came, first, number - 1, arrival.body)
         )
         self._database.executemany("INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._database.execute(_CONTENTS, (first,))
         self._next = {"batches": batch + 1, "spans": number}
 
     def _write_logs(self, logs: Sequence[LogIn]) -> None:

@@ -1,18 +1,22 @@
 """Figures of the spans of one commit, counted before they are added to the store's."""
 
 import sqlite3
+from collections.abc import Iterator
 
-from atoll.collector.callers import CLIENT, CONSUMER, INTERNAL, SERVER, Asked, Callers, named
-from atoll.collector.figures import STEP, bucket
+from atoll.collector.callers import CLIENT, CONSUMER, INTERNAL, SERVER, Callers, named
+from atoll.collector.figures import STEP, STEPS, Counts, bucket, pack, together
 from atoll.collector.spans import REFUSED, SpanIn
 
 _CLOCKS_DIFFER = 3600
 """Seconds; a span that ended longer ago, or later than now, is counted now: its sender has another clock."""
 
-_WORK = """INSERT INTO work VALUES (?, ?, ?, ?, ?, ?)
-           ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, errors = errors + excluded.errors"""
-_EDGES = """INSERT INTO edges VALUES (?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET calls = calls + excluded.calls, errors = errors + excluded.errors"""
+_WORK = """INSERT INTO work VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT DO UPDATE SET counted = together(counted, excluded.counted)"""
+_EDGES = """INSERT INTO edges VALUES (?, ?, ?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET counted = together(counted, excluded.counted)"""
+
+_Counted = dict[tuple[int, tuple[str, ...]], Counts]
+"""By the second in which its ten seconds begin, and what it is of."""
 
 
 class Tally:
@@ -20,39 +24,49 @@ class Tally:
 
     def __init__(self, callers: Callers, now: int) -> None:
         self._callers, self._now = callers, now
-        self._work: dict[tuple[int, str, str, int], list[int]] = {}
-        self._edges: dict[tuple[int, Asked, int], list[int]] = {}
+        self._work: _Counted = {}
+        self._edges: _Counted = {}
 
     def count(self, service: str, name: str, span: SpanIn) -> None:
         """A span of the service; name: of the span, as it is kept."""
         kind, duration = span.kind, bucket(span.duration)
         second = (span.start + span.duration) // 1_000_000_000
         at = (second if abs(self._now - second) < _CLOCKS_DIFFER else self._now) // STEP * STEP
-        failed = 1 if span.error else 0
+        failed = bool(span.error)
         if kind in (SERVER, CONSUMER) or (kind == INTERNAL and not span.parent):
-            counted = self._work.setdefault((at, service, name, duration), [0, 0])
-            counted[0] += 1
-            counted[1] += failed
+            _count(self._work, at, (service, name), duration, failed)
         if kind == CLIENT and span.facts and REFUSED in span.facts:
-            failed = 0
+            failed = False
         asked = named(service, kind, span.facts) if span.facts else None
         if asked is not None:
-            self._add(at, asked, duration, failed)
+            _count(self._edges, at, asked, duration, failed)
         elif kind != CONSUMER:
             for each in self._callers.sent(span.span, service):
-                self._add(at, each, duration, failed)
+                _count(self._edges, at, each, duration, failed)
         if kind == SERVER and span.parent:
             for each in self._callers.received(span.parent, service):
-                self._add(at, each, duration, failed)
-
-    def _add(self, at: int, asked: Asked, duration: int, failed: int) -> None:
-        counted = self._edges.setdefault((at, asked, duration), [0, 0])
-        counted[0] += 1
-        counted[1] += failed
+                _count(self._edges, at, each, duration, failed)
 
     def write(self, database: sqlite3.Connection) -> None:
         """Add it to what is stored, within the transaction that is open."""
-        database.executemany(_WORK, [(*key, *counted) for key, counted in self._work.items()])
-        database.executemany(
-            _EDGES, [(at, *asked, duration, *counted) for (at, asked, duration), counted in self._edges.items()]
-        )
+        database.executemany(_WORK, _rows(self._work))
+        database.executemany(_EDGES, _rows(self._edges))
+
+
+def _count(counted: _Counted, at: int, key: tuple[str, ...], duration: int, failed: bool) -> None:
+    counts = counted.get((at, key))
+    if counts is None:
+        counts = counted[at, key] = Counts()
+    counts.count(duration, failed)
+
+
+def _rows(counted: _Counted) -> Iterator[tuple[object, ...]]:
+    """Of every length."""
+    packed = [(at, key, pack(counts)) for (at, key), counts in counted.items()]
+    for step in STEPS:
+        rows: dict[tuple[int, tuple[str, ...]], bytes] = {}
+        for at, key, counts in packed:
+            row = (at // step * step, key)
+            rows[row] = together(rows[row], counts) if row in rows else counts
+        for (at, key), counts in rows.items():
+            yield step, at, *key, counts
