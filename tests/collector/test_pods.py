@@ -3,11 +3,11 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from http.client import HTTPConnection
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from atoll.collector.api_server import ApiServer
 from atoll.collector.limits import Limits
 from atoll.collector.pods import Pods
 from atoll.collector.query import Query
@@ -15,12 +15,14 @@ from atoll.collector.writer import Writer
 from tests.collector.running import until
 
 
-class ApiServer:
-    """Lists pods, and has their lines with their times."""
+class FakeApiServer:
+    """Lists pods, and has their lines with their times: a container's output ends when it is `over`."""
 
     def __init__(self) -> None:
         self.output: dict[tuple[str, str], list[str]] = {}
         self.uids: dict[str, str] = {}
+        self.over: set[tuple[str, str]] = set()
+        self.is_down = False
         self.asked: list[str] = []
         self.tokens: set[str] = set()
 
@@ -29,50 +31,63 @@ class ApiServer:
         self.output[name, container] = list(lines)
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                target = head.split(" ")[1]
-                self.asked.append(target)
-                self.tokens.add(head.lower().split("authorization: bearer ")[1].split("\r\n")[0])
-                status, body = self._answer(target)
-                writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
-        except asyncio.IncompleteReadError:
-            writer.close()
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            target = head.split(" ")[1]
+            self.asked.append(target)
+            self.tokens.add(head.lower().split("authorization: bearer ")[1].split("\r\n")[0])
+            if self.is_down:
+                writer.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}")
+            elif "/log?" in target:
+                await self._follow(writer, urlsplit(target))
+            else:
+                body = json.dumps({"items": self._pods(urlsplit(target))}).encode()
+                writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+            await writer.drain()
+        writer.close()
 
-    def _answer(self, target: str) -> tuple[str, bytes]:
-        url = urlsplit(target)
+    async def _follow(self, writer: asyncio.StreamWriter, url: SplitResult) -> None:
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        if url.path == "/api/v1/namespaces/shop/pods":
-            assert query == {"labelSelector": "app.kubernetes.io/part-of=shop"}
-            return "200 OK", json.dumps({"items": [self._pod(*key) for key in self.output]}).encode()
-        name = url.path.split("/")[6]
-        lines = self.output.get((name, query["container"]))
-        if lines is None:
-            return "404 Not Found", b"{}"
-        since = query.get("sinceTime", "")
-        wanted = [line for line in lines if line[:19] >= since[:19]]
-        return "200 OK", "".join(f"{line}\n" for line in wanted).encode()
+        assert (query["follow"], query["timestamps"]) == ("true", "true")
+        key, since = (url.path.split("/")[6], query["container"]), query.get("sinceTime", "")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        sent = 0
+        while key not in self.over or sent < len(self.output[key]):
+            lines = self.output[key][sent:]
+            sent += len(lines)
+            part = "".join(f"{line}\n" for line in lines if line[:19] >= since[:19]).encode()
+            writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n" if part else b"")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        writer.write(b"0\r\n\r\n")
+
+    def _pods(self, url: SplitResult) -> list[object]:
+        assert url.path == "/api/v1/namespaces/shop/pods"
+        assert parse_qs(url.query) == {"labelSelector": ["app.kubernetes.io/part-of=shop"]}
+        return [self._pod(*key) for key in self.output]
 
     def _pod(self, name: str, container: str) -> object:
         labels = {"app": container, "app.kubernetes.io/component": "service"}
         metadata = {"name": name, "uid": self.uids[name], "labels": labels}
-        return {"metadata": metadata, "spec": {"containers": [{"name": container}]}}
+        state: dict[str, object] = {"terminated": {}} if (name, container) in self.over else {"running": {}}
+        status = {"name": container, "containerID": f"containerd://{self.uids[name]}", "state": state}
+        return {"metadata": metadata, "status": {"containerStatuses": [status]}}
 
 
 @asynccontextmanager
-async def following(folder: Path, api: ApiServer) -> AsyncIterator[Query]:
+async def following(folder: Path, api: FakeApiServer) -> AsyncIterator[Query]:
     """A collector's store and follower, looking all the time."""
     server = await asyncio.start_server(api, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, Writer(folder, Limits()) as writer:
-        pods = Pods("shop", "shop", writer, lambda: HTTPConnection("127.0.0.1", port, timeout=5), lambda: "t0ken", 0.02)
+    async with Writer(folder, Limits()) as writer:
+        pods = Pods("shop", "shop", writer, ApiServer("127.0.0.1", port, lambda: "t0ken"), 0.02)
         task = asyncio.create_task(pods.run())
         try:
             yield Query(folder)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            server.close()
 
 
 async def bodies(query: Query, count: int) -> list[str]:
@@ -81,7 +96,7 @@ async def bodies(query: Query, count: int) -> list[str]:
 
 
 async def test_each_line_of_each_pod_is_stored_once(tmp_path: Path) -> None:
-    api = ApiServer()
+    api = FakeApiServer()
     api.pod("users-1", "a", "2026-11-26T12:00:00.1Z one", '2026-11-26T12:00:00.25Z {"level":"error","message":"two"}')
     api.pod("nats-0", "b", "2026-11-26T12:00:00.000000001Z [1] [WRN] slow", container="nats")
     async with following(tmp_path, api) as query:
@@ -99,7 +114,7 @@ async def test_each_line_of_each_pod_is_stored_once(tmp_path: Path) -> None:
 
 
 async def test_a_collector_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None:
-    api = ApiServer()
+    api = FakeApiServer()
     api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
     async with following(tmp_path, api) as query:
         await bodies(query, 1)
@@ -113,10 +128,51 @@ async def test_a_collector_that_starts_again_goes_on_where_it_was(tmp_path: Path
 
 
 async def test_an_api_server_that_fails_is_asked_again(tmp_path: Path) -> None:
-    api = ApiServer()
+    api = FakeApiServer()
     api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
-    good, api._answer = api._answer, lambda target: ("503 Service Unavailable", b"{}")  # type: ignore[method-assign]
+    api.is_down = True
     async with following(tmp_path, api) as query:
         await asyncio.to_thread(until, lambda: len(api.asked) >= 3)
-        api._answer = good  # type: ignore[method-assign]
+        api.is_down = False
         assert await bodies(query, 1) == ["one"]
+
+
+async def test_more_than_a_node_can_say_in_a_second_holds_nothing_up(tmp_path: Path) -> None:
+    api = FakeApiServer()
+    api.pod("users-1", "a", *(f"2026-11-26T12:00:00.{number:09}Z {'x' * 400}" for number in range(5_000)))
+    async with following(tmp_path, api) as query:
+        api.output["users-1", "users"].append("2026-11-26T12:00:01Z last")
+        await asyncio.to_thread(until, lambda: query.logs()[-1:] and query.logs()[-1].body == "last")
+    assert query.last_log() == 5_001
+
+
+async def test_what_ended_is_read_to_its_end_and_not_again(tmp_path: Path) -> None:
+    api = FakeApiServer()
+    api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
+    async with following(tmp_path, api) as query:
+        await bodies(query, 1)
+        api.output["users-1", "users"].append("2026-11-26T12:00:01Z its last word")
+        api.over.add(("users-1", "users"))
+        assert await bodies(query, 2) == ["one", "its last word"]
+        asked = len(api.asked)
+        await asyncio.to_thread(until, lambda: len(api.asked) >= asked + 5)
+        assert not [each for each in api.asked[asked:] if "/log?" in each]
+
+
+async def test_what_a_node_says_instead_of_lines_is_none_and_loses_none(tmp_path: Path) -> None:
+    api = FakeApiServer()
+    api.pod("users-1", "a", "unable to retrieve container logs for containerd://a", "2026-11-26T12:00:00Z one")
+    async with following(tmp_path, api) as query:
+        assert await bodies(query, 1) == ["one"]
+
+
+async def test_what_the_gateway_writes_of_requests_is_left_to_their_spans(tmp_path: Path) -> None:
+    api = FakeApiServer()
+    access = '{"attempts":1,"start_unix_nano":"1795709278683200000","status":200,"trace_id":"3848eee753521a17"}'
+    warning = '{"level":"warning","message":"no keys"}'
+    written = [f"2026-11-26T12:00:0{second}Z {line}" for second, line in enumerate((access, warning, access))]
+    api.pod("gateway-1", "a", *written, container="gateway")
+    # Another one may write what it likes.
+    api.pod("users-1", "b", f"2026-11-26T12:00:03Z {access}")
+    async with following(tmp_path, api) as query:
+        assert sorted(await bodies(query, 2)) == ["no keys", access]

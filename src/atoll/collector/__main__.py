@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from atoll.collector.pods import Pods, in_cluster
+from atoll.collector.api_server import in_cluster
+from atoll.collector.pods import Pods
 from atoll.collector.serving import Collector, serve
-from atoll.collector.writer import Writer
 from atoll.errors import NO_LAUNCH, AtollError
 from atoll.model.launch import Collection
 
@@ -26,16 +26,18 @@ def read_document(path: str) -> Collection:
 async def collect(document: Collection) -> None:
     """Until told to stop."""
     async with Collector(document) as collector:
-        if document.namespace:
-            collector.follow(pods_of(document, collector.writer))
+        follow_pods(document, collector)
         await serve([collector.served])
 
 
-def pods_of(document: Collection, writer: Writer) -> Pods:
-    """Those of the system that we run among."""
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return Pods(document.system, document.namespace, writer, *in_cluster(address))
+def follow_pods(document: Collection, collector: Collector) -> Pods | None:
+    """Those of the system, where we run among them."""
+    if not document.namespace:
+        return None
+    api = in_cluster(os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"]))
+    pods = Pods(document.system, document.namespace, collector.writer, api)
+    collector.follow(pods)
+    return pods
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from atoll.engines.xds import TYPE, named, seconds
 
 BODY_LIMIT = "atoll.body"
 COLLECTOR = "atoll.collector"
+_BEGAN = "start_unix_nano"
 _PARENT = "atoll.parent"
 _TRACE = "x-trace-id"
 
@@ -172,6 +173,11 @@ def _overwrite(header: str, value: str) -> dict[str, object]:
     return {"append": {"header": {"key": header, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
 
 
+def is_access_line(line: str) -> bool:
+    """Whether it tells of a request, of which there is a span as well."""
+    return line.startswith("{") and f'"{_BEGAN}":"' in line
+
+
 def _access_log(path: PurePath) -> dict[str, object]:
     return named(
         "envoy.access_loggers.file",
@@ -179,7 +185,7 @@ def _access_log(path: PurePath) -> dict[str, object]:
         path=str(path),
         log_format={
             "json_format": {
-                "start_unix_nano": "%START_TIME(%s%9f)%",
+                _BEGAN: "%START_TIME(%s%9f)%",
                 "duration_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
                 "trace_id": "%TRACE_ID%",
                 "span_id": "%SPAN_ID%",
