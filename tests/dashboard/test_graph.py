@@ -3,7 +3,7 @@
 from atoll.collector.values import Edge, EdgeKind, Figures, Series, ServiceSummary
 from atoll.dashboard.drawing import drawing
 from atoll.dashboard.graph import LAGS, Graph, Link, Node, Seen, graph
-from atoll.supervisor.status import ProcessStatus, Status
+from atoll.supervisor.status import ProcessStatus
 
 
 def edge(caller: str, callee: str, kind: EdgeKind = "call", calls: int = 1000, errors: int = 0) -> Edge:
@@ -13,10 +13,6 @@ def edge(caller: str, callee: str, kind: EdgeKind = "call", calls: int = 1000, e
 def series(name: str, service: str, value: float, **attributes: object) -> Series:
     said = {key.replace("__", "."): each for key, each in attributes.items()}
     return Series(name, service, f"{service}-1", "gauge", "", said, ((1, 0.0), (2, value)))
-
-
-def status(*processes: ProcessStatus) -> Status:
-    return Status("shop", 1, "/", "/", "shop", "", True, 1.0, {}, processes)
 
 
 def node(found: Graph, name: str) -> Node:
@@ -71,7 +67,7 @@ def test_a_lagging_consumer_is_bad() -> None:
 
 
 def test_a_process_that_does_not_serve_is_bad_with_its_reason() -> None:
-    running = status(
+    running = (
         ProcessStatus("users-1", "users", "service", "ready"),
         ProcessStatus("users-2", "users", "service", "backing off", reason="exit status 1"),
     )
@@ -82,18 +78,18 @@ def test_a_process_that_does_not_serve_is_bad_with_its_reason() -> None:
 
 
 def test_what_is_left_out_is_no_alarm() -> None:
-    running = status(ProcessStatus("ads-1", "ads", "service", "left out", reason="node is missing"))
+    running = [ProcessStatus("ads-1", "ads", "service", "left out", reason="node is missing")]
     assert node(graph(Seen(edges=[edge("gateway", "ads")]), running), "ads").notes == ()
 
 
 def test_a_fault_on_purpose_is_told() -> None:
-    running = status(ProcessStatus("payment-1", "payment", "service", "ready", fault="answers 500 to 50%"))
+    running = [ProcessStatus("payment-1", "payment", "service", "ready", fault="answers 500 to 50%")]
     found = node(graph(Seen(edges=[edge("checkout", "payment")]), running), "payment")
     assert found.notes == ("payment-1 answers 500 to 50%, on purpose",)
 
 
 def test_the_gateway_is_envoy_to_the_supervisor() -> None:
-    running = status(ProcessStatus("envoy", "envoy", "engine", "ready"))
+    running = [ProcessStatus("envoy", "envoy", "engine", "ready")]
     found = node(graph(Seen(edges=[edge("gateway", "users")]), running), "gateway")
     assert found.replicas is not None
     assert found.replicas.ready == 1

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,12 @@ def test_log_lines_are_filtered_and_lead_to_their_trace(tmp_path: Path) -> None:
     assert "was refused" not in asked.get("/logs?text=nothing").text
     assert asked.get("/logs?severity=nonsense").status_code == 200
     assert asked.get("/logs/999").status_code == 404
+
+
+def test_the_store_tells_how_old_it_is(tmp_path: Path) -> None:
+    began = time.time() - 180
+    page = client(stored(tmp_path, arrival({"a": [span()]}), now=began)).get("/limits").text
+    assert "<dd>3 min ago</dd>" in page
 
 
 def test_a_limit_that_was_reached_is_told_on_every_page(tmp_path: Path) -> None:

@@ -38,7 +38,11 @@ def test_figures_are_short(found: str, wanted: str) -> None:
 
 @given(text=st.text())
 def test_no_control_character_comes_through(text: str) -> None:
-    assert all(each.isprintable() or each in "\n\t" for each in plain(text))
+    assert all(each.isprintable() or each in "\n\t\u202f" for each in plain(text))
+
+
+def test_the_thin_space_of_a_large_number_stays_one() -> None:
+    assert plain(number(5675)) == "5\u202f675"
 
 
 def test_terminal_escapes_and_turned_text_are_shown() -> None:

@@ -15,7 +15,7 @@ from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.project import Lock, images_of
-from atoll.model.launch import Collection, Launch
+from atoll.model.launch import BrokerTo, Collection, Launch
 from atoll.model.references import FromEnvironment
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable
@@ -62,7 +62,7 @@ def test_every_object_of_it_is_valid(shop: Description, version: str) -> None:
         kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_it_has_a_volume_and_may_read_log_lines_and_nothing_else(shop: Description) -> None:
+def test_it_has_a_volume_and_may_look_at_pods_and_read_their_lines_and_nothing_else(shop: Description) -> None:
     made = rendered(target_of(shop, **HERE))
     deployment = find(made, "Deployment", "collector")
     assert pod_of(deployment)["automountServiceAccountToken"] is True
@@ -138,3 +138,34 @@ def test_its_image_has_the_packages_of_the_lock_or_says_what_is_missing(shop: De
     assert {"setup", "collector"} <= {each.name for each in found}
     with pytest.raises(AtollError, match="the collector needs uvicorn"):
         images_of(target, Lock("requirements.txt", tuple(packages[:2])), Pins(Path("none")))
+
+
+def test_the_dashboard_looks_at_events_as_a_user_of_its_own(shop: Description) -> None:
+    made = rendered(target_of(shop, telemetry={"collector": True, "dashboard": True}))
+    secret = {"secretKeyRef": {"name": "nats-collector", "key": "password"}}
+    assert variable(container_of(find(made, "Deployment", "collector")), "NATS_PASSWORD")["valueFrom"] == secret
+    (document,) = [
+        msgspec.json.decode(str(mapping(each, "data")["collection.json"]), type=Collection)
+        for each in made
+        if "collection.json" in mapping(each, "data")
+    ]
+    assert document.dashboard is not None
+    assert document.dashboard.broker == BrokerTo("nats://nats:4222", "collector", FromEnvironment("NATS_PASSWORD"))
+    # The broker knows it, the Job makes its password, and it is let through.
+    (configuration,) = [
+        str(mapping(each, "data")["nats.conf"]) for each in made if "nats.conf" in mapping(each, "data")
+    ]
+    assert '"user": "collector"' in configuration
+    (setup,) = [str(mapping(each, "data")["setup.json"]) for each in made if "setup.json" in mapping(each, "data")]
+    assert '"nats-collector"' in setup
+    assert "nats" in json.dumps(mapping(find(made, "NetworkPolicy", "collector"), "spec")["egress"])
+    # Without pages there is no such user.
+    assert "nats-collector" not in json.dumps(rendered(target_of(shop, telemetry={"collector": True})))
+
+
+def test_the_dashboard_is_told_where_alerts_are_and_let_through_to_them(shop: Description) -> None:
+    there = {"alertmanager": "http://192.0.2.7:9093"}
+    made = rendered(target_of(shop, telemetry={"collector": True, "dashboard": True}, monitoring=there))
+    assert "http://192.0.2.7:9093" in json.dumps([each for each in made if "collection.json" in mapping(each, "data")])
+    egress = mapping(find(made, "NetworkPolicy", "collector"), "spec")["egress"]
+    assert {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"protocol": "TCP", "port": 9093}]} in egress  # type: ignore[operator]

@@ -7,30 +7,37 @@ from pathlib import Path
 
 import uvloop
 
-from atoll.collector.__main__ import read_document
+from atoll.collector.__main__ import follow_pods, read_document
 from atoll.collector.serving import Collector, Served, serve
 from atoll.dashboard.app import application
 from atoll.dashboard.live import Live
 from atoll.dashboard.sources import Sources
 from atoll.errors import AtollError
-from atoll.model.launch import Collection
+from atoll.model.launch import BrokerTo, Collection
 from atoll.model.references import Source, resolve
+from atoll.supervisor.administrator import Login
 
 
 def _reveal(source: Source) -> str:
     return resolve(source, lambda path: Path(path).read_text().strip(), os.environ.__getitem__)
 
 
+def _login(broker: BrokerTo) -> Login:
+    return Login(broker.url, broker.user, _reveal(broker.password))
+
+
 async def show(document: Collection) -> None:
     """Until told to stop."""
     async with Collector(document) as collector:
         served = [collector.served]
-        if document.dashboard is not None:
+        pods = follow_pods(document, collector)
+        wanted = document.dashboard
+        if wanted is not None:
             live = Live()
-            sources = Sources(document.system, collector.query, document.dashboard)
-            token = _reveal(document.dashboard.token) if document.dashboard.token else ""
-            pages = application(sources, live, token)
-            served.append(Served(pages, document.dashboard.listen, stopping=live.stop))
+            login = _login(wanted.broker) if wanted.broker else None
+            sources = Sources(document.system, collector.query, wanted, pods.listed if pods else tuple, login)
+            pages = application(sources, live, _reveal(wanted.token) if wanted.token else "")
+            served.append(Served(pages, wanted.listen, stopping=live.stop))
         await serve(served)
 
 

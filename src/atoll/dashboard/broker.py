@@ -1,11 +1,10 @@
-"""The events of a run on this machine: topics, consumers, dead letters, and events as they come."""
+"""The events of a system: topics, consumers, dead letters, and events as they come."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -14,7 +13,7 @@ from atoll.errors import BROKER_UNREACHABLE, AtollError
 from atoll.runtime.events.broker import Connection, Denied, Lost, NoStream, Refused
 from atoll.runtime.events.deadletters import DeadLetter, dead, redrive
 from atoll.runtime.events.inspect import TopicState, admin_connection, overview
-from atoll.supervisor.administrator import administrator
+from atoll.supervisor.administrator import Login
 from atoll.wire import subjects
 from atoll.wire.cloudevents import read
 
@@ -48,10 +47,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Of the run in this folder. Each question is a connection of its own."""
+    """Each question is a connection of its own. login: raises AtollError BROKER_UNREACHABLE where there is none."""
 
     system: str
-    state: Path
+    login: Callable[[], Login]
 
     async def look(self) -> tuple[list[TopicState], list[DeadLetter]]:
         """Topics with their consumers, and the oldest dead letters. Raises AtollError BROKER_UNREACHABLE."""
@@ -91,7 +90,7 @@ class Broker:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Connection]:
-        who = administrator(self.state)
+        who = self.login()
         try:
             async with admin_connection(who.url, who.user, who.password) as connection:
                 yield connection

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from atoll.collector.values import Edge, Figures, Series, ServiceSummary
-from atoll.supervisor.status import ProcessStatus, Status
+from atoll.supervisor.status import ProcessStatus
 from atoll.wire.description import Description
 
 Health = Literal["good", "idle", "warn", "bad"]
@@ -19,6 +19,8 @@ LAGS = 100
 
 GATEWAY = "gateway"
 _BREAKERS = ("", "half-open", "open")
+_ON_ITS_WAY = ("left out", "preparing", "starting", "stopping")
+"""States of a process that are no alarm by themselves; a reason why it does not come out of one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,10 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How many processes of a service there are, and how many of them serve. why: of one that does not."""
+    """How many processes of a service there are, and how many of them serve."""
 
     ready: int
     all: int
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def told(link: Link) -> str:
     return ", ".join(found)
 
 
-def graph(seen: Seen, status: Status | None = None, description: Description | None = None) -> Graph:
+def graph(seen: Seen, processes: Sequence[ProcessStatus] = (), description: Description | None = None) -> Graph:
     """What was seen, with what is declared and what runs, where that is known."""
     databases = [edge for edge in seen.edges if edge.kind == "database"]
     links = _links(seen, description)
@@ -132,8 +133,9 @@ def graph(seen: Seen, status: Status | None = None, description: Description | N
         )
         own = served.get(name, ServiceSummary(name, Figures()))
         figures = own.figures
-        replicas = _replicas(name, status)
-        notes = _notes(figures, replicas, name, status)
+        own_processes = processes_of(name, processes)
+        replicas = _replicas(own_processes)
+        notes = _notes(figures, own_processes)
         stores = tuple(
             Store(edge.callee, edge.figures, health(edge.figures)) for edge in databases if edge.caller == name
         )
@@ -196,27 +198,25 @@ def _latest(series: Iterable[Series], key: Callable[[Series], tuple[str, str]]) 
     return found
 
 
-def processes_of(name: str, status: Status | None) -> tuple[ProcessStatus, ...]:
+def processes_of(name: str, processes: Sequence[ProcessStatus]) -> tuple[ProcessStatus, ...]:
     """Of a service; of the gateway Envoy's."""
-    if status is None:
-        return ()
     wanted = "envoy" if name == GATEWAY else name
-    return tuple(each for each in status.processes if each.service == wanted)
+    return tuple(each for each in processes if each.service == wanted)
 
 
-def _replicas(name: str, status: Status | None) -> Replicas | None:
-    found = processes_of(name, status)
-    if not found:
+def _replicas(processes: Sequence[ProcessStatus]) -> Replicas | None:
+    if not processes:
         return None
-    waiting = [each for each in found if each.state != "ready"]
-    why = f"{waiting[0].name} is {waiting[0].state}: {waiting[0].waits_for or waiting[0].reason}" if waiting else ""
-    return Replicas(len(found) - len(waiting), len(found), why.rstrip(": "))
+    return Replicas(sum(each.state == "ready" for each in processes), len(processes))
 
 
-def _notes(figures: Figures, replicas: Replicas | None, name: str, status: Status | None) -> tuple[str, ...]:
-    processes = processes_of(name, status)
-    is_away = replicas is not None and replicas.why and any(each.state != "left out" for each in processes)
-    notes = [replicas.why] if replicas and is_away else []
+def _notes(figures: Figures, processes: Sequence[ProcessStatus]) -> tuple[str, ...]:
+    away = [each for each in processes if each.state != "ready" and _is_alarm(each)]
+    notes = [f"{each.name} is {each.state}: {each.waits_for or each.reason}".rstrip(": ") for each in away[:1]]
     notes += [f"{each.name} {each.fault}, on purpose" for each in processes if each.fault]
     notes += [f"{figures.error_rate:.0%} of requests fail"] if health(figures) == "bad" else []
     return tuple(notes)
+
+
+def _is_alarm(process: ProcessStatus) -> bool:
+    return process.state not in _ON_ITS_WAY or (process.state != "left out" and bool(process.reason))

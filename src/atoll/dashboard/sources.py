@@ -1,30 +1,47 @@
-"""Where pages get what they show from: the store, and on a laptop the supervisor of the run."""
+"""Where pages get what they show from: the store, and the supervisor of a run or the cluster that runs it."""
 
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from atoll.collector.query import Query, Window
+from atoll.dashboard.broker import Broker
 from atoll.dashboard.graph import Graph, Seen, graph
+from atoll.dashboard.pods import processes_of_pods
 from atoll.errors import NOT_RUNNING, AtollError
 from atoll.model.launch import Dashboard
+from atoll.supervisor.administrator import Login, administrator
 from atoll.supervisor.control import ControlClient
-from atoll.supervisor.status import Status
+from atoll.supervisor.plan import DASHBOARD
+from atoll.supervisor.status import ProcessStatus, Status
 from atoll.wire.description import Description
 
 BREAKER = "atoll.client.breaker"
 LAG = "messaging.consumer.lag"
+ALERTMANAGER = "alertmanager"
 _FRESH = 30.0
 """Seconds for which the last value of a metric counts."""
 
 
 class Sources:
-    """Every method blocks. What nobody can tell is None, and no error: a page shows what there is."""
+    """Every method blocks. What nobody can tell is None, and no error: a page shows what there is.
 
-    def __init__(self, system: str, query: Query, document: Dashboard) -> None:
+    pods: of a cluster, as its API tells them; none where there is no cluster. login: as whom its broker is asked.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        query: Query,
+        document: Dashboard,
+        pods: Callable[[], Sequence[Mapping[str, object]]] = tuple,
+        login: Login | None = None,
+    ) -> None:
         self.system, self.query = system, query
-        self.state = Path(document.state) if document.state else None
-        self._declared = document.description
+        self.broker = _broker(system, document, login)
+        self._document, self._pods = document, pods
 
     def status(self) -> Status | None:
         """Of the run on this machine."""
@@ -36,9 +53,23 @@ class Sources:
         except (AtollError, OSError):
             return None
 
+    def processes(self) -> tuple[ProcessStatus, ...]:
+        """Of the run, or the pods of the cluster; none where nobody can tell."""
+        if self.control is None:
+            return processes_of_pods(self._pods(), time.time())
+        status = self.status()
+        return status.processes if status else ()
+
+    def watching(self) -> dict[str, str]:
+        """Who else watches the system, and where; by name."""
+        if self.control is None:
+            return {ALERTMANAGER: self._document.alertmanager} if self._document.alertmanager else {}
+        status = self.status()
+        return {name: at for name, at in status.watching.items() if name != DASHBOARD} if status else {}
+
     @property
     def control(self) -> ControlClient | None:
-        return ControlClient(self.state) if self.state else None
+        return ControlClient(Path(self._document.state)) if self._document.state else None
 
     def required_control(self) -> ControlClient:
         """Raises AtollError NOT_RUNNING."""
@@ -52,7 +83,7 @@ class Sources:
                 return self.control.description()
             except (AtollError, OSError):
                 return None
-        return msgspec.json.decode(self._declared, type=Description | None)
+        return msgspec.json.decode(self._document.description, type=Description | None)
 
     def graph(self, window: Window) -> Graph:
         """How it looks in this window."""
@@ -63,4 +94,11 @@ class Sources:
             self.query.metrics(latest, BREAKER),
             self.query.metrics(latest, LAG),
         )
-        return graph(seen, self.status(), self.description())
+        return graph(seen, self.processes(), self.description())
+
+
+def _broker(system: str, document: Dashboard, login: Login | None) -> Broker | None:
+    if document.state:
+        state = Path(document.state)
+        return Broker(system, lambda: administrator(state))
+    return Broker(system, lambda: login) if login else None

@@ -2,6 +2,10 @@
 
 from datetime import UTC, datetime
 
+_THIN = "\N{NARROW NO-BREAK SPACE}"
+_SPACES = f"\n\t{_THIN}"
+"""Not printable to Python, and harmless: the last stands between our own digits."""
+
 
 def rate(per_second: float) -> str:
     """0.05 → 3/min, 7.3 → 7.3/s, 1234 → 1.2k/s"""
@@ -39,7 +43,7 @@ def size(count: float) -> str:
 
 def number(value: float) -> str:
     """1234567 → 1 234 567"""
-    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{value:,.0f}".replace(",", _THIN)
 
 
 def clock(nanoseconds: int) -> str:
@@ -59,7 +63,7 @@ def plain(text: str) -> str:
     """The text with every control character made visible, so that no terminal escape does anything where it goes."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() or each in "\n\t" else _visible(each) for each in text)
+    return "".join(each if each.isprintable() or each in _SPACES else _visible(each) for each in text)
 
 
 def _visible(character: str) -> str:

@@ -68,6 +68,25 @@ def account_of(system: str, member: MemberData, password: str = "") -> nats.Acco
     )
 
 
+def looking_account(description: Description, user: str, password: str = "") -> nats.Account:
+    """Of who looks from outside: at topics, consumers, events as they come and dead letters, which it sends again."""
+    system = description.name
+    dead = subjects.dead_stream(system)
+    return nats.Account(
+        user=user,
+        password=password,
+        publishes=(
+            "$JS.API.STREAM.LIST",
+            *(f"$JS.API.CONSUMER.LIST.{subjects.stream(system, each.name)}" for each in description.topics),
+            f"$JS.API.STREAM.INFO.{dead}",
+            f"$JS.API.STREAM.MSG.GET.{dead}",
+            f"$JS.API.STREAM.MSG.DELETE.{dead}",
+            subjects.redrive_subject(system, "*", "*"),
+        ),
+        hears=(subjects.subject(system, "*"),),
+    )
+
+
 def bounds_of(member: MemberData) -> tuple[float, ...]:
     """What its histograms have to tell apart: whether the promised time was kept."""
     return (member.slo.latency_seconds,) if member.slo and member.slo.latency_share else ()

@@ -21,12 +21,16 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one service may do: publish these subjects (its topics and its dead letters), read these consumers."""
+    """What one service may do: publish these subjects (its topics and its dead letters), read these consumers.
+
+    hears: subjects that it listens to beside its inbox.
+    """
 
     user: str
     password: str = field(repr=False)
     publishes: tuple[str, ...] = ()
     consumes: tuple[Consumer, ...] = ()
+    hears: tuple[str, ...] = ()
 
     @property
     def inbox(self) -> str:
@@ -125,7 +129,7 @@ def _user(account: Account) -> dict[str, object]:
         "password": account.password,
         "permissions": {
             "publish": {"allow": _publishable(account)},
-            "subscribe": {"allow": [f"{account.inbox}.>"]},
+            "subscribe": {"allow": [f"{account.inbox}.>", *account.hears]},
         },
     }
 

@@ -183,6 +183,7 @@ def _addresses(target: Target, file: str) -> Iterator[Problem]:
     urls = {
         "engines.nats.address": (environment.engines.nats.address, ("nats", "tls")),
         "telemetry.endpoint": (environment.telemetry.endpoint, ("http", "https")),
+        "monitoring.alertmanager": (environment.monitoring.alertmanager, ("http", "https")),
     }
     for entry, (url, schemes) in urls.items():
         if url and not _is_address(url, schemes):

@@ -1,10 +1,11 @@
-"""The collector in the cluster: one pod with a volume, that may read the log lines of its namespace's pods."""
+"""The collector in the cluster: one pod with a volume, that may look at its namespace's pods and read their lines."""
 
 import msgspec
 from msgspec.structs import replace
 
 from atoll.kubernetes.names import COLLECTOR, DOCUMENTS, OTLP_PORT, Object, Target, labels, metadata, selector
 from atoll.kubernetes.quantities import bytes_of
+from atoll.kubernetes.resolve import broker_password, broker_to
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
     account,
@@ -16,7 +17,8 @@ from atoll.kubernetes.workloads import (
     service,
 )
 from atoll.model.launch import Collection, Dashboard
-from atoll.wire.description import Description, MemberData
+from atoll.model.references import Source
+from atoll.wire.description import MemberData
 
 FILE = "collection.json"
 STORE = "/var/lib/atoll"
@@ -43,27 +45,34 @@ def collector_objects(target: Target) -> list[Object]:
     ]
 
 
-def collection(target: Target) -> str:
-    """The document that it is started with."""
+def collection(target: Target, dashboard_at: str = f"127.0.0.1:{DASHBOARD_PORT}", token: Source | None = None) -> str:
+    """The document that it is started with. dashboard_at, token: where pages are, and of who may look."""
     wanted = target.environment.telemetry
     document = Collection(
         system=target.system,
         listen=f"0.0.0.0:{OTLP_PORT}",
         folder=STORE,
-        namespace=target.namespace,
+        namespace=target.namespace if target.reads_output else "",
         kept_seconds=wanted.kept_days * 86_400.0,
         kept_bytes=int(bytes_of(wanted.storage) * _ROOM),
-        dashboard=_dashboard(target.description) if wanted.dashboard else None,
+        dashboard=_dashboard(target, dashboard_at, token) if wanted.dashboard else None,
     )
     return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
 
-def _dashboard(description: Description) -> Dashboard:
+def _dashboard(target: Target, listen: str, token: Source | None) -> Dashboard:
     """With the declaration, of which nobody there could be asked; without what is this machine's alone."""
+    description = target.description
     bare = replace(
         description, folder="", import_path=(), files=(), members=tuple(map(_without_places, description.members))
     )
-    return Dashboard(listen=f"127.0.0.1:{DASHBOARD_PORT}", description=msgspec.Raw(msgspec.json.encode(bare)))
+    return Dashboard(
+        listen=listen,
+        token=token,
+        description=msgspec.Raw(msgspec.json.encode(bare)),
+        broker=broker_to(target),
+        alertmanager=target.environment.monitoring.alertmanager.rstrip("/"),
+    )
 
 
 def _without_places(member: MemberData) -> MemberData:
@@ -73,7 +82,7 @@ def _without_places(member: MemberData) -> MemberData:
 
 
 def _rights(target: Target) -> list[Object]:
-    """Log lines of pods, and nothing else."""
+    """How pods stand, and their log lines; nothing else."""
     subject = {"kind": "ServiceAccount", "name": COLLECTOR, "namespace": target.namespace}
     return [
         {
@@ -110,6 +119,11 @@ def _claim(target: Target) -> Object:
     }
 
 
+def program(target: Target) -> list[str]:
+    """What runs in its container, and takes the document."""
+    return ["python", "-m", "atoll.dashboard" if target.environment.telemetry.dashboard else "atoll.collector"]
+
+
 def _deployment(target: Target, made: Object) -> Object:
     wanted = target.environment.telemetry
     described = made["metadata"]
@@ -117,8 +131,9 @@ def _deployment(target: Target, made: Object) -> Object:
     container: Object = {
         "name": COLLECTOR,
         "image": target.images[COLLECTOR],
-        "command": ["python", "-m", "atoll.dashboard" if wanted.dashboard else "atoll.collector"],
+        "command": program(target),
         "args": [f"{DOCUMENTS}/{FILE}"],
+        **({"env": [broker_password(target)]} if target.looks_at_events else {}),
         "ports": [{"name": "otlp", "containerPort": OTLP_PORT}],
         "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
         "startupProbe": http_probe("/health/live", "otlp", period=1, failures=60),

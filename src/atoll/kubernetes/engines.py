@@ -3,9 +3,10 @@
 from pathlib import PurePosixPath
 
 from atoll.engines import nats, postgres
-from atoll.engines.declared import account_of, uses_broker
+from atoll.engines.declared import account_of, looking_account, uses_broker
 from atoll.kubernetes.environment import EngineIn
 from atoll.kubernetes.names import (
+    COLLECTOR,
     NATS,
     NATS_MONITOR_PORT,
     NATS_PORT,
@@ -110,13 +111,16 @@ def postgres_objects(target: Target) -> list[Object]:
 
 
 def nats_users(target: Target) -> tuple[str, ...]:
-    """The administrator, and every member that uses the broker."""
-    return (nats.ADMIN, *(each.name for each in target.members if uses_broker(each)))
+    """The administrator, every member that uses the broker, and the dashboard."""
+    members = (each.name for each in target.members if uses_broker(each))
+    return (nats.ADMIN, *members, *((COLLECTOR,) if target.looks_at_events else ()))
 
 
 def nats_files(target: Target) -> dict[str, str]:
     """What the server reads in CONFIGURATION. Passwords are in variables."""
     accounts = [account_of(target.system, each, _unquoted(each.name)) for each in target.members if uses_broker(each)]
+    if target.looks_at_events:
+        accounts.append(looking_account(target.description, COLLECTOR, _unquoted(COLLECTOR)))
     broker = nats.Broker(
         port=NATS_PORT,
         monitor_port=NATS_MONITOR_PORT,

@@ -120,12 +120,14 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: "annotations" on pods; "operator": a ServiceMonitor and a PrometheusRule for the Prometheus Operator; "none".
     labels: that the operator wants to see on both. page, ticket: webhooks of `atoll render prometheus`.
+    alertmanager: whose alerts the dashboard shows, such as "http://alertmanager-operated.monitoring:9093".
     """
 
     kind: str = "annotations"
     labels: dict[str, str] = {}
     page: str = ""
     ticket: str = ""
+    alertmanager: str = ""
 
 
 class TelemetryIn(EngineIn, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -46,11 +46,15 @@ CODE = "/app"
 
 @dataclass(frozen=True)
 class Target:
-    """What is rendered, and for where. images: of each member that runs, and of the engines and SETUP, by name."""
+    """What is rendered, and for where. images: of each member that runs, and of the engines and SETUP, by name.
+
+    reads_output: whether the collector finds what containers write by itself; else services send it their lines.
+    """
 
     description: Description
     environment: Environment
     images: Mapping[str, str] = field(default_factory=dict)
+    reads_output: bool = True
 
     @property
     def system(self) -> str:
@@ -89,6 +93,11 @@ class Target:
     @cached_property
     def runs_nats(self) -> bool:
         return "nats" in engines_of(self.description) and not self.environment.engines.nats.address
+
+    @cached_property
+    def looks_at_events(self) -> bool:
+        """Whether the dashboard is to show them."""
+        return self.environment.telemetry.dashboard and "nats" in engines_of(self.description)
 
     @property
     def otlp(self) -> str:

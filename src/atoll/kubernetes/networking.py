@@ -69,6 +69,8 @@ def edges(target: Target) -> tuple[Edge, ...]:
     if target.environment.telemetry.collector:
         senders = [*(member.name for member in target.members), *([GATEWAY] if target.description.gateway else [])]
         found += [Edge(sender, COLLECTOR, (OTLP_PORT,)) for sender in senders]
+    if target.looks_at_events and target.runs_nats:
+        found.append(Edge(COLLECTOR, NATS, (NATS_PORT,)))
     if target.runs_postgres:
         found.append(Edge(SETUP, POSTGRES, (POSTGRES_PORT,)))
     return tuple(sorted(set(found)))
@@ -159,6 +161,8 @@ def _beyond(target: Target, name: str) -> list[Object]:
     """Rules to what is used and does not run in the system: external services, and engines by address."""
     if name == SETUP:
         return _engine_elsewhere(target)
+    if name == COLLECTOR:
+        return _looked_at_elsewhere(target)
     if name == GATEWAY:
         gateway = target.description.gateway
         issuers = [_to_external(each.url) for each in gateway.issuers if each.url] if gateway else []
@@ -172,6 +176,15 @@ def _beyond(target: Target, name: str) -> list[Object]:
     if uses_broker(member) and not target.runs_nats:
         found.append(_to_address(target.environment.engines.nats.address, NATS_PORT))
     return found
+
+
+def _looked_at_elsewhere(target: Target) -> list[Object]:
+    """What the dashboard shows of others."""
+    environment = target.environment
+    found = [_to_address(environment.engines.nats.address, NATS_PORT)] if environment.engines.nats.address else []
+    shown = environment.telemetry.dashboard
+    at = environment.monitoring.alertmanager
+    return [*(found if target.looks_at_events else []), *([_to_external(at)] if at and shown else [])]
 
 
 def _telemetry_elsewhere(target: Target) -> list[Object]:

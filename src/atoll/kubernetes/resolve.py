@@ -6,6 +6,7 @@ from atoll.engines import nats
 from atoll.engines.declared import bounds_of, consumers_of, topics_of, uses_broker
 from atoll.kubernetes.names import (
     CODE,
+    COLLECTOR,
     NATS,
     NATS_PORT,
     Object,
@@ -14,7 +15,7 @@ from atoll.kubernetes.names import (
     headless,
     port_of,
 )
-from atoll.model.launch import CallTo, DatabaseTo, Launch, Messaging, Preparation, Telemetry
+from atoll.model.launch import BrokerTo, CallTo, DatabaseTo, Launch, Messaging, Preparation, Telemetry
 from atoll.model.references import FromEnvironment
 from atoll.wire.description import MemberData
 
@@ -180,17 +181,33 @@ def _broker_admin(target: Target) -> tuple[str, tuple[str, str]]:
     return nats.ADMIN, (nats_secret(nats.ADMIN), PASSWORD_KEY)
 
 
+def broker_to(target: Target) -> BrokerTo | None:
+    """As whom the dashboard looks at events; None where it does not. Its password is in NATS_PASSWORD."""
+    if not target.looks_at_events:
+        return None
+    outside = target.environment.engines.nats
+    return BrokerTo(_broker_url(target), outside.user if outside.address else COLLECTOR, FromEnvironment(NATS_PASSWORD))
+
+
+def broker_password(target: Target) -> Object:
+    """The variable of the dashboard's password at the broker."""
+    outside = target.environment.engines.nats
+    secret = (outside.secret, outside.key) if outside.address else (nats_secret(COLLECTOR), PASSWORD_KEY)
+    return from_secret(NATS_PASSWORD, *secret)
+
+
 def _broker_user_secret(target: Target, member: MemberData) -> tuple[str, str]:
     outside = target.environment.engines.nats
     return (outside.secret, outside.key) if outside.address else (nats_secret(member.name), PASSWORD_KEY)
 
 
 def _telemetry(target: Target) -> Telemetry:
-    """Our own collector reads log lines by itself; whoever else takes telemetry is sent them."""
+    """Our own collector reads log lines by itself where it can; whoever else takes telemetry is sent them."""
     wanted = target.environment.telemetry
     is_elsewhere = bool(target.otlp) and not wanted.collector
     headers = FromEnvironment(OTLP_HEADERS) if is_elsewhere and wanted.secret else None
-    return Telemetry(target.otlp, headers, sends_logs=is_elsewhere)
+    sends_logs = bool(target.otlp) and not (wanted.collector and target.reads_output)
+    return Telemetry(target.otlp, headers, sends_logs=sends_logs)
 
 
 def _telemetry_variables(target: Target, member: MemberData) -> list[Object]:

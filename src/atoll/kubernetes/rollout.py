@@ -160,8 +160,13 @@ def _refused(seen: Seen, owner: Object) -> Why | None:
 
 def _of_pods(seen: Seen, pods: list[Object]) -> Why | None:
     """Of the pods that are not ready, the reason that says most."""
-    found = [why for pod in pods if not _is_ready(pod) and (why := _of_pod(seen, pod))]
+    found = [why for pod in pods if not is_ready(pod) and (why := _of_pod(seen, pod))]
     return max(found, key=lambda why: (why.is_final, why.log is not None), default=None)
+
+
+def why_not_ready(pod: Object) -> Why | None:
+    """What the pod itself tells of why it does not serve; None if that is nothing."""
+    return _of_pod(Seen(), pod)
 
 
 def _of_pod(seen: Seen, pod: Object) -> Why | None:
@@ -227,7 +232,8 @@ def _events_of(seen: Seen, about: Object) -> list[Object]:
     return [each for each in seen.events if mapping(each, "involvedObject").get("uid") == uid]
 
 
-def _is_ready(pod: Object) -> bool:
+def is_ready(pod: Object) -> bool:
+    """Whether the cluster sends requests to it."""
     return any(each.get("type") == "Ready" and _is_true(each) for each in items(pod, "status", "conditions"))
 
 

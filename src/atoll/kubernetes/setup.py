@@ -2,8 +2,9 @@
 
 import msgspec
 
-from atoll.engines import nats, postgres
-from atoll.engines.declared import database_name, uses_broker
+from atoll.engines import postgres
+from atoll.engines.declared import database_name
+from atoll.kubernetes.engines import nats_users
 from atoll.kubernetes.monitoring import watches_engines
 from atoll.kubernetes.names import (
     DOCUMENTS,
@@ -50,8 +51,7 @@ def setup_document(target: Target) -> Setup:
     if target.runs_postgres:
         generated.append(Generated(POSTGRES, PASSWORD_KEY))
     if target.runs_nats:
-        users = [nats.ADMIN, *(each.name for each in target.members if uses_broker(each))]
-        generated += [Generated(nats_secret(user), PASSWORD_KEY) for user in users]
+        generated += [Generated(nats_secret(user), PASSWORD_KEY) for user in nats_users(target)]
     if target.environment.faults.allowed:
         generated.append(Generated(*FAULT_SECRET))
     for member in target.members:

@@ -160,18 +160,29 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     stream_bytes: int = 134_217_728
 
 
+class BrokerTo(msgspec.Struct, frozen=True):
+    """Where events are looked at, and as whom. url: "nats://nats:4222"."""
+
+    url: str
+    user: str
+    password: Source
+
+
 class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
     """Where the pages are that show what the collector keeps.
 
     listen: "127.0.0.1:8090". token: of who may look; None on loopback, where everybody of the machine may.
-    state: folder of the run whose supervisor is asked; "" in a cluster, where there is none.
-    description: of the system, where nobody can be asked for it; null where the supervisor can.
+    state: folder of the run whose supervisor is asked; "" in a cluster, where there is none. There it is told instead:
+    description: of the system; null where the supervisor can be asked for it.
+    broker: None where there are no events. alertmanager: "http://alertmanager.monitoring:9093"; "" for none.
     """
 
     listen: str
     token: Source | None = None
     state: str = ""
     description: msgspec.Raw = msgspec.Raw(b"null")
+    broker: BrokerTo | None = None
+    alertmanager: str = ""
 
 
 class Forward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,18 +11,18 @@ from atoll.model.references import FromFile
 
 
 @dataclass(frozen=True, slots=True)
-class Administrator:
-    """Where the broker is, and a user who may do everything there."""
+class Login:
+    """Where the broker is, and as whom it is asked."""
 
     url: str
     user: str
     password: str
 
 
-def administrator(state: Path) -> Administrator:
-    """As any document of a preparation has it that needs a broker. Raises BROKER_UNREACHABLE."""
+def administrator(state: Path) -> Login:
+    """Who may do everything there, as any document has it that prepares a broker. Raises BROKER_UNREACHABLE."""
     for file in sorted(state.glob("launch/*.prepare.json")):
         document = msgspec.json.decode(file.read_bytes(), type=Preparation)
         if document.url and isinstance(document.password, FromFile):
-            return Administrator(document.url, document.user, Path(document.password.path).read_text().strip())
+            return Login(document.url, document.user, Path(document.password.path).read_text().strip())
     raise BROKER_UNREACHABLE.error(reason=f"{state.name} has no events")

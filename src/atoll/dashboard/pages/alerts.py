@@ -7,7 +7,7 @@ from starlette.routing import Route
 from atoll.collector.query import Window
 from atoll.dashboard.alertmanager import Alert, alerts
 from atoll.dashboard.site import WINDOWS, Site
-from atoll.supervisor.plan import DASHBOARD
+from atoll.dashboard.sources import ALERTMANAGER
 
 WINDOW = "5 min"
 EVERY = 2.0
@@ -15,13 +15,18 @@ EVERY = 2.0
 
 def routes(site: Site) -> list[Route]:
     def piece() -> str:
-        status = site.sources.status()
-        watching = {name: at for name, at in status.watching.items() if name != DASHBOARD} if status else {}
-        url = watching.get("alertmanager", "")
+        watching = site.sources.watching()
+        url = watching.get(ALERTMANAGER, "")
         firing: list[Alert] | None = alerts(url) if url else None
         graph = site.sources.graph(Window.last(WINDOWS[WINDOW]))
         return site.piece(
-            "alerts_piece.html", url=url, firing=firing, wrong=graph.wrong, watching=watching, window=WINDOW
+            "alerts_piece.html",
+            url=url,
+            firing=firing,
+            wrong=graph.wrong,
+            watching=watching,
+            window=WINDOW,
+            is_run=site.sources.control is not None,
         )
 
     def page(request: Request) -> Response:

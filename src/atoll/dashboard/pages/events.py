@@ -20,12 +20,12 @@ _SILENT = 15
 
 
 def routes(site: Site) -> list[Route]:
-    broker = Broker(site.sources.system, site.sources.state) if site.sources.state else None
+    broker = site.sources.broker
 
     async def page(request: Request) -> Response:
         topics: list[TopicState] = []
         letters: list[DeadLetter] = []
-        trouble = "" if broker else "In a cluster the broker is asked by `atoll events`, not by this page."
+        trouble = "" if broker else "The system has no events."
         if broker:
             try:
                 topics, letters = await broker.look()

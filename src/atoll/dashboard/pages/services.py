@@ -47,7 +47,7 @@ def routes(site: Site) -> list[Route]:
             piece=shown,
             traces=site.sources.query.traces(failed),
             logs=site.sources.query.logs(logs)[::-1],
-            processes=processes_of(name, site.sources.status()),
+            processes=processes_of(name, site.sources.processes()),
             may_restart=site.sources.control is not None and name != GATEWAY,
             window=window,
             windows=list(WINDOWS),
@@ -84,13 +84,12 @@ def _seen(site: Site, name: str, window: Window) -> dict[str, object]:
     if node is None:
         raise HTTPException(404, f"Nothing that was seen or declared is called {name}.")
     moments = site.sources.query.history(window, name, step_of(window))
-    status = site.sources.status()
     return {
         "name": name,
         "node": node,
         "charts": _charts(moments, window),
         "operations": site.sources.query.operations(window, name)[:50],
-        "processes": processes_of(name, status),
+        "processes": processes_of(name, site.sources.processes()),
         "asks": _links(graph, name, outward=True),
         "asked": _links(graph, name, outward=False),
     }
