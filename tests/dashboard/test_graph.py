@@ -51,6 +51,15 @@ def test_an_open_breaker_is_bad_though_nothing_fails() -> None:
     assert found.wrong == ("checkout → payment: the breaker is open",)
 
 
+def test_of_everything_that_fails_the_breaker_beside_the_cause_is_told_first() -> None:
+    breakers = [series("atoll.client.breaker", "payment", 2.0, destination="bank")]
+    edges = [edge("front", "payment", errors=50), edge("payment", "bank", errors=50)]
+    running = [ProcessStatus("front-1", "front", "service", "backing off", reason="exit status 1")]
+    wrong = graph(Seen(edges=edges, breakers=breakers), running).wrong
+    assert [each.partition(":")[0] for each in wrong] == ["payment → bank", "front", "front → payment"]
+    assert wrong[0].endswith(", the breaker is open")
+
+
 def test_a_half_open_breaker_is_bad_too_for_it_lets_a_call_a_second_through() -> None:
     breakers = [series("atoll.client.breaker", "checkout", 1.0, destination="payment")]
     found = graph(Seen(edges=[edge("checkout", "payment")], breakers=breakers))

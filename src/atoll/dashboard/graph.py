@@ -79,10 +79,12 @@ class Graph:
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """What is wrong, a sentence each."""
+        """What is wrong, a sentence each. First of breakers: they open beside the cause, and all above it fails."""
         nodes = [f"{node.name}: {note}" for node in self.nodes for note in node.notes]
-        links = [f"{link.caller} → {link.callee}: {told(link)}" for link in self.links if link.health == "bad"]
-        return (*nodes, *links)
+        bad = sorted((link for link in self.links if link.health == "bad"), key=lambda link: not link.breaker)
+        links = [f"{link.caller} → {link.callee}: {told(link)}" for link in bad]
+        broken = sum(bool(link.breaker) for link in bad)
+        return (*links[:broken], *nodes, *links[broken:])
 
 
 @dataclass(frozen=True, slots=True)

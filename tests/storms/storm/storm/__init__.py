@@ -1,1 +1,1 @@
-"""Three tiers, of which the bottom one fails, and a service beside them."""
+"""Three tiers over a bank of somebody else's, and a service beside them."""

@@ -1,16 +1,21 @@
-"""What the tiers offer."""
+"""What the tiers offer, and what the bottom one needs."""
 
 from typing import Protocol
 
 from atoll import get
 
 
-class Bottom(Protocol):
+class Bank(Protocol):
+    @get("/charge")
+    async def charge(self) -> str: ...
+
+
+class Payment(Protocol):
     @get("/pay")
     async def pay(self) -> str: ...
 
 
-class Middle(Protocol):
+class Checkout(Protocol):
     @get("/order")
     async def order(self) -> str: ...
 

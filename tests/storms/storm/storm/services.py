@@ -1,19 +1,22 @@
 """The tiers."""
 
-from storm.contracts import Bottom, Catalog, Front, Middle
+from storm.contracts import Bank, Catalog, Checkout, Front, Payment
 
 
-class BottomService(Bottom):
+class PaymentService(Payment):
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+
     async def pay(self) -> str:
-        return "paid"
+        return await self._bank.charge()
 
 
-class MiddleService(Middle):
-    def __init__(self, bottom: Bottom) -> None:
-        self._bottom = bottom
+class CheckoutService(Checkout):
+    def __init__(self, payment: Payment) -> None:
+        self._payment = payment
 
     async def order(self) -> str:
-        return await self._bottom.pay()
+        return await self._payment.pay()
 
 
 class CatalogService(Catalog):
@@ -22,11 +25,11 @@ class CatalogService(Catalog):
 
 
 class FrontService(Front):
-    def __init__(self, middle: Middle) -> None:
-        self._middle = middle
+    def __init__(self, checkout: Checkout) -> None:
+        self._checkout = checkout
 
     async def buy(self) -> str:
-        return await self._middle.order()
+        return await self._checkout.order()
 
     async def home(self) -> str:
         return "welcome"
