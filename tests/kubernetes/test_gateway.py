@@ -88,6 +88,16 @@ def test_a_clients_address_is_taken_from_a_proxy_of_the_clusters_own_alone(
     assert manager.get("xff_num_trusted_hops") == hops
 
 
+@pytest.mark.parametrize(("cpu", "threads"), [("100m", 2), ("2", 2), ("2500m", 3), ("8", 8)])
+def test_the_gateway_has_a_thread_for_each_processor_that_it_asks_for(
+    shop: Description, cpu: str, threads: int
+) -> None:
+    container = container_of(find(rendered(target_of(shop, gateway={"cpu": cpu})), "Deployment", GATEWAY))
+    arguments = container["args"]
+    assert isinstance(arguments, list)
+    assert arguments[arguments.index("--concurrency") + 1] == str(threads)
+
+
 def test_keys_of_clients_can_not_be_made_up_by_a_cluster(knowing: Description) -> None:
     target = target_of(knowing, secrets={"api-keys": "generate"})
     (problem,) = environment_problems(target, "environments/production.toml")

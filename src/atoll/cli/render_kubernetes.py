@@ -20,7 +20,10 @@ from atoll.kubernetes.render import render
 @base_option
 @click.option("--output", metavar="FOLDER", help="Write a file a part and a kustomization.yaml there.")
 def command(target: str | None, environment: str, base: str, output: str | None) -> None:
-    """Print the system as Kubernetes objects, or write them to a folder for `kubectl apply -k`, Argo CD or Flux."""
+    """Print the system as Kubernetes objects, or write them to a folder.
+
+    That is for `kubectl apply --server-side -k`, Argo CD or Flux.
+    """
     files = render(asyncio.run(assembled(target, environment, base)).target)
     write_files(files, output)
 

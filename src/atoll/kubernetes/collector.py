@@ -3,13 +3,15 @@
 import msgspec
 from msgspec.structs import replace
 
-from atoll.kubernetes.names import COLLECTOR, DOCUMENTS, OTLP_PORT, Object, Target, labels, metadata, selector
+from atoll.kubernetes.names import COLLECTOR, DOCUMENTS, OTLP_PORT, Object, Target, metadata
+from atoll.kubernetes.objects import key_of
 from atoll.kubernetes.quantities import bytes_of
-from atoll.kubernetes.resolve import broker_password, broker_to
+from atoll.kubernetes.resolve import broker_password, broker_to, document
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
     account,
     configuration,
+    deployment,
     http_probe,
     mounted_map,
     pod,
@@ -48,7 +50,7 @@ def collector_objects(target: Target) -> list[Object]:
 def collection(target: Target, dashboard_at: str = f"127.0.0.1:{DASHBOARD_PORT}", token: Source | None = None) -> str:
     """The document that it is started with. dashboard_at, token: where pages are, and of who may look."""
     wanted = target.environment.telemetry
-    document = Collection(
+    found = Collection(
         system=target.system,
         listen=f"0.0.0.0:{OTLP_PORT}",
         folder=STORE,
@@ -57,7 +59,7 @@ def collection(target: Target, dashboard_at: str = f"127.0.0.1:{DASHBOARD_PORT}"
         kept_bytes=int(bytes_of(wanted.storage) * _ROOM),
         dashboard=_dashboard(target, dashboard_at, token) if wanted.dashboard else None,
     )
-    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+    return document(found)
 
 
 def _dashboard(target: Target, listen: str, token: Source | None) -> Dashboard:
@@ -126,8 +128,6 @@ def program(target: Target) -> list[str]:
 
 def _deployment(target: Target, made: Object) -> Object:
     wanted = target.environment.telemetry
-    described = made["metadata"]
-    assert isinstance(described, dict)
     container: Object = {
         "name": COLLECTOR,
         "image": target.images[COLLECTOR],
@@ -152,25 +152,10 @@ def _deployment(target: Target, made: Object) -> Object:
         "terminationGracePeriodSeconds": 15,
         "containers": [container],
         "volumes": [
-            mounted_map("documents", str(described["name"])),
+            mounted_map("documents", key_of(made).name),
             {"name": "store", "persistentVolumeClaim": {"claimName": COLLECTOR}},
             {"name": "tmp", "emptyDir": {}},
         ],
     }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(target, COLLECTOR, _COMPONENT),
-        "spec": {
-            "replicas": 1,
-            "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": 120,
-            "selector": {"matchLabels": selector(COLLECTOR)},
-            # The volume is one pod's at a time; senders keep what they have meanwhile.
-            "strategy": {"type": "Recreate"},
-            "template": {
-                "metadata": {"labels": labels(target, COLLECTOR, _COMPONENT)},
-                "spec": pod(target, COLLECTOR, spec),
-            },
-        },
-    }
+    # Senders keep what they have while its only pod is replaced.
+    return deployment(target, COLLECTOR, _COMPONENT, pod(target, COLLECTOR, spec), keeps_files=True)

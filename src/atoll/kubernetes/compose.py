@@ -34,6 +34,7 @@ from atoll.kubernetes.networking import edges, leaves, preparing
 from atoll.kubernetes.quantities import bytes_of, memory_limit_of
 from atoll.kubernetes.resolve import (
     PASSWORD_KEY,
+    document,
     dsn_secret,
     preparation_variables,
     variables,
@@ -250,9 +251,9 @@ def _preparation(target: Target, member: MemberData, document: str) -> _Made:
 
 def _setup(target: Target) -> _Made:
     """Makes the databases and their owners where they are missing; secrets are there already."""
-    document = msgspec.structs.replace(setup_document(target), kept="variables", secrets=())
-    files = {SETUP_FILE: msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"}
-    secrets = [(document.admin_secret, document.admin_key), *((each.secret, each.key) for each in document.databases)]
+    wanted = msgspec.structs.replace(setup_document(target), kept="variables", secrets=())
+    files = {SETUP_FILE: document(wanted)}
+    secrets = [(wanted.admin_secret, wanted.admin_key), *((each.secret, each.key) for each in wanted.databases)]
     environment = {variable_of(*each): _filled(*each) for each in secrets}
     after = {POSTGRES: _UNTIL_UP} if target.runs_postgres else {}
     own: Object = {"command": ["setup", f"{DOCUMENTS}/{SETUP_FILE}"], "environment": environment}
@@ -323,7 +324,7 @@ def _gateway(target: Target) -> _Made:
     environment, secrets = _environment(gateway.gateway_variables(target))
     own: Object = {
         "entrypoint": ["envoy"],
-        "command": list(gateway.ARGUMENTS),
+        "command": gateway.arguments(target),
         **({"environment": environment} if environment else {}),
         "ports": ports,
         "healthcheck": {"test": ["CMD", "/bin/bash", "-c", _escaped([_GATEWAY_READY])[0]], **_OFTEN},

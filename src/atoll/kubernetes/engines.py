@@ -20,6 +20,7 @@ from atoll.kubernetes.names import (
     metadata,
     selector,
 )
+from atoll.kubernetes.objects import key_of
 from atoll.kubernetes.resolve import PASSWORD_KEY, nats_secret
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
@@ -97,7 +98,7 @@ def postgres_objects(target: Target) -> list[Object]:
         "terminationGracePeriodSeconds": 60,
         "containers": [container],
         "volumes": [
-            mounted_map("configuration", _name(made)),
+            mounted_map("configuration", key_of(made).name),
             {"name": "password", "secret": {"secretName": POSTGRES}},
             {"name": "tmp", "emptyDir": {}},
         ],
@@ -161,7 +162,7 @@ def nats_objects(target: Target) -> list[Object]:
     spec: Object = {
         "terminationGracePeriodSeconds": 30,
         "containers": [container],
-        "volumes": [mounted_map("configuration", _name(made))],
+        "volumes": [mounted_map("configuration", key_of(made).name)],
     }
     ports = [_port("nats", NATS_PORT), _port("monitor", NATS_MONITOR_PORT)]
     return [
@@ -203,12 +204,6 @@ def _services(target: Target, name: str, ports: list[Object]) -> list[Object]:
     ]
 
 
-def _name(made: Object) -> str:
-    described = made["metadata"]
-    assert isinstance(described, dict)
-    return str(described["name"])
-
-
 def _stateful(target: Target, name: str, spec: Object, wanted: EngineIn) -> Object:
     """One pod with a volume of its own, which stays when the pod goes."""
     storage_class = {"storageClassName": wanted.storage_class} if wanted.storage_class else {}
@@ -216,6 +211,15 @@ def _stateful(target: Target, name: str, spec: Object, wanted: EngineIn) -> Obje
         "accessModes": ["ReadWriteOnce"],
         **storage_class,
         "resources": {"requests": {"storage": wanted.storage}},
+        "volumeMode": "Filesystem",
+    }
+    # As the API server completes it: kubectl and Argo CD compare it word by word, and would see a change forever.
+    template: Object = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "labels": labels(target, name, _COMPONENT)},
+        "spec": claim,
+        "status": {"phase": "Pending"},
     }
     return {
         "apiVersion": "apps/v1",
@@ -228,8 +232,6 @@ def _stateful(target: Target, name: str, spec: Object, wanted: EngineIn) -> Obje
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": selector(name)},
             "template": {"metadata": {"labels": labels(target, name, _COMPONENT)}, "spec": spec},
-            "volumeClaimTemplates": [
-                {"metadata": {"name": "data", "labels": labels(target, name, _COMPONENT)}, "spec": claim}
-            ],
+            "volumeClaimTemplates": [template],
         },
     }

@@ -1,7 +1,5 @@
 """The pod that asks PostgreSQL and NATS for figures, where they run inside the cluster."""
 
-import msgspec
-
 from atoll.kubernetes.monitoring import scraped, watches_engines
 from atoll.kubernetes.names import (
     ADMIN_PORT,
@@ -13,16 +11,15 @@ from atoll.kubernetes.names import (
     Object,
     Target,
     headless,
-    labels,
-    metadata,
-    selector,
 )
-from atoll.kubernetes.resolve import DATABASE_URL, from_secret
+from atoll.kubernetes.objects import key_of
+from atoll.kubernetes.resolve import DATABASE_URL, document, from_secret
 from atoll.kubernetes.setup import FIGURES_SECRET
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
     account,
     configuration,
+    deployment,
     http_probe,
     mounted_map,
     pod,
@@ -41,13 +38,12 @@ def figures_objects(target: Target) -> list[Object]:
     """Nothing, where nobody reads figures or all engines are elsewhere."""
     if not watches_engines(target):
         return []
-    document = FiguresOf(
+    wanted = FiguresOf(
         listen=f"0.0.0.0:{ADMIN_PORT}",
         postgres=FromEnvironment(DATABASE_URL) if target.runs_postgres else None,
         nats=f"{NATS}:{NATS_MONITOR_PORT}" if target.runs_nats else "",
     )
-    data = {FILE: msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"}
-    made = configuration(target, FIGURES, FIGURES, _COMPONENT, data)
+    made = configuration(target, FIGURES, FIGURES, _COMPONENT, {FILE: document(wanted)})
     port: Object = {"name": "admin", "port": ADMIN_PORT, "targetPort": "admin"}
     return [
         account(target, FIGURES, _COMPONENT),
@@ -58,8 +54,6 @@ def figures_objects(target: Target) -> list[Object]:
 
 
 def _deployment(target: Target, made: Object) -> Object:
-    described = made["metadata"]
-    assert isinstance(described, dict)
     container: Object = {
         "name": FIGURES,
         "image": target.images[SETUP],
@@ -76,19 +70,7 @@ def _deployment(target: Target, made: Object) -> Object:
     spec: Object = {
         "terminationGracePeriodSeconds": 2,
         "containers": [container],
-        "volumes": [mounted_map("documents", str(described["name"]))],
+        "volumes": [mounted_map("documents", key_of(made).name)],
     }
-    template = {"labels": labels(target, FIGURES, _COMPONENT), **scraped(target, ADMIN_PORT)}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(target, FIGURES, _COMPONENT),
-        "spec": {
-            "replicas": 1,
-            "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": 120,
-            "selector": {"matchLabels": selector(FIGURES)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": {"metadata": template, "spec": pod(target, FIGURES, spec)},
-        },
-    }
+    notes = scraped(target, ADMIN_PORT)
+    return deployment(target, FIGURES, _COMPONENT, pod(target, FIGURES, spec), notes=notes)

@@ -1,6 +1,7 @@
 """Envoy in the cluster with the routes of the declaration, and the way in from outside before it."""
 
 from dataclasses import replace
+from math import ceil
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -19,17 +20,18 @@ from atoll.kubernetes.names import (
     Target,
     admin_port_of,
     headless,
-    labels,
     metadata,
     port_of,
     selector,
 )
-from atoll.kubernetes.quantities import bytes_of, memory_limit_of
+from atoll.kubernetes.objects import key_of
+from atoll.kubernetes.quantities import bytes_of, memory_limit_of, processors_of
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
     account,
     budget,
     configuration,
+    deployment,
     http_probe,
     mounted_map,
     pod,
@@ -39,16 +41,14 @@ from atoll.kubernetes.workloads import (
 from atoll.wire.description import MemberData
 
 ENVOY = "envoy.json"
-ARGUMENTS = (
-    *("-c", f"{DOCUMENTS}/{ENVOY}", "--concurrency", "2", "--disable-hot-restart"),
-    *("--drain-strategy", "immediate", "-l", "warning", "--component-log-level", "tracing:off"),
-)
 ADMIN_PORT = GATEWAY_ADMIN_PORT
 TLS_FOLDER = PurePosixPath("/etc/tls")
 
 API_KEYS = "ATOLL_API_KEYS"
 
 _COMPONENT = "gateway"
+_LEAST_THREADS = 2
+"""Or one slow handshake would hold all others; what is asked for is no limit."""
 _HEAP = 0.75
 """Of its memory for what Envoy counts; the rest is for what it does not."""
 _ENVOY_ADMIN = 9901
@@ -61,6 +61,15 @@ _DRAIN = (
     r"printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n' >&3; "
     f"cat <&3 >/dev/null; sleep {_DRAINS}"
 )
+
+
+def arguments(target: Target) -> list[str]:
+    """Envoy by itself would run a thread for each processor of the machine, whatever part of it a pod is for."""
+    threads = max(ceil(processors_of(target.environment.gateway.cpu)), _LEAST_THREADS)
+    return [
+        *("-c", f"{DOCUMENTS}/{ENVOY}", "--concurrency", str(threads), "--disable-hot-restart"),
+        *("--drain-strategy", "immediate", "-l", "warning", "--component-log-level", "tracing:off"),
+    ]
 
 
 def gateway_variables(target: Target) -> list[Object]:
@@ -139,11 +148,9 @@ def ends_tls(target: Target) -> bool:
 
 def _deployment(target: Target, made: Object) -> Object:
     wanted = target.environment.gateway
-    described = made["metadata"]
-    assert isinstance(described, dict)
     tls_port: list[Object] = [{"name": "https", "containerPort": GATEWAY_TLS_PORT}] if ends_tls(target) else []
     mounts: list[Object] = [{"name": "configuration", "mountPath": DOCUMENTS, "readOnly": True}]
-    volumes: list[Object] = [mounted_map("configuration", str(described["name"]))]
+    volumes: list[Object] = [mounted_map("configuration", key_of(made).name)]
     if ends_tls(target):
         mounts.append({"name": "tls", "mountPath": str(TLS_FOLDER), "readOnly": True})
         volumes.append({"name": "tls", "secret": {"secretName": wanted.tls}})
@@ -152,7 +159,7 @@ def _deployment(target: Target, made: Object) -> Object:
         "name": GATEWAY,
         "image": target.images[GATEWAY],
         "command": ["envoy"],
-        "args": list(ARGUMENTS),
+        "args": arguments(target),
         "ports": [
             {"name": "http", "containerPort": GATEWAY_PORT},
             *tls_port,
@@ -173,25 +180,8 @@ def _deployment(target: Target, made: Object) -> Object:
         "containers": [container],
         "volumes": volumes,
     }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(target, GATEWAY, _COMPONENT),
-        "spec": {
-            "replicas": wanted.replicas,
-            "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": 120,
-            "selector": {"matchLabels": selector(GATEWAY)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": {
-                "metadata": {
-                    "labels": labels(target, GATEWAY, _COMPONENT),
-                    **scraped(target, GATEWAY_ADMIN_PORT, ENVOY_PATH),
-                },
-                "spec": pod(target, GATEWAY, spec),
-            },
-        },
-    }
+    notes = scraped(target, GATEWAY_ADMIN_PORT, ENVOY_PATH)
+    return deployment(target, GATEWAY, _COMPONENT, pod(target, GATEWAY, spec), replicas=wanted.replicas, notes=notes)
 
 
 def _service(target: Target) -> Object:

@@ -1,4 +1,4 @@
-"""Kubernetes' quantities of memory as numbers."""
+"""Kubernetes' quantities as numbers."""
 
 import re
 from collections.abc import Mapping
@@ -9,16 +9,25 @@ _SUFFIXES: Mapping[str, int] = {
     "M": 10**6,
     "G": 10**9,
     "T": 10**12,
+    "P": 10**15,
+    "E": 10**18,
     "Ki": 1 << 10,
     "Mi": 1 << 20,
     "Gi": 1 << 30,
     "Ti": 1 << 40,
+    "Pi": 1 << 50,
+    "Ei": 1 << 60,
 }
 
 
 def memory_limit_of(memory: str, memory_limit: str) -> str:
     """The limit of who asks for so much: never less than that."""
     return memory if bytes_of(memory) > bytes_of(memory_limit) else memory_limit
+
+
+def processors_of(quantity: str) -> float:
+    """Such as "250m", which is a quarter of one."""
+    return float(quantity.removesuffix("m")) / (1_000 if quantity.endswith("m") else 1)
 
 
 def bytes_of(quantity: str) -> int:

@@ -77,7 +77,7 @@ def preparation(target: Target, member: MemberData) -> Preparation | None:
     )
 
 
-def document(value: Launch | Preparation) -> str:
+def document(value: msgspec.Struct) -> str:
     """As it stands in a ConfigMap."""
     return msgspec.json.format(msgspec.json.encode(value)).decode() + "\n"
 

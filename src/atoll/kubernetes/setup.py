@@ -1,7 +1,5 @@
 """What has to be there once in a namespace: itself, its secrets, and the databases; made by a Job of the cluster."""
 
-import msgspec
-
 from atoll.engines import postgres
 from atoll.engines.declared import database_name
 from atoll.kubernetes.engines import nats_users
@@ -18,7 +16,8 @@ from atoll.kubernetes.names import (
     labels,
     metadata,
 )
-from atoll.kubernetes.resolve import DSN_KEY, FAULT_SECRET, PASSWORD_KEY, dsn_secret, nats_secret
+from atoll.kubernetes.objects import key_of
+from atoll.kubernetes.resolve import DSN_KEY, FAULT_SECRET, PASSWORD_KEY, document, dsn_secret, nats_secret
 from atoll.kubernetes.workloads import CONTAINER_SECURITY, account, configuration, mounted_map, pod, resources
 from atoll.model.setup import Generated, OwnDatabase, Setup
 
@@ -83,11 +82,9 @@ def setup_objects(target: Target) -> list[Object]:
     if not sets_up(target):
         return []
     made = setup_document(target)
-    data = {FILE: msgspec.json.format(msgspec.json.encode(made)).decode() + "\n"}
+    data = {FILE: document(made)}
     written = configuration(target, SETUP, SETUP, _COMPONENT, data)
-    described = written["metadata"]
-    assert isinstance(described, dict)
-    return [account(target, SETUP, _COMPONENT), *_rights(target), written, _job(target, data, str(described["name"]))]
+    return [account(target, SETUP, _COMPONENT), *_rights(target), written, _job(target, data, key_of(written).name)]
 
 
 def _rights(target: Target) -> list[Object]:

@@ -158,24 +158,35 @@ def _deployment(target: Target, member: MemberData, documents: dict[str, str]) -
     least, most = target.replicas(member)
     keeps_files = bool(_claims(target, member))
     notes = {} if member.kind == "process" else scraped(target, admin_port_of(member))
+    # An autoscaler is the only one who says how many, where there is one.
+    replicas = least if least == most else None
+    spec = _pod(target, member, documents)
+    return deployment(target, member.name, COMPONENT, spec, replicas=replicas, notes=notes, keeps_files=keeps_files)
+
+
+def deployment(
+    target: Target,
+    name: str,
+    component: str,
+    spec: Object,
+    *,
+    replicas: int | None = 1,
+    notes: Object | None = None,
+    keeps_files: bool = False,
+) -> Object:
+    """spec: of its pods. notes: more of their metadata. keeps_files: in a volume, which is one pod's at a time."""
+    rolling: Object = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(target, member.name, COMPONENT),
+        "metadata": metadata(target, name, component),
         "spec": {
-            # An autoscaler is the only one who says it, where there is one.
-            **({"replicas": least} if least == most else {}),
+            **({} if replicas is None else {"replicas": replicas}),
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": 120,
-            "selector": {"matchLabels": selector(member.name)},
-            # A volume is one pod's at a time.
-            "strategy": {"type": "Recreate"}
-            if keeps_files
-            else {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": {
-                "metadata": {"labels": labels(target, member.name, COMPONENT), **notes},
-                "spec": _pod(target, member, documents),
-            },
+            "selector": {"matchLabels": selector(name)},
+            "strategy": {"type": "Recreate"} if keeps_files else rolling,
+            "template": {"metadata": {"labels": labels(target, name, component), **(notes or {})}, "spec": spec},
         },
     }
 
