@@ -478,6 +478,7 @@ NEVER_WHOLE = Kind(
     "{services} alone can't work in the namespace {namespace}: {system} was never deployed to it as a whole.",
     "deploy all of it first: `atoll deploy`",
 )
+VOLUME_FIXED = Kind(5113, "The volume {claim} has {there}, and can't get {wanted}: {reason}.", "{do}")
 FAULTS_NOT_ALLOWED = Kind(
     5120,
     "What is deployed to {namespace} takes no orders to fail.",

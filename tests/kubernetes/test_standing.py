@@ -4,7 +4,7 @@ import pytest
 
 from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import Key
-from atoll.kubernetes.rollout import Seen, rows
+from atoll.kubernetes.rollout import Seen, rows, waiting_apps
 from atoll.kubernetes.standing import url_of, workloads
 from atoll.wire.description import Description
 from tests.kubernetes.targets import target_of
@@ -83,6 +83,7 @@ UNSCHEDULABLE: Object = {
     ]
 }
 ENDED: Object = {"terminated": {"exitCode": 1, "reason": "Error"}}
+REFUSED = "dial tcp 198.18.0.5:8081: connect: connection refused"
 REASONS = {
     "image": (
         container({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}),
@@ -106,9 +107,39 @@ REASONS = {
     ),
     "early probe": (
         container({"running": {}}),
-        (event("p", "Unhealthy", "Startup probe failed", 4),),
+        (event("p", "Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 404", 4),),
         "waiting",
         "its pods are starting",
+    ),
+    "startup probe": (
+        container({"running": {}}),
+        (event("p", "Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 404", 5),),
+        "waiting",
+        "a probe fails: Startup probe failed: HTTP probe failed with statuscode: 404",
+    ),
+    "starting": (
+        container({"running": {}}),
+        (event("p", "Unhealthy", f"Startup probe failed: {REFUSED}", 11),),
+        "waiting",
+        "its pods are starting",
+    ),
+    "deaf": (
+        container({"running": {}}),
+        (event("p", "Unhealthy", f"Startup probe failed: {REFUSED}", 12),),
+        "waiting",
+        f"a probe fails: Startup probe failed: {REFUSED}",
+    ),
+    "deaf again": (
+        container({"running": {}}, 1),
+        (event("p", "Unhealthy", f"Startup probe failed: {REFUSED}", 5),),
+        "waiting",
+        f"a probe fails: Startup probe failed: {REFUSED}",
+    ),
+    "deaf later": (
+        container({"running": {}}),
+        (event("p", "Unhealthy", f"Readiness probe failed: {REFUSED}", 5),),
+        "waiting",
+        f"a probe fails: Readiness probe failed: {REFUSED}",
     ),
     "configuration": (
         container({"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}}),
@@ -141,6 +172,15 @@ def test_an_owner_whose_pods_are_refused_says_why(kind: str) -> None:
     (row,) = rows(seen, [Key(kind, "users")])
     assert row.why
     assert (row.state, row.why.reason) == ("failed", "its pods are refused: exceeded quota: few")
+
+
+def test_only_pods_of_those_that_are_not_done_are_looked_at() -> None:
+    labelled = {"template": {"metadata": {"labels": {"app": "users"}}}}
+    keys = [Key("Deployment", "users"), Key("Deployment", "gone")]
+    for ready, waiting in ((1, ["users"]), (2, [])):
+        found = deployment(ready)
+        found["spec"] = {**found["spec"], **labelled}  # type: ignore[dict-item]
+        assert waiting_apps(Seen((found,)), keys) == waiting
 
 
 def autoscaler(least: int, name: str = "users") -> Object:

@@ -70,7 +70,8 @@ async def _deploy(
     applied = [str(key_of(each.wanted)) for each in plan.changes.applied]
     if as_json:
         removed = [str(each) for each in plan.changes.removed]
-        click.echo(json.dumps({"revision": number, "applied": applied, "removed": removed, "url": at}))
+        found = {"revision": number, "applied": applied, "removed": removed, "drift": drift_as_data(plan.changes)}
+        click.echo(json.dumps({**found, "url": at}))
         return 0
     how = "as declared" if plan.changes.is_nothing else "deployed"
     reached = f", reached at {at}" if at else ""
@@ -79,12 +80,13 @@ async def _deploy(
 
 
 def show_changes(changes: Changes, *, as_json: bool = False) -> None:
-    """New objects by name, changed ones line by line, and what goes."""
+    """New objects by name, changed ones line by line, what goes, and what others have changed."""
     if as_json:
         found = [
             {"object": str(key_of(each.wanted)), "new": each.is_new, "diff": each.lines} for each in changes.applied
         ]
-        click.echo(json.dumps({"changes": found, "removed": [str(each) for each in changes.removed]}))
+        removed = [str(each) for each in changes.removed]
+        click.echo(json.dumps({"changes": found, "removed": removed, "drift": drift_as_data(changes)}))
         return
     for each in changes.applied:
         if each.is_new:
@@ -95,3 +97,18 @@ def show_changes(changes: Changes, *, as_json: bool = False) -> None:
             click.secho(line, fg=colour)
     for key in changes.removed:
         click.secho(f"- {key}", fg="red")
+    for one in changes.drift:
+        click.secho(f"! {one}", fg="yellow")
+
+
+def drift_as_data(changes: Changes) -> list[dict[str, object]]:
+    return [
+        {
+            "object": str(each.key),
+            "field": each.field,
+            "by": each.by,
+            "at": each.time,
+            "taken_back": each.is_taken_back,
+        }
+        for each in changes.drift
+    ]

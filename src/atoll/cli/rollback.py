@@ -9,7 +9,7 @@ from atoll.cli.cluster import released
 from atoll.cli.declared import declared
 from atoll.cli.deploy import show_changes
 from atoll.cli.options import environment_option, json_option, target_option
-from atoll.kubernetes.revision import Revision
+from atoll.kubernetes.revision import Entry
 
 
 @click.command("rollback")
@@ -58,7 +58,7 @@ async def _rollback(
     click.echo(f"{wanted.system} is back: revision {number} in {wanted.namespace}")
 
 
-def _list(revisions: list[Revision], *, as_json: bool) -> None:
+def _list(revisions: list[Entry], *, as_json: bool) -> None:
     if as_json:
         found = [{"revision": each.number, "made": each.made, "note": each.note} for each in revisions]
         click.echo(json.dumps(found))

@@ -14,12 +14,14 @@ import yaml
 
 from atoll.errors import CLUSTER_FORBIDS, CLUSTER_REFUSED, CLUSTER_UNREACHABLE
 from atoll.kubernetes.names import MANAGER, Object
-from atoll.kubernetes.objects import Key, items, key_of, kind_of, path_of
+from atoll.kubernetes.objects import Key, items, key_of, kind_of, mapping, path_of
 
 _FORBIDDEN = (401, 403)
 _NOT_FOUND = 404
 _CONFLICT = 409
 _BAD = 400
+_PAGE = 500
+_BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class Api:
@@ -33,14 +35,28 @@ class Api:
         status, found = await self._ask("GET", key, allowed=(_NOT_FOUND,))
         return None if status == _NOT_FOUND else found
 
-    async def all(self, kind: str, labels: str = "") -> list[Object]:
-        """All of a kind, and by labels such as "app=users". A kind that the cluster does not know has none."""
-        parameters = {"labelSelector": labels} if labels else {}
-        status, found = await self._ask("GET", Key(kind, ""), allowed=(_NOT_FOUND,), params=parameters)
-        known = kind_of(kind)
+    async def all(
+        self, kind: str, labels: str = "", *, fields: str = "", most: int = 0, is_bare: bool = False
+    ) -> list[Object]:
+        """All of a kind, or by labels such as "app=users" and fields such as "type=Warning"; none of an unknown kind.
+
+        most: how many at most, page by page; 0 is every one, which for kinds that the API server has in its memory
+        is cheaper in one answer. is_bare: their metadata alone.
+        """
+        parameters = {"labelSelector": labels, "fieldSelector": fields, "limit": str(min(most, _PAGE) or "")}
+        headers = {"accept": _BARE} if is_bare else {}
         # Items of a list leave out what they all have in common.
-        common: Object = {"apiVersion": known.version, "kind": kind}
-        return [] if status == _NOT_FOUND else [{**common, **each} for each in items(found, "items")]
+        common: Object = {"apiVersion": kind_of(kind).version, "kind": kind}
+        found: list[Object] = []
+        while True:
+            asked = {name: value for name, value in parameters.items() if value}
+            status, page = await self._ask("GET", Key(kind, ""), allowed=(_NOT_FOUND,), params=asked, headers=headers)
+            if status == _NOT_FOUND:
+                return []
+            found += [{**each, **common} for each in items(page, "items")]
+            parameters["continue"] = str(mapping(page, "metadata").get("continue") or "")
+            if not parameters["continue"] or len(found) >= most:
+                return found
 
     async def apply(
         self, made: Object, *, is_trial: bool = False, is_forced: bool = True, manager: str = MANAGER
@@ -69,9 +85,9 @@ class Api:
                 address=f"pod {found.name}", reason=str(error) or type(error).__name__
             ) from error
 
-    async def delete(self, key: Key) -> None:
-        """With what it owns. Nothing happens if it is gone."""
-        body = json.dumps({"propagationPolicy": "Background"})
+    async def delete(self, key: Key, *, with_owned: bool = True) -> None:
+        """With what it owns, or without. Nothing happens if it is gone."""
+        body = json.dumps({"propagationPolicy": "Background" if with_owned else "Orphan"})
         await self._ask("DELETE", key, allowed=(_NOT_FOUND,), content=body)
 
     async def until_gone(self, key: Key) -> None:

@@ -1,34 +1,30 @@
 """Brings a namespace to what was rendered: shows the difference, applies in order, waits, and removes what is left."""
 
 import asyncio
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atoll.errors import (
     CLUSTER_REFUSED,
-    ROLLOUT_FAILED,
     SECRETS_MISSING,
+    VOLUME_FIXED,
     AtollError,
-    Problem,
 )
+from atoll.kubernetes.claims import as_asked, as_there, claims_of
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.diff import difference
+from atoll.kubernetes.drift import Drift, drift
 from atoll.kubernetes.handover import handed_over, merged
-from atoll.kubernetes.names import GATEWAY, MANAGER, NAMESPACE, SETUP, Object, Target
+from atoll.kubernetes.names import GATEWAY, HOLDER, MANAGER, NAMESPACE, SETUP, Object, Target
 from atoll.kubernetes.objects import Key, items, key_of, mapping
 from atoll.kubernetes.revision import COMPONENT as REVISION
-from atoll.kubernetes.rollout import WATCHED, Log, Row, Seen, has_failed, rows
+from atoll.kubernetes.rollout import WATCHED, has_failed
 from atoll.kubernetes.setup import setup_document
+from atoll.kubernetes.volumes import grow, let_go
+from atoll.kubernetes.waiting import Show, wait
 
 _AT_ONCE = 16
-_HOLDER = f"{MANAGER}-replicas"
-"""Holds the number of pods from when we stop to name it until an autoscaler does; unheld it would be 1 meanwhile."""
-
-_LOOK_AGAIN = 0.5
-_LAST_LINES = 12
-_PATIENCE = 10.0
-"""Seconds that a failure has to last: a cluster mends some by itself."""
+_TOLD_TOGETHER = (CLUSTER_REFUSED.code, VOLUME_FIXED.code)
 
 # What may be removed when it is not rendered any more. Never a Secret or a volume: what they keep can't be made again.
 _PRUNED = (
@@ -50,24 +46,25 @@ _PRUNED = (
 )
 
 Parts = Mapping[str, Sequence[Object]]
-Show = Callable[[Sequence[Row]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An object that is to be made or changed, with the lines that say how."""
+    """An object, with the lines that say how it is to be changed, and what others have changed in it."""
 
     wanted: Object
     lines: tuple[str, ...]
     is_new: bool
+    drift: tuple[Drift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """applied: in no order. removed: what is in the cluster and not rendered any more."""
+    """applied: in no order. removed: what is in the cluster and not rendered any more. drift: in all objects."""
 
     applied: tuple[Change, ...]
     removed: tuple[Key, ...]
+    drift: tuple[Drift, ...] = ()
 
     @property
     def is_nothing(self) -> bool:
@@ -112,27 +109,34 @@ async def find_changes(api: Api, system: str, parts: Parts, apps: Iterable[str] 
     problems = [problem for each in found if isinstance(each, AtollError) for problem in each.problems]
     if problems:
         raise AtollError(*problems)
-    applied = tuple(each for each in found if isinstance(each, Change) and (each.lines or each.is_new))
+    changes = [each for each in found if isinstance(each, Change)]
+    applied = tuple(each for each in changes if each.lines or each.is_new)
     removed = await _left(api, system, {key_of(made) for made in wanted}, frozenset(apps))
-    return Changes(applied, removed)
+    return Changes(applied, removed, tuple(one for each in changes for one in each.drift))
 
 
 async def _change(api: Api, made: Object, gate: asyncio.Semaphore) -> Change | AtollError:
     async with gate:
         try:
             live = await api.get(key_of(made))
-            # What is handed over stays as it is.
-            after = await api.apply(merged(made, handed_over(made, live)), is_trial=True)
+            await grow(api, made, is_trial=True)
+            # What is handed over stays as it is, and so do a StatefulSet's claims, which change with a new one alone.
+            tried = as_there(made, live) if made["kind"] == "StatefulSet" else made
+            after = await api.apply(merged(tried, handed_over(made, live)), is_trial=True)
         except AtollError as error:
-            if any(each.code == CLUSTER_REFUSED.code for each in error.problems):
+            if any(each.code in _TOLD_TOGETHER for each in error.problems):
                 return error
             raise
-    return Change(made, tuple(difference(live, after)) if live else (), live is None)
+    if live is None:
+        return Change(made, (), is_new=True)
+    if made["kind"] == "StatefulSet":
+        after = as_asked(after, made)
+    return Change(made, tuple(difference(live, after)), False, tuple(drift(live, after)))
 
 
 async def _left(api: Api, system: str, wanted: set[Key], apps: frozenset[str]) -> tuple[Key, ...]:
     labels = f"app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/part-of={system}"
-    lists = await asyncio.gather(*(api.all(kind, labels) for kind in _PRUNED))
+    lists = await asyncio.gather(*(api.all(kind, labels, is_bare=True) for kind in _PRUNED))
     return tuple(
         key_of(each)
         for found in lists
@@ -152,7 +156,7 @@ def _app(made: Object) -> str:
     return str(mapping(made, "metadata", "labels").get("app", ""))
 
 
-async def carry_out(api: Api, parts: Parts, changes: Changes, show: Show, within: float) -> None:
+async def carry_out(api: Api, system: str, parts: Parts, changes: Changes, show: Show, within: float) -> None:
     """Apply stage by stage, and wait for each. Raises AtollError ROLLOUT_FAILED with the reason and the last words.
 
     within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it; but an
@@ -170,12 +174,15 @@ async def carry_out(api: Api, parts: Parts, changes: Changes, show: Show, within
                 await _run_again(api, key_of(made), changed)
             if key_of(made) in changed:
                 await _apply(api, made)
-        await wait(api, [key_of(made) for made in stage if made["kind"] in WATCHED], show, within)
+        await wait(api, system, [key_of(made) for made in stage if made["kind"] in WATCHED], show, within)
     for key in changes.removed:
         await api.delete(key)
 
 
 async def _apply(api: Api, made: Object) -> None:
+    if claims_of(made):
+        await grow(api, made, is_trial=False)
+        await let_go(api, made, await api.get(key_of(made)))
     count = handed_over(made, await api.get(key_of(made))) if made["kind"] == "Deployment" else {}
     if count:
         named: Object = {
@@ -183,7 +190,7 @@ async def _apply(api: Api, made: Object) -> None:
             "kind": made["kind"],
             "metadata": {"name": key_of(made).name},
         }
-        await api.apply(merged(named, count), manager=_HOLDER)
+        await api.apply(merged(named, count), manager=HOLDER)
     await api.apply(made)
 
 
@@ -197,68 +204,6 @@ async def _run_again(api: Api, key: Key, changed: set[Key]) -> None:
     changed.add(key)
 
 
-async def wait(api: Api, keys: Sequence[Key], show: Show, within: float) -> None:
-    """Until all of them are done. Raises AtollError ROLLOUT_FAILED."""
-    if not keys:
-        return
-    loop = asyncio.get_running_loop()
-    limit = loop.time() + within
-    failing: dict[Key, float] = {}
-    while True:
-        found = rows(await observe(api), keys)
-        show(found)
-        now = loop.time()
-        failing = {row.key: failing.get(row.key, now) for row in found if row.state == "failed"}
-        if all(row.state == "done" for row in found):
-            return
-        if any(now - failing[row.key] >= _patience(row) for row in found if row.key in failing):
-            raise AtollError(*[await _failure(api, row) for row in found if row.state == "failed"])
-        if now > limit:
-            raise AtollError(*[await _failure(api, row) for row in found if row.state != "done"])
-        await asyncio.sleep(_LOOK_AGAIN)
-
-
-def _patience(row: Row) -> float:
-    # A Job that has tried as often as it may says so itself, with its last words.
-    has_tried = row.key.kind == "Job" and row.why is not None and row.why.log is not None
-    return 0.0 if has_tried else _PATIENCE
-
-
-async def observe(api: Api) -> Seen:
-    kinds = (*WATCHED, "HorizontalPodAutoscaler", "ReplicaSet", "Pod", "Event")
-    lists = dict(zip(kinds, await asyncio.gather(*(api.all(kind) for kind in kinds)), strict=True))
-    workloads = tuple(each for kind in WATCHED for each in lists[kind])
-    autoscalers = tuple(lists["HorizontalPodAutoscaler"])
-    return Seen(workloads, tuple(lists["ReplicaSet"]), tuple(lists["Pod"]), tuple(lists["Event"]), autoscalers)
-
-
-async def _failure(api: Api, row: Row) -> Problem:
-    why = row.why
-    lines = await last_words(api, why.log) if why and why.log else []
-    return ROLLOUT_FAILED.at(
-        name=row.key,
-        reason=(why.reason if why else "it is not ready").rstrip("."),
-        do=(why.do if why else "") or "see its log; the old version still serves",
-        detail="\n".join(lines),
-    )
-
-
-async def last_words(api: Api, log: Log) -> list[str]:
-    """The last lines of a container; where they are problems as data, as a person reads them."""
-    lines = await api.log(log.pod, log.container, lines=_LAST_LINES, is_previous=log.is_previous)
-    return [shown for line in lines for shown in _readable(line)]
-
-
-def _readable(line: str) -> list[str]:
-    if not line.startswith('{"problems"'):
-        return [line]
-    found = json.loads(line)["problems"]
-    shown: list[str] = []
-    for each in found:
-        shown += str(Problem(**{**each, "has": tuple(each["has"])})).splitlines()
-    return shown
-
-
 async def check_secrets(api: Api, target: Target, parts: Parts) -> None:
     """Raises AtollError SECRETS_MISSING for each that objects read, and neither is there nor will be made."""
     made = setup_document(target)
@@ -266,13 +211,14 @@ async def check_secrets(api: Api, target: Target, parts: Parts) -> None:
     wanted = {reference for each in parts.values() for one in each for reference in _references(one)} - ours
     if not wanted:
         return
-    there = {(key_of(each).name, key) for each in await api.all("Secret") for key in mapping(each, "data")}
+    names = sorted({name for name, _ in wanted})
+    found = await asyncio.gather(*(api.get(Key("Secret", name)) for name in names))
+    there = {(name, key) for name, each in zip(names, found, strict=True) for key in mapping(each, "data")}
     missing = sorted(wanted - there)
     if missing:
-        declared = {secret: name for name, secret in target.environment.secrets.items()}
         raise AtollError(
             *(
-                SECRETS_MISSING.at(namespace=api.namespace, secret=name, key=key, declared=declared.get(name, name))
+                SECRETS_MISSING.at(namespace=api.namespace, secret=name, key=key, declared=target.declared(name))
                 for name, key in missing
             )
         )

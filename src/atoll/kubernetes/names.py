@@ -15,6 +15,9 @@ Object: TypeAlias = dict[str, object]
 """A Kubernetes object as JSON has it."""
 
 MANAGER = "atoll"
+HOLDER = f"{MANAGER}-replicas"
+"""Holds the number of pods from when we stop to name it until an autoscaler does; unheld it would be 1 meanwhile."""
+
 POSTGRES = "postgres"
 NATS = "nats"
 GATEWAY = "gateway"
@@ -120,6 +123,10 @@ class Target:
     def secret(self, name: str) -> str:
         """The Secret that holds what the declaration calls so."""
         return name if self.generates(name) else self.environment.secrets.get(name, name)
+
+    def declared(self, secret: str) -> str:
+        """What the declaration calls this Secret."""
+        return next((name for name, each in self.environment.secrets.items() if each == secret), secret)
 
 
 def port_of(member: MemberData) -> int:

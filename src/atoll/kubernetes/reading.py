@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from atoll.errors import NOT_DEPLOYED
 from atoll.kubernetes.client import Api
-from atoll.kubernetes.deploy import observe
+from atoll.kubernetes.history import History
 from atoll.kubernetes.names import Object, Target
 from atoll.kubernetes.objects import items, key_of, mapping
-from atoll.kubernetes.release import address, kept_revisions
+from atoll.kubernetes.release import address
 from atoll.kubernetes.standing import Standing, workloads
+from atoll.kubernetes.waiting import observe
 
 _LOOK_AGAIN = 2.0
 _WAITING = 10_000
@@ -91,7 +92,9 @@ class Follower:
 
 async def standing(api: Api, target: Target) -> Standing:
     """Raises AtollError NOT_DEPLOYED."""
-    revisions, seen, at = await asyncio.gather(kept_revisions(api, target.system), observe(api), address(api, target))
+    revisions, seen, at = await asyncio.gather(
+        History(api, target).entries(), observe(api, target.system), address(api, target)
+    )
     found = workloads(seen, target.system)
     if not found:
         raise NOT_DEPLOYED.error(system=target.system, namespace=api.namespace)

@@ -2,31 +2,23 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 
-from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NEVER_WHOLE, NO_REVISION, AtollError
+from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NEVER_WHOLE, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
-from atoll.kubernetes.deploy import Changes, Parts, Show
+from atoll.kubernetes.deploy import Changes, Parts
+from atoll.kubernetes.history import History
 from atoll.kubernetes.lease import LEASE, Holding, Terms, back_to, take
 from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
-from atoll.kubernetes.revision import (
-    LABEL,
-    Built,
-    Revision,
-    built_of,
-    conflicts,
-    outdated,
-    previous,
-    read_revision,
-    revision_object,
-)
+from atoll.kubernetes.revision import Built, Entry, Revision, built_of, conflicts, previous
 from atoll.kubernetes.standing import gateway_key, url_of
+from atoll.kubernetes.volumes import all_as_there
+from atoll.kubernetes.waiting import Show
 
-_LOOK_AGAIN = 0.5
+_LOOK_AGAIN = 1.0
 _KEPT_BY_OTHERS = ("Deployment", "StatefulSet", "Service", "ConfigMap", "Secret", "PersistentVolumeClaim")
 """What of others keeps a namespace from going: all that holds something."""
 _OF_EVERY_NAMESPACE = "kube-root-ca.crt"
@@ -55,10 +47,11 @@ class Release:
         self._show = show
         self._within = within
         self._who = who
+        self._history = History(api, target)
 
-    async def revisions(self) -> list[Revision]:
+    async def revisions(self) -> list[Entry]:
         """Those that are kept, the oldest first."""
-        return await kept_revisions(self._api, self._target.system)
+        return await self._history.entries()
 
     async def address(self) -> str:
         """Where customers find the system; "" where that is not known yet."""
@@ -76,7 +69,7 @@ class Release:
             parts = {part: [each for each in found if each["kind"] != "Namespace"] for part, found in parts.items()}
         built = {each.name: built_of(target, each) for each in target.members if not services or each.name in services}
         kept = await self.revisions()
-        before = kept[-1] if kept else None
+        before = await self._history.read(kept[-1]) if kept else None
         if before is None and services:
             raise NEVER_WHOLE.error(
                 has=[f"no {part}" for part in whole if part not in parts],
@@ -115,10 +108,10 @@ class Release:
         await self._carry_out(plan.parts, plan.changes)
         parts = {**(before.parts if before else {}), **plan.parts}
         built = {**(before.built if before else {}), **plan.built}
-        return await self._keep(parts, built, note)
+        return await self._history.keep(parts, built, note)
 
     async def _carry_out(self, parts: Parts, changes: Changes) -> None:
-        await deploy.carry_out(self._api, parts, changes, self._show, self._within)
+        await deploy.carry_out(self._api, self._target.system, parts, changes, self._show, self._within)
 
     async def _take(self, back_to: int, *, is_forced: bool) -> Holding:
         return await take(self._api, self._target, Terms(self._who, back_to), is_forced=is_forced)
@@ -133,13 +126,8 @@ class Release:
             number = previous([each.number for each in kept], back_to(await self._api.get(LEASE)))
         wanted = [each for each in kept if each.number == number]
         if not wanted:
-            raise NO_REVISION.error(
-                has=[str(each.number) for each in reversed(kept)],
-                system=self._target.system,
-                wanted="before the last" if number is None else number,
-                namespace=self._api.namespace,
-            )
-        return wanted[0]
+            raise self._history.lacks("before the last" if number is None else number, kept)
+        return await self._history.read(wanted[0])
 
     async def rollback(self, to: Revision, *, is_forced: bool) -> tuple[int, Changes]:
         """Bring its objects back; databases stay as they are, so nothing is prepared again.
@@ -150,18 +138,20 @@ class Release:
         return await held.during(self._rollback(to))
 
     async def _rollback(self, to: Revision) -> tuple[int, Changes]:
-        parts = {part: [each for each in found if each["kind"] != "Job"] for part, found in to.parts.items()}
+        parts = {
+            part: await all_as_there(self._api, [each for each in found if each["kind"] != "Job"])
+            for part, found in to.parts.items()
+        }
         changes = await self._changes(parts, ())
-        kept = Changes(changes.applied, tuple(each for each in changes.removed if each.kind != "Job"))
+        kept = replace(changes, removed=tuple(each for each in changes.removed if each.kind != "Job"))
         await self._carry_out(parts, kept)
-        return await self._keep(to.parts, to.built, f"back to {to.number}"), kept
+        return await self._history.keep(to.parts, to.built, f"back to {to.number}"), kept
 
     async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> int:
         """Remove all that is ours; Secrets and volumes only `with_data`. How many objects went."""
         api, system = self._api, self._target.system
         changes = await deploy.find_changes(api, system, {})
-        removed = [key_of(each) for each in await api.all("ConfigMap", f"{LABEL},{_part_of(system)}")]
-        removed += [*changes.removed, LEASE]
+        removed = [*await self._history.keys(), *changes.removed, LEASE]
         for key in removed:
             await api.delete(key)
         if with_data:
@@ -197,7 +187,7 @@ class Release:
         return [key_of(each) for each in (*secrets, *claims)]
 
     async def _pods(self) -> int:
-        return len(await self._api.all("Pod", _part_of(self._target.system)))
+        return len(await self._api.all("Pod", _part_of(self._target.system), is_bare=True))
 
     async def _is_anothers(self) -> bool:
         """Whether the namespace was there before the system came."""
@@ -207,15 +197,6 @@ class Release:
     async def _changes(self, parts: Parts, services: Sequence[str]) -> Changes:
         # Jobs that have been carry a hash in their name, and are removed with what they prepared.
         return await deploy.find_changes(self._api, self._target.system, parts, services)
-
-    async def _keep(self, parts: Mapping[str, Sequence[Object]], built: Mapping[str, Built], note: str) -> int:
-        number = max((each.number for each in await self.revisions()), default=0) + 1
-        made = datetime.now(UTC).isoformat(timespec="seconds")
-        whole = {part: list(each) for part, each in parts.items()}
-        await self._api.apply(revision_object(self._target, Revision(number, made, note, whole, dict(built))))
-        for each in outdated([revision.number for revision in await self.revisions()]):
-            await self._api.delete(Key("ConfigMap", f"atoll-revision-{each}"))
-        return number
 
     def _check_contracts(self, before: Revision, built: Mapping[str, Built], *, is_whole: bool) -> None:
         deployed = {name: each for name, each in before.built.items() if not is_whole or name in built}
@@ -231,12 +212,6 @@ class Release:
 
 def _is_part_of(made: Object, system: str) -> bool:
     return mapping(made, "metadata", "labels").get("app.kubernetes.io/part-of") == system
-
-
-async def kept_revisions(api: Api, system: str) -> list[Revision]:
-    """Those of the system that the cluster keeps, the oldest first."""
-    found = [read_revision(each) for each in await api.all("ConfigMap", f"{LABEL},{_part_of(system)}")]
-    return sorted(found, key=lambda each: each.number)
 
 
 async def address(api: Api, target: Target) -> str:

@@ -15,6 +15,13 @@ from atoll.wire.schema import REFERENCE, Schema
 KEPT = 10
 COMPONENT = "revision"
 LABEL = "atoll.dev/revision"
+PIECE = "atoll.dev/piece"
+"""Label of those objects of a revision that only hold more of it."""
+
+LARGEST_PIECE = 900_000
+"""Bytes; a ConfigMap takes 1 MiB of content, and what stores it 1.5 MiB of everything."""
+
+_MADE, _NOTE, _PIECES = "atoll.dev/made", "atoll.dev/note", "atoll.dev/pieces"
 _FILE = "revision.json.gz"
 
 
@@ -27,6 +34,15 @@ class Built(msgspec.Struct, frozen=True):
     serves: tuple[ContractData, ...] = ()
     calls: dict[str, tuple[ContractData, ...]] = {}
     schemas: dict[str, Schema] = {}
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A revision as it is listed. number: from 1. note: why it was made. pieces: objects that hold it."""
+
+    number: int
+    made: str
+    note: str
+    pieces: int = 1
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -90,23 +106,47 @@ def conflicts(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[t
     return found
 
 
-def revision_object(target: Target, revision: Revision) -> Object:
-    name = f"atoll-revision-{revision.number}"
-    described = metadata(target, name, COMPONENT, "atoll")
-    labels = mapping(described, "labels")
-    labels[LABEL] = str(revision.number)
+def revision_objects(target: Target, revision: Revision) -> list[Object]:
+    """Several of them where one would be too large. The first of all comes last: who sees it finds the others."""
     content = gzip.compress(msgspec.json.encode(revision), mtime=0)
+    pieces = [content[start : start + LARGEST_PIECE] for start in range(0, len(content), LARGEST_PIECE)]
+    found = [_object(target, revision.number, number, piece) for number, piece in enumerate(pieces, 1)]
+    notes = {_MADE: revision.made, _NOTE: revision.note, _PIECES: str(len(pieces))}
+    mapping(found[0], "metadata")["annotations"] = notes
+    return found[::-1]
+
+
+def _object(target: Target, number: int, piece: int, content: bytes) -> Object:
+    described = metadata(target, name_of(number, piece), COMPONENT, "atoll")
+    labels = mapping(described, "labels")
+    labels[LABEL] = str(number)
+    if piece > 1:
+        labels[PIECE] = str(piece)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": described,
-        "immutable": True,
+        # Of one that was left halfway, the other pieces are written again.
+        "immutable": piece == 1,
         "binaryData": {_FILE: base64.b64encode(content).decode()},
     }
 
 
-def read_revision(made: Object) -> Revision:
-    content = base64.b64decode(str(mapping(made, "binaryData")[_FILE]))
+def name_of(number: int, piece: int = 1) -> str:
+    """Of the object that holds this piece of a revision, from 1."""
+    return f"atoll-revision-{number}" + (f"-{piece}" if piece > 1 else "")
+
+
+def entry_of(made: Object) -> Entry:
+    """What the first object of a revision says of it."""
+    notes = mapping(made, "metadata", "annotations")
+    number = int(str(mapping(made, "metadata", "labels")[LABEL]))
+    return Entry(number, str(notes.get(_MADE, "")), str(notes.get(_NOTE, "")), int(str(notes.get(_PIECES, 1))))
+
+
+def read_revision(made: Sequence[Object]) -> Revision:
+    """made: all objects of one, in the order of their pieces."""
+    content = b"".join(base64.b64decode(str(mapping(each, "binaryData")[_FILE])) for each in made)
     return msgspec.json.decode(gzip.decompress(content), type=Revision)
 
 

@@ -15,6 +15,10 @@ _RESTARTS = 2
 """A container that ended so often by itself will not come up without a change."""
 _TRIES = 5
 """A probe that fails less often than this may just be early."""
+_STARTS = 12
+"""The same of a startup probe, once a second, that nobody answers yet: a program may take so long to listen."""
+_SILENCE = ("connection refused", "no response")
+"""What probes say then: those that ask by HTTP or TCP, and pg_isready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,13 @@ class Seen:
 def rows(seen: Seen, wanted: Iterable[Key]) -> list[Row]:
     """Of each workload that is waited for."""
     return [_row(seen, key) for key in wanted]
+
+
+def waiting_apps(seen: Seen, wanted: Iterable[Key]) -> list[str]:
+    """What the pods of those that are not done are labelled with, in the order of their names."""
+    found = [seen.workload(row.key) for row in rows(seen, wanted) if row.state != "done"]
+    labels = [mapping(each, "spec", "template", "metadata", "labels") for each in found]
+    return sorted({str(each["app"]) for each in labels if "app" in each})
 
 
 def _row(seen: Seen, key: Key) -> Row:
@@ -178,9 +189,8 @@ def _of_pod(seen: Seen, pod: Object) -> Why | None:
         why = _of_container(pod, status)
         if why:
             return why
-    unhealthy = [
-        each for each in _events_of(seen, pod) if each.get("reason") == "Unhealthy" and _number(each, "count") >= _TRIES
-    ]
+    has_restarted = any(_number(status, "restartCount") for status in statuses)
+    unhealthy = [each for each in _events_of(seen, pod) if _tells_of_a_probe(each, has_restarted=has_restarted)]
     if unhealthy:
         log = Log(key_of(pod).name, _main(pod), is_previous=False)
         return Why(f"a probe fails: {unhealthy[-1].get('message', '')}", "see its log", log=log)
@@ -188,6 +198,15 @@ def _of_pod(seen: Seen, pod: Object) -> Why | None:
     if mounts:
         return Why(f"a volume is missing: {mounts[-1].get('message', '')}", "make it, or correct its name")
     return None
+
+
+def _tells_of_a_probe(event: Object, *, has_restarted: bool) -> bool:
+    """Whether it is more than that a program starts."""
+    if event.get("reason") != "Unhealthy":
+        return False
+    said = str(event.get("message", ""))
+    is_early = not has_restarted and said.startswith("Startup probe failed") and any(each in said for each in _SILENCE)
+    return _number(event, "count") >= (_STARTS if is_early else _TRIES)
 
 
 def _of_container(pod: Object, status: Object) -> Why | None:
