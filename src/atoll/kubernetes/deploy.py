@@ -1,7 +1,7 @@
 """Brings a namespace to what was rendered: shows the difference, applies in order, waits, and removes what is left."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atoll.errors import (
@@ -46,6 +46,7 @@ _PRUNED = (
 )
 
 Parts = Mapping[str, Sequence[Object]]
+Confirm = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +157,16 @@ def _app(made: Object) -> str:
     return str(mapping(made, "metadata", "labels").get("app", ""))
 
 
-async def carry_out(api: Api, system: str, parts: Parts, changes: Changes, show: Show, within: float) -> None:
+async def carry_out(
+    api: Api, system: str, parts: Parts, changes: Changes, confirm: Confirm, show: Show, within: float
+) -> None:
     """Apply stage by stage, and wait for each. Raises AtollError ROLLOUT_FAILED with the reason and the last words.
 
+    confirm: before each stage and at the end, that nobody took over meanwhile: what came up may be another's.
     within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it; but an
     autoscaler goes first, for it would take back a number of pods that is declared again.
     """
+    await confirm()
     for key in changes.removed:
         if key.kind == "HorizontalPodAutoscaler":
             await api.delete(key)
@@ -175,6 +180,7 @@ async def carry_out(api: Api, system: str, parts: Parts, changes: Changes, show:
             if key_of(made) in changed:
                 await _apply(api, made)
         await wait(api, system, [key_of(made) for made in stage if made["kind"] in WATCHED], show, within)
+        await confirm()
     for key in changes.removed:
         await api.delete(key)
 

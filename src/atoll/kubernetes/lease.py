@@ -60,9 +60,10 @@ class Holding:
     def __init__(self, api: Api, lease: Object) -> None:
         self._api = api
         self._lease = lease
+        self._writing = asyncio.Lock()
 
     async def during(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work returns; it is cancelled if the Lease is lost. Raises AtollError TAKEN_OVER then."""
+        """What the work returns, which is cancelled if the Lease is lost. Raises AtollError TAKEN_OVER then."""
         working, renewing = asyncio.ensure_future(work), asyncio.ensure_future(self._renew())
         try:
             await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
@@ -81,22 +82,27 @@ class Holding:
         await self._api.delete(LEASE)
         return found
 
+    async def confirm(self) -> None:
+        """Before something that only who holds it may do. Raises AtollError TAKEN_OVER."""
+        if not await self._write(renewTime=datetime.now(UTC).strftime(_TIME)):
+            raise TAKEN_OVER.error(namespace=self._api.namespace)
+
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_RENEW)
             try:
-                is_kept = await self._write(renewTime=datetime.now(UTC).strftime(_TIME))
+                await self.confirm()
             except AtollError as error:
+                # The work itself says so, if it lasts.
                 if error.problems[0].code != CLUSTER_UNREACHABLE.code:
                     raise
-                continue  # The work itself says so, if it lasts.
-            if not is_kept:
-                raise TAKEN_OVER.error(namespace=self._api.namespace)
 
     async def _write(self, **spec: object) -> bool:
-        written = await self._api.replace({**self._lease, "spec": {**mapping(self._lease, "spec"), **spec}})
-        self._lease = written or self._lease
-        return written is not None
+        # One after the other, for each write needs the version that the one before it made.
+        async with self._writing:
+            written = await self._api.replace({**self._lease, "spec": {**mapping(self._lease, "spec"), **spec}})
+            self._lease = written or self._lease
+            return written is not None
 
 
 async def take(api: Api, target: Target, terms: Terms, *, is_forced: bool) -> Holding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NEVER_WHOLE, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
-from atoll.kubernetes.deploy import Changes, Parts
+from atoll.kubernetes.deploy import Changes, Confirm, Parts
 from atoll.kubernetes.history import History
 from atoll.kubernetes.lease import LEASE, Holding, Terms, back_to, take
 from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
@@ -90,28 +90,28 @@ class Release:
         before = plan.before
         left = await self._api.get(LEASE)
         if plan.changes.is_nothing and before is not None and left is None:
-            await self._carry_out(plan.parts, plan.changes)
+            await self._carry_out(plan.parts, plan.changes, _nobody_else)
             return before.number
         # What the Lease lies in. Nothing happens to one that is there.
         for made in plan.parts.get(NAMESPACE, ()):
             if made["kind"] == "Namespace" and await self._api.get(key_of(made)) is None:
                 await self._api.apply(made)
         held = await self._take(before.number if before else 0, is_forced=is_forced)
-        return await held.during(self._deploy(plan, note))
+        return await held.during(self._deploy(plan, note, held))
 
-    async def _deploy(self, plan: Plan, note: str) -> int:
+    async def _deploy(self, plan: Plan, note: str, held: Holding) -> int:
         before, kept = plan.before, await self.revisions()
         if (before.number if before else 0) != (kept[-1].number if kept else 0):
             raise DEPLOYED_MEANWHILE.error(
                 system=self._target.system, namespace=self._api.namespace, number=kept[-1].number if kept else 0
             )
-        await self._carry_out(plan.parts, plan.changes)
+        await self._carry_out(plan.parts, plan.changes, held.confirm)
         parts = {**(before.parts if before else {}), **plan.parts}
         built = {**(before.built if before else {}), **plan.built}
         return await self._history.keep(parts, built, note)
 
-    async def _carry_out(self, parts: Parts, changes: Changes) -> None:
-        await deploy.carry_out(self._api, self._target.system, parts, changes, self._show, self._within)
+    async def _carry_out(self, parts: Parts, changes: Changes, confirm: Confirm) -> None:
+        await deploy.carry_out(self._api, self._target.system, parts, changes, confirm, self._show, self._within)
 
     async def _take(self, back_to: int, *, is_forced: bool) -> Holding:
         return await take(self._api, self._target, Terms(self._who, back_to), is_forced=is_forced)
@@ -135,16 +135,16 @@ class Release:
         Raises AtollError: ROLLOUT_FAILED; DEPLOYING, unless it is forced; TAKEN_OVER.
         """
         held = await self._take(to.number, is_forced=is_forced)
-        return await held.during(self._rollback(to))
+        return await held.during(self._rollback(to, held))
 
-    async def _rollback(self, to: Revision) -> tuple[int, Changes]:
+    async def _rollback(self, to: Revision, held: Holding) -> tuple[int, Changes]:
         parts = {
             part: await all_as_there(self._api, [each for each in found if each["kind"] != "Job"])
             for part, found in to.parts.items()
         }
         changes = await self._changes(parts, ())
         kept = replace(changes, removed=tuple(each for each in changes.removed if each.kind != "Job"))
-        await self._carry_out(parts, kept)
+        await self._carry_out(parts, kept, held.confirm)
         return await self._history.keep(to.parts, to.built, f"back to {to.number}"), kept
 
     async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> int:
@@ -208,6 +208,10 @@ class Release:
                     for service, consumer, reason in found
                 )
             )
+
+
+async def _nobody_else() -> None:
+    """Where nothing changes, nobody is in the way."""
 
 
 def _is_part_of(made: Object, system: str) -> bool:
