@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from shop.customers import Summary, shop_for
+from shop.customers import shop_for
 from shop.demo import settle
 
 from tests.cluster.cluster import Cluster
@@ -139,13 +139,27 @@ class Shop:
                 summary = await shop_for(self.url, seconds=2.0, customers=1)
 
     @asynccontextmanager
-    async def customers(self, seconds: float, count: int = 4) -> AsyncIterator["asyncio.Task[Summary]"]:
-        """Steady traffic while the block runs, and for as long as `seconds` says; every order is then looked at."""
-        buying = asyncio.create_task(shop_for(self.url, seconds=seconds, customers=count))
-        yield buying
-        summary = await buying
-        if summary.failed:
+    async def customers(
+        self, *, at_least: float = 5.0, count: int = 4, may_be_disturbed: bool = False
+    ) -> AsyncIterator[None]:
+        """Steady traffic while the block runs, and for `at_least` seconds: no request fails, every order is sound.
+
+        may_be_disturbed: requests may fail, and orders be given up of which that was told; the others are sound still.
+        """
+        closing = asyncio.Event()
+        buying = asyncio.create_task(shop_for(self.url, seconds=600.0, customers=count, closing=closing))
+        lasting = asyncio.create_task(asyncio.sleep(at_least))
+        try:
+            yield
+            await lasting
+        finally:
+            lasting.cancel()
+            closing.set()
+            summary = await buying
+        if summary.failed and not may_be_disturbed:
             print(self.complaints())
+        assert may_be_disturbed or summary.failed == ()
+        assert summary.unfinished <= summary.errors
         outcome = await settle(self.url, summary.confirmed)
         assert outcome.wrong == ()
         assert summary.confirmed

@@ -15,18 +15,18 @@ pytestmark = pytest.mark.timeout(400)
 
 @pytest.mark.parametrize("engine", ["postgres", "nats"])
 async def test_an_engine_that_is_killed_loses_and_repeats_no_confirmed_order(shop: Shop, engine: str) -> None:
+    killed = shop.kubectl.get("pod", f"{engine}-0")["metadata"]["uid"]
     # `customers` looks at every confirmed order, at the end.
-    async with shop.customers(40.0) as buying:
+    async with shop.customers(at_least=30.0, may_be_disturbed=True):
         await asyncio.sleep(5.0)  # of ordinary business before
         await asyncio.to_thread(shop.kubectl.run, "delete", "pod", f"{engine}-0", "--grace-period=0", "--force")
         await asyncio.to_thread(
             shop.kubectl.run, "rollout", "status", f"statefulset/{engine}", "--timeout=90s", within=100
         )
-        summary = await buying
-    assert summary.unfinished <= summary.errors
+    assert shop.kubectl.get("pod", f"{engine}-0")["metadata"]["uid"] != killed
     # And afterwards all is well without anybody's help.
-    async with shop.customers(5.0) as buying:
-        assert (await buying).failed == ()
+    async with shop.customers():
+        pass
 
 
 def test_a_pod_is_not_evicted_while_the_one_that_replaces_another_is_not_ready(shop: Shop) -> None:

@@ -14,7 +14,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -113,24 +113,31 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-async def shop_for(url: str, *, seconds: float, customers: int, seed: int = 0) -> Summary:
+async def shop_for(
+    url: str, *, seconds: float, customers: int, seed: int = 0, closing: asyncio.Event | None = None
+) -> Summary:
     """Send customers to the boutique at `url`, and tell what they met.
 
-    seconds: after this long nobody begins anything new. seed: the same seed makes the same wishes.
+    seconds: after this long, or when it is `closing`, nobody begins anything new. seed: the same seed makes the same
+    wishes.
     """
     diary = Diary([], [])
     started = time.monotonic()
+
+    def is_open() -> bool:
+        return time.monotonic() < started + seconds and not (closing and closing.is_set())
+
     async with asyncio.TaskGroup() as group:
         for number in range(customers):
-            group.create_task(_visits(url, random.Random(f"{seed}/{number}"), started + seconds, diary))
+            group.create_task(_visits(url, random.Random(f"{seed}/{number}"), is_open, diary))
     return diary.summary(customers, time.monotonic() - started)
 
 
-async def _visits(url: str, chance: random.Random, until: float, diary: Diary) -> None:
+async def _visits(url: str, chance: random.Random, is_open: Callable[[], bool], diary: Diary) -> None:
     """One visit after the other, each of somebody new, until the time is up."""
-    while time.monotonic() < until:
+    while is_open():
         async with Browser(url, PATIENCE, diary.answers.append) as browser:
-            customer = Customer(browser, chance, until, diary)
+            customer = Customer(browser, chance, is_open, diary)
             try:
                 await customer.visit()
             except (OSError, TimeoutError):
@@ -140,10 +147,10 @@ async def _visits(url: str, chance: random.Random, until: float, diary: Diary) -
 class Customer:
     """Somebody who visits once."""
 
-    def __init__(self, browser: Browser, chance: random.Random, until: float, diary: Diary) -> None:
+    def __init__(self, browser: Browser, chance: random.Random, is_open: Callable[[], bool], diary: Diary) -> None:
         self._browser = browser
         self._chance = chance
-        self._until = until
+        self._is_open = is_open
         self._diary = diary
 
     async def visit(self) -> None:
@@ -159,12 +166,12 @@ class Customer:
         for thing in self._chance.sample(things, min(len(things), self._chance.randint(1, 3))):
             await self.pause()
             await self._browser.get(f"/item/{thing}")
-            if self._chance.random() < 0.8 and time.monotonic() < self._until:
+            if self._chance.random() < 0.8 and self._is_open():
                 form = {"product_id": thing, "quantity": str(self._chance.choice((1, 1, 1, 2)))}
                 page = await self._browser.post("/basket", form)
                 has_basket = has_basket or page.status == 200
         await self.pause()
-        if has_basket and self._chance.random() < 0.8 and time.monotonic() < self._until:
+        if has_basket and self._chance.random() < 0.8 and self._is_open():
             await self._pay()
 
     async def pause(self) -> None:
