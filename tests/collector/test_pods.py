@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from atoll.collector.api_server import ApiServer
+from atoll.collector.database import FILE, reading
 from atoll.collector.limits import Limits
 from atoll.collector.pods import Pods
 from atoll.collector.query import Query
@@ -52,8 +53,9 @@ class FakeApiServer:
         key, since = (url.path.split("/")[6], query["container"]), query.get("sinceTime", "")
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
         sent = 0
-        while key not in self.over or sent < len(self.output[key]):
-            lines = self.output[key][sent:]
+        written = self.output[key]
+        while key not in self.over or sent < len(written):
+            lines = written[sent:]
             sent += len(lines)
             part = "".join(f"{line}\n" for line in lines if line[:19] >= since[:19]).encode()
             writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n" if part else b"")
@@ -63,7 +65,10 @@ class FakeApiServer:
 
     def _pods(self, url: SplitResult) -> list[object]:
         assert url.path == "/api/v1/namespaces/shop/pods"
-        assert parse_qs(url.query) == {"labelSelector": ["app.kubernetes.io/part-of=shop"]}
+        assert parse_qs(url.query) == {
+            "labelSelector": ["app.kubernetes.io/part-of=shop"],
+            "resourceVersion": ["0"],
+        }
         return [self._pod(*key) for key in self.output]
 
     def _pod(self, name: str, container: str) -> object:
@@ -176,3 +181,20 @@ async def test_what_the_gateway_writes_of_requests_is_left_to_their_spans(tmp_pa
     api.pod("users-1", "b", f"2026-11-26T12:00:03Z {access}")
     async with following(tmp_path, api) as query:
         assert sorted(await bodies(query, 2)) == ["no keys", access]
+
+
+async def test_how_far_a_pod_was_followed_is_forgotten_with_it(tmp_path: Path) -> None:
+    api = FakeApiServer()
+    api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
+    api.pod("users-2", "b", "2026-11-26T12:00:00Z two")
+    async with following(tmp_path, api) as query:
+        await bodies(query, 2)
+        api.over.add(("users-1", "users"))
+        del api.output["users-1", "users"]
+
+        def names() -> list[str]:
+            with reading(tmp_path / FILE) as database:
+                return [row[0] for row in database.execute("SELECT name FROM followed")]
+
+        await asyncio.to_thread(until, lambda: names() == ["pod:users-2/users"])
+    assert [each.body for each in query.logs()] == ["one", "two"]

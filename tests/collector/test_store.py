@@ -115,3 +115,22 @@ def test_points_of_metrics_go_after_an_hour(tmp_path: Path) -> None:
     store.close()
     (found,) = Query(tmp_path).metrics(Window.last(86_400), "lag")
     assert [at for at, _ in found.points] == [int(now) - 10]
+
+
+def test_processes_that_come_and_go_as_pods_do_use_nothing_up(tmp_path: Path) -> None:
+    # Given a store that tells three processes and three metrics apart, and ten pods, one every two hours
+    store = Store(tmp_path, Limits(series=3, sources=3, kept_seconds=3_600))
+    now = time.time()
+    for pod in (f"a-{number}" for number in range(10)):
+        now += 7_200
+        said = line(f"from {pod}")._replace(service="a", replica=pod, time=int(now * 1e9))
+        lag = PointIn("a", pod, "lag", "gauge", "", "{}", int(now), 1.0)
+        store.write([arrival({"a": [span(pod)]}), Arrival(logs=[said], points=[lag])], now)
+        while store.expire(now):
+            pass
+    store.close()
+    # Then the last is known by its name, and no limit was reached
+    query = Query(tmp_path)
+    assert [each.replica for each in query.logs()] == ["a-9"]
+    assert [each.replica for each in query.metrics(Window(now - 60, now + 60), "lag")] == ["a-9"]
+    assert query.limits() == []

@@ -36,7 +36,7 @@ _TOGETHER = 0.2
 _MUCH = 2**15
 """Bytes that are worth to be stored by themselves."""
 
-_TROUBLES = (OSError, TimeoutError, msgspec.MsgspecError)
+_TROUBLES = (OSError, TimeoutError, Refused, msgspec.MsgspecError)
 
 _GATEWAY = "gateway"
 """The label `app` of Envoy's pods."""
@@ -54,6 +54,11 @@ class Container(NamedTuple):
     uid: str
     name: str
     id: str
+
+    @property
+    def position(self) -> str:
+        """Under which name it is kept how far it was followed."""
+        return f"pod:{self.pod}/{self.name}"
 
 
 class _Status(msgspec.Struct):
@@ -97,7 +102,7 @@ class Pods:
         self._look_every = look_every
         self._positions: dict[str, Position] = {}
         self._listed: Sequence[Mapping[str, object]] = ()
-        # While one is at work, and then whether it came to its end. At most MOST_CONTAINERS.
+        # Of each container there is: at work, MOST_CONTAINERS at most, or whether it came to its end.
         self._followed: dict[Container, asyncio.Task[bool]] = {}
 
     def listed(self) -> Sequence[Mapping[str, object]]:
@@ -121,25 +126,36 @@ class Pods:
             await asyncio.gather(*self._followed.values(), return_exceptions=True)
 
     async def _look(self) -> None:
-        query = urlencode({"labelSelector": f"app.kubernetes.io/part-of={self._system}"})
+        # As of a moment ago is enough, and spares the cluster's own store.
+        query = urlencode({"labelSelector": f"app.kubernetes.io/part-of={self._system}", "resourceVersion": "0"})
         answer = await self._api.get(f"/api/v1/namespaces/{self._namespace}/pods?{query}")
         listed = msgspec.json.decode(answer, type=_Listed).items
         containers = dict(_containers(msgspec.convert(listed, list[_Pod])))
         self._listed = listed
-        for gone in [each for each, task in self._followed.items() if each not in containers and task.done()]:
-            del self._followed[gone]
+        await self._leave(containers)
         for container, is_running in containers.items():
             task = self._followed.get(container)
             if task and not (task.done() and (is_running or not task.result())):
                 continue
-            if task is None and len(self._followed) >= MOST_CONTAINERS:
+            if sum(not each.done() for each in self._followed.values()) >= MOST_CONTAINERS:
                 logger.warning("of %d containers the output of %d is followed", len(containers), MOST_CONTAINERS)
                 return
             self._followed[container] = asyncio.create_task(self._follow(container))
 
+    async def _leave(self, containers: Mapping[Container, bool]) -> None:
+        """Forget those that are gone and read to their end."""
+        for each in [each for each, task in self._followed.items() if each not in containers and task.done()]:
+            del self._followed[each]
+        kept = {each.position for each in (*containers, *self._followed)}
+        gone = [name for name in self._positions if name not in kept]
+        if gone:
+            await self._writer.put(lambda _: Arrival(gone=gone), 0)
+            for name in gone:
+                del self._positions[name]
+
     async def _follow(self, container: Container) -> bool:
         """Until it ends, or for so long. Whether there was no trouble."""
-        name = f"pod:{container.pod}/{container.name}"
+        name = container.position
         known = self._positions.get(name)
         since = known.position if known and known.place == container.uid else ""
         wanted = {"container": container.name, "timestamps": "true", "follow": "true"}
@@ -160,6 +176,9 @@ class Pods:
                     await self._store(name, container, rest, since)
         except _TROUBLES as error:
             logger.info("the output of %s can't be read now: %s", name, error)
+            return False
+        except Exception:  # what one container writes must not end the following of all
+            logger.exception("the output of %s can't be read", name)
             return False
         return True
 

@@ -70,7 +70,10 @@ class Position:
 
 @dataclass(slots=True)
 class Arrival:
-    """What is stored together. body: the request whose spans `groups` are. size: bytes that it holds in memory."""
+    """What is stored together. body: the request whose spans `groups` are. size: bytes that it holds in memory.
+
+    gone: names of positions that nobody goes on from.
+    """
 
     size: int = 0
     body: bytes = b""
@@ -78,6 +81,7 @@ class Arrival:
     logs: Sequence[LogIn] = ()
     points: Sequence[PointIn] = ()
     positions: Sequence[Position] = ()
+    gone: Sequence[str] = ()
     hits: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -94,10 +98,8 @@ class Store:
         self._hits: Counter[str] = Counter()
         self._names = self._known("SELECT name, id FROM names")
         self._encoded: dict[bytes, tuple[str, int]] = {}
-        self._sources = {(a, b): c for a, b, c in self._database.execute("SELECT service, replica, id FROM sources")}
-        self._series = {
-            (a, b, c): d for a, b, c, d in self._database.execute("SELECT source, name, attributes, id FROM series")
-        }
+        self._sources = self._known_sources()
+        self._series = self._known_series()
         self._next = {table: self._first_free(table) for table in ("spans", "batches")}
 
     def close(self) -> None:
@@ -121,6 +123,7 @@ class Store:
                 self._write_logs(arrival.logs)
                 self._write_points(arrival.points)
                 self._write_positions(arrival.positions)
+                database.executemany("DELETE FROM followed WHERE name = ?", [(each,) for each in arrival.gone])
             tally.write(database)
             self._write_hits(now)
             database.execute("COMMIT")
@@ -165,6 +168,18 @@ class Store:
             self._look_at_points = now + _POINTS_EVERY
             oldest = int(now - self._limits.points_seconds)
             self._database.execute("DELETE FROM points WHERE at < ?", (oldest,))
+            self._expire_series()
+
+    def _expire_series(self) -> None:
+        """Of processes that are gone: a cluster's pods have another name each."""
+        told = "SELECT 1 FROM points WHERE points.series = series.id"
+        if self._database.execute(f"DELETE FROM series WHERE NOT EXISTS ({told})").rowcount:  # noqa: S608 (a constant)
+            self._series = self._known_series()
+        if len(self._sources) >= self._limits.sources:
+            # It reads all lines for that, once they are so many.
+            used = "SELECT source FROM series UNION SELECT source FROM contents UNION SELECT source FROM logs"
+            self._database.execute(f"DELETE FROM sources WHERE id NOT IN ({used})")  # noqa: S608 (a constant)
+            self._sources = self._known_sources()
 
     def _expire_spans(self, oldest: int, excess: int) -> int:
         """Whole batches, the oldest first, within one transaction. excess: bytes that are to go, whatever their age."""
@@ -321,6 +336,13 @@ class Store:
     def _known(self, sql: str) -> dict[str, int]:
         return dict(self._database.execute(sql).fetchall())
 
+    def _known_sources(self) -> dict[tuple[str, str], int]:
+        return {(a, b): c for a, b, c in self._database.execute("SELECT service, replica, id FROM sources")}
+
+    def _known_series(self) -> dict[tuple[int, str, str], int]:
+        rows = self._database.execute("SELECT source, name, attributes, id FROM series")
+        return {(a, b, c): d for a, b, c, d in rows}
+
     def _first_free(self, table: str) -> int:
         number: int = self._database.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()[0]  # noqa: S608
         return number
@@ -335,7 +357,5 @@ class Store:
         """A transaction was undone, and with it the numbers that it gave."""
         self._names = self._known("SELECT name, id FROM names")
         self._encoded.clear()
-        self._sources = {(a, b): c for a, b, c in self._database.execute("SELECT service, replica, id FROM sources")}
-        self._series = {
-            (a, b, c): d for a, b, c, d in self._database.execute("SELECT source, name, attributes, id FROM series")
-        }
+        self._sources = self._known_sources()
+        self._series = self._known_series()
