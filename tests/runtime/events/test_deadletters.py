@@ -126,6 +126,27 @@ async def test_a_redriven_letter_goes_to_the_consumer_that_failed_alone_and_is_t
     assert await dead(connection, running.system) == []
 
 
+async def test_a_letter_that_is_sent_again_and_given_up_again_is_a_letter_again(running: Running) -> None:
+    source = running.source("note", attempts=2)
+    await running.prepare(source)
+    broker = await running.broker()
+    database = await running.database(await running.leader("a", broker=broker))
+    await running.consumer(Orders(database, Failing(a=4)), source, database=database, broker=broker)
+    await publish(database, Placed("a", 1))
+    connection = await running.connection()
+    await until_true(lambda: has_letters(running, 1))
+    (first,) = await dead(connection, running.system)
+    assert await redrive(connection, running.system, [first]) == 1
+    await until_true(lambda: has_letters(running, 1))
+    (second,) = await dead(connection, running.system)
+    assert second.sequence > first.sequence
+    assert second.event_id == first.event_id
+    # And when it is sent once more, then it is handled
+    assert await redrive(connection, running.system, [second]) == 1
+    await until_true(lambda: is_written(running, 1))
+    assert await dead(connection, running.system) == []
+
+
 async def has_letters(running: Running, count: int) -> bool:
     return len(await dead(await running.connection(), running.system)) == count
 

@@ -31,7 +31,8 @@ async def bury(connection: Connection, system: str, durable: str, message: Incom
     """
     headers = {
         **message.headers,
-        DEDUPE: f"{message.attributes.id}/{durable}",
+        # With its number: who is sent again may die again at once, and is no duplicate then.
+        DEDUPE: f"{message.attributes.id}/{durable}/{message.sequence}",
         _REASON: reason,
         _ATTEMPTS: str(message.deliveries - 1 + message.failures),
         _SUBJECT: message.subject,
