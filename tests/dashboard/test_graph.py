@@ -1,6 +1,7 @@
 """What the map says of a system, from what was seen, what runs and what is declared."""
 
 from atoll.collector.values import Edge, EdgeKind, Figures, Series, ServiceSummary
+from atoll.dashboard.alertmanager import Alert, State
 from atoll.dashboard.drawing import drawing
 from atoll.dashboard.graph import LAGS, Graph, Link, Node, Seen, graph
 from atoll.supervisor.status import ProcessStatus
@@ -95,6 +96,22 @@ def test_a_fault_on_purpose_is_told() -> None:
     running = [ProcessStatus("payment-1", "payment", "service", "ready", fault="answers 500 to 50%")]
     found = node(graph(Seen(edges=[edge("checkout", "payment")]), running), "payment")
     assert found.notes == ("payment-1 answers 500 to 50%, on purpose",)
+
+
+def test_who_somebody_is_paged_for_is_bad_and_a_ticket_or_a_silenced_page_is_not() -> None:
+    def alert(service: str, severity: str, state: str = "active") -> Alert:
+        labels = {"alertname": "ErrorBudgetBurn", "service": service, "severity": severity}
+        return Alert(labels, {"summary": f"{service} is too slow"}, status=State(state))
+
+    alerts = [alert("a", "page"), alert("b", "ticket"), alert("c", "page", "suppressed"), alert("nats", "page")]
+    found = graph(Seen(edges=[edge("a", "b"), edge("b", "c")]), alerts=alerts)
+    assert {each.name: (each.health, each.alerts) for each in found.nodes} == {
+        "a": ("bad", ("a is too slow",)),
+        "b": ("idle", ()),
+        "c": ("idle", ()),
+    }
+    assert found.alerts == ("a is too slow", "nats is too slow")
+    assert found.wrong == ()
 
 
 def test_the_gateway_is_envoy_to_the_supervisor() -> None:

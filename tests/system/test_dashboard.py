@@ -14,21 +14,16 @@ from playwright.async_api import Page, Response, async_playwright, expect
 from shop.customers import shop_for
 
 from atoll.model.launch import InjectedFault
+from atoll.runtime.events.inspect import admin_connection
+from atoll.supervisor.administrator import administrator
 from atoll.supervisor.control import ControlClient
 from atoll.supervisor.faults import FaultAsked
 from atoll.testing import Running, running
+from atoll.wire import subjects
 from tests.conftest import find_program
+from tests.system.browsing import QUIET
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>\\u001b[31m"
 
 pytestmark = [
@@ -149,3 +144,35 @@ async def test_log_lines_and_events_come_by_themselves(shop: Running, page: Page
     await other.wait_for_url(f"{url}/services/ads")
     await expect(page.locator(".logs .log").nth(before)).to_be_visible(timeout=20_000)
     await other.close()
+
+
+async def test_a_dead_letter_is_sent_again_by_its_button_to_the_consumer_that_gave_it_up(
+    shop: Running, page: Page
+) -> None:
+    # Given an event that nobody can read, and so is given up at once
+    who, subject = administrator(Path(shop.status().state)), subjects.subject("shop", "order-shipped")
+    headers = {"ce-id": "unread", "ce-type": "order-shipped", "ce-source": "/shop/nobody"}
+    async with admin_connection(who.url, who.user, who.password) as broker:
+        await (await broker.publish(subject, b'"no shipment"', headers))
+    url = f"{shop.status().dashboard}/events"
+    await page.goto(url)
+    letter = page.locator("tr", has=page.get_by_role("button", name="Send again"))
+
+    async def number_of_letter() -> int:
+        """Of the only one, once it is there."""
+        async with asyncio.timeout(20):
+            while await letter.count() == 0:
+                await page.goto(url)
+        await expect(letter).to_contain_text("its value can't be read")
+        return int(await letter.locator("td").first.inner_text())
+
+    number = await number_of_letter()
+    # Its row tells what it was, and of whom
+    await expect(letter).to_contain_text("email")
+    await letter.locator("summary").click()
+    await expect(letter.locator("pre").last).to_have_text('"no shipment"')
+    # When it is sent again, then its consumer has it, and gives it up once more
+    await letter.get_by_role("button", name="Send again").click()
+    await expect(page.locator("main")).to_contain_text("Sent 1 again.")
+    await page.goto(url)
+    assert await number_of_letter() > number

@@ -1,6 +1,7 @@
 """The commands of docs/how-to/prometheus.md and alerts.md, on a system that is watched by a real Prometheus.
 
-A page arrives at a webhook through a real Alertmanager, and is taken back; a healthy run is silent.
+A page arrives at a webhook through a real Alertmanager, is seen on the dashboard in a real browser, and is taken back;
+a healthy run is silent.
 """
 
 import json
@@ -10,15 +11,18 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.system.browsing import QUIET
 from tests.system.runs import TARGET, Run, ask, copy_sample, until
 
+EDGE = "gateway→counter"
 DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 
 pytestmark = [
@@ -127,6 +131,14 @@ def typed(folder: Path, command: str) -> str:
     return found.stdout
 
 
+@pytest.fixture
+def page(program: Callable[[str], str]) -> Iterator[Page]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program("chromium"), args=list(QUIET))
+        yield browser.new_page(viewport={"width": 1440, "height": 800})
+        browser.close()
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = copy_sample(tmp_path_factory.mktemp("project"))
@@ -174,7 +186,9 @@ def test_the_how_to_of_prometheus_works_as_it_is_written(watched: Watched) -> No
     assert any("SUCCESS" in each for each in said), "promtool is content"
 
 
-def test_a_page_arrives_within_a_minute_and_is_taken_back_and_a_healthy_run_is_silent(watched: Watched) -> None:
+def test_a_page_arrives_within_a_minute_is_seen_and_taken_back_and_a_healthy_run_is_silent(
+    watched: Watched, page: Page
+) -> None:
     run, webhook = watched.run, watched.webhook
     begin, fault, look, off = commands("alerts.md")
     assert begin == "atoll run --prometheus"
@@ -192,6 +206,7 @@ def test_a_page_arrives_within_a_minute_and_is_taken_back_and_a_healthy_run_is_s
         )
         assert watched.alerts() == []
         assert webhook.told == []
+        is_calm(page, run)
         # When half of the answers are errors
         typed(run.folder, fault)
         began = time.monotonic()
@@ -200,10 +215,40 @@ def test_a_page_arrives_within_a_minute_and_is_taken_back_and_a_healthy_run_is_s
         until(lambda: webhook.has("/page", "firing", **who), "the page arrives", within=60)
         assert time.monotonic() - began < 60
         assert "answers 500 to 50%" in typed(run.folder, look)
+        # Who sees on the dashboard why
+        is_alarmed(page, run)
         # And may sleep again when it is over
         typed(run.folder, off)
         until(lambda: webhook.has("/page", "resolved", **who), "it is taken back", within=120)
         assert {labels["service"] for _, _, labels in webhook.told} == {"counter"}
+        is_calm(page, run)
+
+
+def is_calm(page: Page, run: Run) -> None:
+    """The alerts page and the map, which draw themselves while one looks. A ticket may stay, and red for a minute."""
+    page.goto(f"{run.status['watching']['dashboard']}/alerts")
+    expect(page.locator("main")).to_contain_text("Pages of their own")  # Alertmanager has answered
+    expect(page.locator("td.bad", has_text="page")).to_have_count(0, timeout=10_000)
+    page.locator("header").get_by_role("link", name="Map").click()
+    expect(page.locator(f'.link.good[data-edge="{EDGE}"]')).to_have_count(1, timeout=90_000)
+    expect(page.locator(".link.bad, .node.bad, .wrong")).to_have_count(0, timeout=10_000)
+
+
+def is_alarmed(page: Page, run: Run) -> None:
+    """A red edge and service; from there to the line that says why, and to the alert."""
+    page.goto(run.status["watching"]["dashboard"])
+    expect(page.locator(f'.link.bad[data-edge="{EDGE}"]')).to_have_count(1, timeout=10_000)
+    expect(page.locator('[data-node="counter"].bad')).to_have_count(1)
+    # One: the red edge's label. Two: a failing trace. Three: the line.
+    page.locator('.label.bad[href*="service=counter"]').first.click()
+    page.locator("table.traces tbody tr.failed a").first.click()
+    page.locator(".waterfall > .log a").first.click()
+    expect(page.locator("main")).to_contain_text("answered 500 on purpose")
+    page.locator("header").get_by_role("link", name="Map").click()
+    page.locator(".wrong a", has_text="counter misses what it promises").first.click()
+    row = page.locator("tr", has_text="ErrorBudgetBurn")
+    expect(row.first).to_contain_text("counter")
+    expect(row.locator("td.bad").first).to_have_text("page")
 
 
 def test_prometheus_reads_rules_and_targets_of_a_changed_declaration(watched: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from urllib.error import URLError
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import msgspec
@@ -27,14 +28,21 @@ class Alert(msgspec.Struct, frozen=True, rename="camel"):
     status: State = State()
 
     @property
+    def sentence(self) -> str:
+        """What it says of itself, in one."""
+        return self.annotations.get("summary") or self.labels.get("alertname", "")
+
+    @property
     def is_page(self) -> bool:
         return self.labels.get("severity") == "page"
 
 
-def alerts(url: str) -> list[Alert] | None:
-    """All that are firing, pages first; None if it does not answer. Blocks."""
+def alerts(url: str, system: str) -> list[Alert] | None:
+    """All of the system that are firing, pages first; None if it does not answer. Blocks."""
+    # A cluster's Alertmanager is not ours alone.
+    wanted = urlencode({"inhibited": "false", "filter": f'system="{system}"'})
     try:
-        with urlopen(f"{url}/api/v2/alerts?inhibited=false", timeout=WITHIN) as answer:  # noqa: S310 (the run's own)
+        with urlopen(f"{url}/api/v2/alerts?{wanted}", timeout=WITHIN) as answer:  # noqa: S310 (the run's own)
             found = msgspec.json.decode(answer.read(_LARGEST), type=list[Alert])
     except (URLError, OSError, msgspec.DecodeError):
         return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from atoll.collector.values import Edge, Figures, Series, ServiceSummary
+from atoll.dashboard.alertmanager import Alert
 from atoll.supervisor.status import ProcessStatus
 from atoll.wire.description import Description
 
@@ -44,7 +45,8 @@ class Replicas:
 class Node:
     """What stands on the map.
 
-    notes: what is wrong, in words. replicas: None where nobody tells. senders: replicas that have sent anything.
+    notes: what is wrong, in words. alerts: that page somebody because of it. replicas: None where nobody tells.
+    senders: replicas that have sent anything.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Node:
     replicas: Replicas | None = None
     notes: tuple[str, ...] = ()
     senders: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +75,18 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Everything that asked or was asked, or could be."""
+    """Everything that asked or was asked, or could be. alerts: for which somebody is paged, also of what is no node."""
 
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
+    alerts: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """What is wrong, a sentence each. First of breakers: they open beside the cause, and all above it fails."""
+        """What is wrong by figures and processes, a sentence each.
+
+        First of breakers: they open beside the cause, and all above it fails.
+        """
         nodes = [f"{node.name}: {note}" for node in self.nodes for note in node.notes]
         bad = sorted((link for link in self.links if link.health == "bad"), key=lambda link: not link.breaker)
         links = [f"{link.caller} → {link.callee}: {told(link)}" for link in bad]
@@ -113,8 +120,14 @@ def told(link: Link) -> str:
     return ", ".join(found)
 
 
-def graph(seen: Seen, processes: Sequence[ProcessStatus] = (), description: Description | None = None) -> Graph:
-    """What was seen, with what is declared and what runs, where that is known."""
+def graph(
+    seen: Seen,
+    processes: Sequence[ProcessStatus] = (),
+    description: Description | None = None,
+    alerts: Sequence[Alert] = (),
+) -> Graph:
+    """What was seen, with what is declared, what runs and who is paged, where that is known."""
+    paging = [each for each in alerts if each.is_page and each.status.state == "active"]
     databases = [edge for edge in seen.edges if edge.kind == "database"]
     links = _links(seen, description)
     served = {each.service: each for each in seen.services}
@@ -141,9 +154,10 @@ def graph(seen: Seen, processes: Sequence[ProcessStatus] = (), description: Desc
         stores = tuple(
             Store(edge.callee, edge.figures, health(edge.figures)) for edge in databases if edge.caller == name
         )
-        state: Health = "bad" if notes else health(figures)
-        nodes.append(Node(name, kind, figures, state, stores, replicas, notes, own.replicas))
-    return Graph(tuple(nodes), tuple(links))
+        paged = tuple(each.sentence for each in paging if each.labels.get("service") == name)
+        state: Health = "bad" if notes or paged else health(figures)
+        nodes.append(Node(name, kind, figures, state, stores, replicas, notes, own.replicas, paged))
+    return Graph(tuple(nodes), tuple(links), tuple(each.sentence for each in paging))
 
 
 def _links(seen: Seen, description: Description | None) -> list[Link]:

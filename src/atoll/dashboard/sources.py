@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from atoll.collector.query import Query, Window
+from atoll.dashboard.alertmanager import Alert, alerts
 from atoll.dashboard.broker import Broker
 from atoll.dashboard.graph import Graph, Seen, graph
 from atoll.dashboard.pods import processes_of_pods
@@ -94,7 +95,12 @@ class Sources:
             self.query.metrics(latest, BREAKER),
             self.query.metrics(latest, LAG),
         )
-        return graph(seen, self.processes(), self.description())
+        return graph(seen, self.processes(), self.description(), self.alerts() or ())
+
+    def alerts(self) -> list[Alert] | None:
+        """That are firing, by the Alertmanager that watches; None without one, or if it does not answer."""
+        url = self.watching().get(ALERTMANAGER, "")
+        return alerts(url, self.system) if url else None
 
 
 def _broker(system: str, document: Dashboard, login: Login | None) -> Broker | None:

@@ -5,7 +5,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from atoll.collector.query import Window
-from atoll.dashboard.alertmanager import Alert, alerts
 from atoll.dashboard.site import WINDOWS, Site
 from atoll.dashboard.sources import ALERTMANAGER
 
@@ -16,8 +15,7 @@ EVERY = 2.0
 def routes(site: Site) -> list[Route]:
     def piece() -> str:
         watching = site.sources.watching()
-        url = watching.get(ALERTMANAGER, "")
-        firing: list[Alert] | None = alerts(url) if url else None
+        url, firing = watching.get(ALERTMANAGER, ""), site.sources.alerts()
         graph = site.sources.graph(Window.last(WINDOWS[WINDOW]))
         return site.piece(
             "alerts_piece.html",
