@@ -21,6 +21,7 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _BAD = 400
 _PAGE = 500
+_GOING = 60.0
 _BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -91,9 +92,11 @@ class Api:
         await self._ask("DELETE", key, allowed=(_NOT_FOUND,), content=body)
 
     async def until_gone(self, key: Key) -> None:
-        """Wait for the end of what is being deleted."""
-        pause = 0.05
+        """Wait for the end of what is being deleted. Raises AtollError CLUSTER_REFUSED after a minute."""
+        pause, limit = 0.05, asyncio.get_running_loop().time() + _GOING
         while await self.get(key) is not None:
+            if asyncio.get_running_loop().time() > limit:
+                raise CLUSTER_REFUSED.error(what=f"to let {key} go", reason=f"it is still there after {_GOING:g} s")
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
 
