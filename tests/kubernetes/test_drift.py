@@ -68,6 +68,19 @@ def test_what_is_added_is_told_once_and_stays(added: Object, field: str) -> None
     assert str(found).endswith("and stays, for nothing declared names it")
 
 
+@pytest.mark.parametrize(("is_as_deployed", "told"), [(True, ["removed"]), (False, [])])
+def test_what_is_not_there_was_removed_if_it_was_declared_when_it_was_deployed(
+    is_as_deployed: bool, told: list[str]
+) -> None:
+    variable: Object = {'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}}}
+    after = deployment({"image": "users:1", "env": [{"name": "A", "value": "1"}]}, ours(fields(image={}, env=variable)))
+    found = drift(deployment({"image": "users:1"}, ours(IMAGE)), after, is_as_deployed=is_as_deployed)
+    assert [each.how for each in found] == told
+    for each in found:
+        where = "Deployment users: spec.template.spec.containers[users].env"
+        assert str(each) == f"{where} was removed by somebody, and is taken back"
+
+
 NOTES: Object = {"f:template": {"f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}}}}
 
 

@@ -106,6 +106,7 @@ def drift_as_data(changes: Changes) -> list[dict[str, object]]:
         {
             "object": str(each.key),
             "field": each.field,
+            "how": each.how,
             "by": each.by,
             "at": each.time,
             "taken_back": each.is_taken_back,

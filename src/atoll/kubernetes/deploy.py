@@ -95,10 +95,13 @@ def _stage(part: str, kind: str) -> int:
     return 1
 
 
-async def find_changes(api: Api, system: str, parts: Parts, apps: Iterable[str] = ()) -> Changes:
+async def find_changes(
+    api: Api, system: str, parts: Parts, apps: Iterable[str] = (), deployed: Parts | None = None
+) -> Changes:
     """What the API server would make of the objects; nothing is kept.
 
-    apps: remove only what belongs to these; () is everything of the system. Raises AtollError with all it refuses.
+    apps: remove only what belongs to these; () is everything of the system. deployed: what was applied last, where that
+    is known. Raises AtollError with all it refuses.
     """
     wanted = [made for each in parts.values() for made in each]
     there = await api.get(Key("Namespace", api.namespace))
@@ -106,7 +109,8 @@ async def find_changes(api: Api, system: str, parts: Parts, apps: Iterable[str] 
         # Nothing can be tried where nothing is.
         return Changes(tuple(Change(made, (), True) for made in wanted), ())
     gate = asyncio.Semaphore(_AT_ONCE)
-    found = await asyncio.gather(*(_change(api, made, gate) for made in wanted))
+    last = {key_of(made): made for each in (deployed or {}).values() for made in each}
+    found = await asyncio.gather(*(_change(api, made, last.get(key_of(made)), gate) for made in wanted))
     problems = [problem for each in found if isinstance(each, AtollError) for problem in each.problems]
     if problems:
         raise AtollError(*problems)
@@ -116,7 +120,7 @@ async def find_changes(api: Api, system: str, parts: Parts, apps: Iterable[str] 
     return Changes(applied, removed, tuple(one for each in changes for one in each.drift))
 
 
-async def _change(api: Api, made: Object, gate: asyncio.Semaphore) -> Change | AtollError:
+async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Semaphore) -> Change | AtollError:
     async with gate:
         try:
             live = await api.get(key_of(made))
@@ -132,7 +136,7 @@ async def _change(api: Api, made: Object, gate: asyncio.Semaphore) -> Change | A
         return Change(made, (), is_new=True)
     if made["kind"] == "StatefulSet":
         after = as_asked(after, made)
-    return Change(made, tuple(difference(live, after)), False, tuple(drift(live, after)))
+    return Change(made, tuple(difference(live, after)), False, tuple(drift(live, after, is_as_deployed=made == last)))
 
 
 async def _left(api: Api, system: str, wanted: set[Key], apps: frozenset[str]) -> tuple[Key, ...]:

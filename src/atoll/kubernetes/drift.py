@@ -12,6 +12,7 @@ Source: kubernetes.io, Server-Side Apply; sigs.k8s.io/structured-merge-diff, "fi
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from atoll.kubernetes.names import HOLDER, MANAGER, Object
 from atoll.kubernetes.objects import Key, items, key_of, mapping
@@ -19,27 +20,32 @@ from atoll.kubernetes.objects import Key, items, key_of, mapping
 _OURS = frozenset({MANAGER, HOLDER})
 # What these do is what we asked for.
 _OF_THE_CLUSTER = frozenset({"kube-controller-manager", "kube-apiserver", "kubelet", "kube-scheduler"})
+_SOMEBODY = "somebody"
+"""The API server does not keep who removed a field."""
+
 _MISSING = object()
 _REPLICAS = "spec.replicas"
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One field that another has set. by: such as "kubectl-edit". time: when, as RFC 3339 has it, or "".
-
-    is_taken_back: what is declared takes its place; else nothing declared names the field, and it stays.
-    """
+    """One field that is another's doing. by: such as "kubectl-edit". time: when, as RFC 3339 has it, or ""."""
 
     key: Key
     field: str
+    how: Literal["changed", "removed", "added"]
     by: str
-    time: str
-    is_taken_back: bool
+    time: str = ""
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether it becomes what is declared; what nothing declared names stays."""
+        return self.how != "added"
 
     def __str__(self) -> str:
-        how = "was changed by" if self.is_taken_back else "was added by"
+        when = f" at {self.time}" if self.time else ""
         ends = "and is taken back" if self.is_taken_back else "and stays, for nothing declared names it"
-        return f"{self.key}: {self.field} {how} {self.by}{f' at {self.time}' if self.time else ''}, {ends}"
+        return f"{self.key}: {self.field} was {self.how} by {self.by}{when}, {ends}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +59,11 @@ class _Place:
     holds: Object | None
 
 
-def drift(live: Object, after: Object) -> list[Drift]:
-    """What others have set in an object that is there, and what our next apply does to it.
+def drift(live: Object, after: Object, *, is_as_deployed: bool = False) -> list[Drift]:
+    """What others have done to an object that is there, and what our next apply does to it.
 
-    after: what the API server made of that apply when it was tried.
+    after: what the API server made of that apply when it was tried. is_as_deployed: the declaration of it is what was
+    applied last, so that a field which is not there was removed.
     """
     begin = _Place("", live, after, _fields_of_ours(live), _fields_of_ours(after))
     found: dict[tuple[str, str], Drift] = {}
@@ -64,12 +71,30 @@ def drift(live: Object, after: Object) -> list[Drift]:
         by = str(each.get("manager", ""))
         if by in _OURS | _OF_THE_CLUSTER or each.get("subresource") == "status":
             continue
-        for path, is_taken_back in _differences(begin, mapping(each, "fieldsV1")):
-            found[path, by] = Drift(key_of(live), path, by, str(each.get("time", "")), is_taken_back)
+        for path, is_ours in _differences(begin, mapping(each, "fieldsV1")):
+            how: Literal["changed", "added"] = "changed" if is_ours else "added"
+            found[path, by] = Drift(key_of(live), path, how, by, str(each.get("time", "")))
+    if is_as_deployed:
+        found |= {
+            (path, ""): Drift(key_of(live), path, "removed", _SOMEBODY) for path in _lost(begin, begin.holds or {})
+        }
     return sorted(found.values(), key=lambda each: (not each.is_taken_back, each.field, each.by))
 
 
+def _lost(place: _Place, fields: Object) -> Iterator[str]:
+    """What we name, will be there, and is not."""
+    for name, below in fields.items():
+        if name == "." or not isinstance(below, dict):
+            continue
+        there = _below(place, name)
+        if there.live is not _MISSING:
+            yield from _lost(there, below)
+        elif there.after is not _MISSING:
+            yield there.path
+
+
 def _differences(place: _Place, fields: Object) -> Iterator[tuple[str, bool]]:
+    """What is another's, and whether we name it too."""
     for name, below in fields.items():
         if name == "." or not isinstance(below, dict):
             continue

@@ -80,7 +80,8 @@ class Release:
         if before is not None and not is_forced:
             self._check_contracts(before, built, is_whole=not services)
         await deploy.check_secrets(self._api, target, parts)
-        return Plan(parts, await self._changes(parts, services), built, before)
+        changes = await self._changes(parts, services, before.parts if before else None)
+        return Plan(parts, changes, built, before)
 
     async def deploy(self, plan: Plan, note: str, *, is_forced: bool) -> int:
         """Carry it out, and keep it as a revision; its number.
@@ -142,7 +143,7 @@ class Release:
             part: await all_as_there(self._api, [each for each in found if each["kind"] != "Job"])
             for part, found in to.parts.items()
         }
-        changes = await self._changes(parts, ())
+        changes = await self._changes(parts, (), None)
         kept = replace(changes, removed=tuple(each for each in changes.removed if each.kind != "Job"))
         await self._carry_out(parts, kept, held.confirm)
         return await self._history.keep(to.parts, to.built, f"back to {to.number}"), kept
@@ -194,9 +195,9 @@ class Release:
         found = await self._api.get(Key("Namespace", self._api.namespace))
         return found is not None and not (_is_part_of(found, self._target.system) and deploy.is_ours(found))
 
-    async def _changes(self, parts: Parts, services: Sequence[str]) -> Changes:
+    async def _changes(self, parts: Parts, services: Sequence[str], deployed: Parts | None) -> Changes:
         # Jobs that have been carry a hash in their name, and are removed with what they prepared.
-        return await deploy.find_changes(self._api, self._target.system, parts, services)
+        return await deploy.find_changes(self._api, self._target.system, parts, services, deployed)
 
     def _check_contracts(self, before: Revision, built: Mapping[str, Built], *, is_whole: bool) -> None:
         deployed = {name: each for name, each in before.built.items() if not is_whole or name in built}
