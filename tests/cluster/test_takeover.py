@@ -63,7 +63,7 @@ def test_the_number_of_pods_passes_to_an_autoscaler_and_back_and_is_never_less(s
             shop.atoll("deploy", "users", "-e", "test")
             watch.terminate()
             counts, _ = watch.communicate(timeout=10)
-    assert holders(shop) == {MANAGER}
+    assert MANAGER in holders(shop)
     assert [each["metadata"]["name"] for each in shop.kubectl.list("horizontalpodautoscalers")] == ["catalog"]
     assert set(counts.split()) in ({"3"}, {"3", "4"})
 
