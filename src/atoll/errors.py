@@ -496,10 +496,12 @@ class CallFailed(AtollError):
     service, operation: who was called, for example "payment", "charge".
     may_have_happened: False when the callee can't have acted on the call, so that it may be made again
     whatever it does; True when nothing may be concluded.
+    below: the callee is well, and tells that a service it needs failed.
     """
 
     number = 3100
     may_have_happened = True
+    below = False
     remedy = "make it again only if the operation is idempotent; nothing may be concluded about its effect"
 
     def __init__(self, service: str, operation: str, reason: str) -> None:

@@ -8,7 +8,16 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from atoll import AtollError, CircuitOpen, ConnectionLost, DeadlineExceeded, Refused, ServerFailed, Unreachable
+from atoll import (
+    AtollError,
+    CallFailed,
+    CircuitOpen,
+    ConnectionLost,
+    DeadlineExceeded,
+    Refused,
+    ServerFailed,
+    Unreachable,
+)
 from atoll.runtime.resilience.breaker import BreakerLimits
 from atoll.runtime.resilience.policy import Policy
 from atoll.runtime.resilience.retry import RetryLimits
@@ -263,6 +272,9 @@ async def test_a_callee_that_tells_of_a_failure_below_it_is_well(status: int, ki
         await fail(called, 40)
         assert called.metric("atoll_client_breaker") == 0
         assert len(peer.asked) == 40
+        with pytest.raises(CallFailed) as caught:
+            await called.items.item("hat")
+        assert caught.value.below
 
 
 async def test_a_callee_that_is_too_slow_for_its_caller_opens_the_breaker_though_the_caller_is_given_up_on() -> None:

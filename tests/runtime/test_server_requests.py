@@ -9,7 +9,7 @@ import msgspec
 import pydantic
 import pytest
 
-from atoll import CallFailed, DeadlineExceeded, Fault, Response, delete, get, post, put
+from atoll import CallFailed, CircuitOpen, DeadlineExceeded, Fault, Response, ServerFailed, delete, get, post, put
 from tests.runtime.raw import Answer, served
 
 
@@ -118,6 +118,16 @@ class Shop:
     @get("/downstream/late")
     async def downstream_late(self) -> str:
         raise DeadlineExceeded("payment", "charge", "it had not answered")
+
+    @get("/downstream/open")
+    async def downstream_open(self) -> str:
+        raise CircuitOpen("payment", "charge", "the circuit breaker is open")
+
+    @get("/downstream/below")
+    async def downstream_below(self) -> str:
+        error = ServerFailed("payment", "charge", "it answered 502", 502)
+        error.below = True
+        raise error
 
     @get("/nothing-json")
     async def nothing_json(self) -> str:
@@ -293,6 +303,16 @@ async def test_a_call_that_failed_below_is_502_and_says_that_it_was_retried() ->
     is_problem(answer, 502, "dependency-failed")
     assert answer.headers["atoll-retried"] == "1"
     assert b"payment" not in answer.body
+
+
+async def test_a_failure_that_was_told_nearer_to_its_cause_is_not_told_again_for_each_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with served(Shop()) as shop:
+        for path in ("/downstream", "/downstream/late", "/downstream/open", "/downstream/below"):
+            assert (await shop.ask("GET", path)).status in (502, 504)
+    told = [record.getMessage().partition(" failed")[0] for record in caplog.records if record.name == "atoll.server"]
+    assert told == ["Shop.downstream", "Shop.downstream_late"]
 
 
 async def test_a_call_that_got_no_answer_in_time_is_504_and_says_whose_time_it_was() -> None:

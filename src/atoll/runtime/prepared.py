@@ -27,15 +27,12 @@ class Rejection(Exception):
     None where it must not be. good: whether the callee itself is well, as far as the answer tells.
     """
 
-    def __init__(
-        self, error: Fault | CallFailed, status: int, retry_after: float | None = None, *, below: bool = False
-    ) -> None:
-        """below: what failed is a service that the callee needs."""
+    def __init__(self, error: Fault | CallFailed, status: int, retry_after: float | None = None) -> None:
         super().__init__(str(error))
         self.error = error
         self.status = status
         self.retry_after = retry_after
-        self.good = below or status < 500
+        self.good = status < 500 or (isinstance(error, CallFailed) and error.below)
 
 
 class Prepared:
@@ -160,12 +157,15 @@ class Prepared:
             wait = None if RETRIED.encode() in found else retry_after(*known)
         if wait is not None and status != 409:
             return Rejection(Refused(self.service, self.name, reason), status, wait)
-        below = document.kind in _BELOW
-        if status == 504:
-            return Rejection(DeadlineExceeded(self.service, self.name, reason), status, below=below)
         if status < 400:
             return Rejection(BadAnswer(self.service, self.name, reason), status)
-        return Rejection(ServerFailed(self.service, self.name, reason, status), status, wait, below=below)
+        failed: CallFailed = (
+            DeadlineExceeded(self.service, self.name, reason)
+            if status == 504
+            else ServerFailed(self.service, self.name, reason, status)
+        )
+        failed.below = document.kind in _BELOW
+        return Rejection(failed, status, wait)
 
 
 def retry_after(value: bytes, date: bytes) -> float:

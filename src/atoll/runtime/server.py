@@ -280,7 +280,7 @@ class Server:
         failure = failure_of(error)
         if failure.bug:
             logger.error("%s failed: %s", served.operation, name, exc_info=error)
-        else:
+        elif not failure.told:
             logger.warning("%s failed: %s", served.operation, error)
         self._fail(work, failure, name)
 
