@@ -1,6 +1,9 @@
 """The boutique in containers of Docker Compose: Debian's, which is older than what most people have."""
 
 import os
+import re
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ from tests.cluster.programs import Failed, find, run
 from tests.cluster.shop import Shop
 from tests.cluster.waiting import until
 
-PORT = 8080
+PORT, DASHBOARD_PORT = 8080, 8090
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
 
 pytestmark = pytest.mark.timeout(400)
@@ -30,8 +33,9 @@ class Composed:
 
     def compose(self, *arguments: str) -> str:
         """What it says. Raises Failed."""
-        address = f"{self.shop.cluster.node_address}:{PORT}"
-        environment = {**os.environ, **self.shop.cluster.docker.environment, "GATEWAY_ADDRESS": address}
+        here = self.shop.cluster.node_address
+        addresses = {"GATEWAY_ADDRESS": f"{here}:{PORT}", "DASHBOARD_ADDRESS": f"{here}:{DASHBOARD_PORT}"}
+        environment = {**os.environ, **self.shop.cluster.docker.environment, **addresses}
         return run(["docker-compose", *arguments], within=200, environment=environment, folder=self.folder)
 
     def up(self) -> None:
@@ -112,3 +116,24 @@ def test_the_passwords_are_nobody_elses_to_read(composed: Composed) -> None:
     for path in composed.folder.rglob("*"):
         if path.is_file() and path.name != ".env":
             assert not any(each in path.read_text() for each in secrets)
+
+
+async def test_the_dashboard_shows_all_of_it_to_who_has_the_token(composed: Composed) -> None:
+    here = f"http://{composed.shop.cluster.node_address}:{DASHBOARD_PORT}"
+    (token,) = re.findall(r"^DASHBOARD_TOKEN=(\S+)$", (composed.folder / ".env").read_text(), re.MULTILINE)
+
+    def read(path: str, **headers: str) -> str:
+        with urllib.request.urlopen(urllib.request.Request(here + path, headers=headers), timeout=10) as answer:
+            return str(answer.read().decode())
+
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        read("/")
+    await shop_for(composed.shop.url, seconds=3.0, customers=2)
+    who = {"authorization": f"Bearer {token}"}
+
+    def shows(path: str, wanted: str) -> None:
+        until(lambda: re.search(wanted, read(path, **who)) is not None, f"{path} has it", within=30, every=1.0)
+
+    shows("/", r'class="link good \w+"[^>]* data-edge="checkout→payment"')
+    shows("/logs?service=payment&text=charging", r'href="/traces/[0-9a-f]{32}"')
+    shows("/events", "email-confirm")

@@ -1,5 +1,6 @@
 from itertools import count
 
+import msgspec
 import pytest
 import yaml
 
@@ -7,6 +8,8 @@ from atoll.kubernetes.compose import completed, limit_of, render_compose, secret
 from atoll.kubernetes.names import GATEWAY, Object
 from atoll.kubernetes.networking import edges
 from atoll.kubernetes.objects import mapping
+from atoll.model.launch import Collection, Launch
+from atoll.model.references import FromEnvironment
 from atoll.wire.description import Description
 from tests.kubernetes.targets import target_of
 
@@ -16,6 +19,17 @@ PASSWORDS = [f"p{number}" for number in range(100)]
 def services(files: dict[str, str]) -> dict[str, Object]:
     found: dict[str, Object] = yaml.safe_load(files["compose.yaml"])["services"]
     return found
+
+
+def neighbours(made: dict[str, Object]) -> set[tuple[str, str]]:
+    """Who shares a network with whom that is not the way out."""
+    joined = {name: set(mapping(each, "networks")) - {"outside"} for name, each in made.items()}
+    return {(a, b) for a in joined for b in joined if a != b and joined[a] & joined[b]}
+
+
+def launches(files: dict[str, str]) -> list[str]:
+    """The services that are written in Python."""
+    return [path.removesuffix("/launch.json") for path in files if path.endswith("/launch.json")]
 
 
 @pytest.fixture
@@ -87,3 +101,25 @@ def test_every_variable_that_is_read_is_in_the_file_of_secrets(shop: Description
 )
 def test_a_quantity_of_memory_is_written_as_compose_has_it(quantity: str, limit: str) -> None:
     assert limit_of(quantity) == limit
+
+
+def test_with_a_dashboard_services_send_their_lines_and_its_pages_ask_for_a_token(shop: Description) -> None:
+    target = target_of(shop, telemetry={"collector": True, "dashboard": True, "storage": "5Gi"})
+    files = dict(render_compose(target))
+    made = services(files)
+    collector = made["collector"]
+    assert collector["ports"] == ["${DASHBOARD_ADDRESS:-127.0.0.1:8090}:8090"]
+    assert "collector:/var/lib/atoll" in collector["volumes"]  # type: ignore[operator]
+    document = msgspec.json.decode(files["collector/collection.json"], type=Collection)
+    assert document.namespace == ""
+    assert document.dashboard is not None
+    assert (document.dashboard.listen, document.dashboard.token) == ("0.0.0.0:8090", FromEnvironment("DASHBOARD_TOKEN"))
+    launch = msgspec.json.decode(files["users/launch.json"], type=Launch)
+    assert (launch.telemetry.endpoint, launch.telemetry.sends_logs) == ("http://collector:4318", True)
+    # Whoever sends reaches it, and by it nobody that it did not reach before; the token is made once.
+    before = neighbours(services(dict(render_compose(target_of(shop)))))
+    after = neighbours(made)
+    assert {name for name, other in after if other == "collector"} >= {"gateway", "nats", *launches(files)}
+    assert {pair for pair in after if "collector" not in pair} == before
+    variables = {each.variable: each.around for each in secrets_of(target)}
+    assert variables["DASHBOARD_TOKEN"] == variables["NATS_COLLECTOR_PASSWORD"] == ("", "")

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from atoll.cli.declared import assembled
-from atoll.cli.options import base_option, environment_option, target_argument
-from atoll.kubernetes.compose import COMPOSE, VARIABLES, completed, render_compose
+from atoll.cli.options import base_option, dashboard_option, environment_option, target_argument
+from atoll.kubernetes.compose import COMPOSE, DASHBOARD_AT, DASHBOARD_TOKEN, VARIABLES, completed, render_compose
 from atoll.kubernetes.names import Target
 from atoll.provision.passwords import new_password
 
@@ -18,6 +18,7 @@ from atoll.provision.passwords import new_password
 @click.command("compose")
 @target_argument
 @environment_option
+@dashboard_option
 @base_option
 @click.option("--output", default="compose", show_default=True, metavar="FOLDER", help="Where to write the files.")
 def command(target: str | None, environment: str, base: str, output: str) -> None:
@@ -32,6 +33,8 @@ def command(target: str | None, environment: str, base: str, output: str) -> Non
     click.echo(f"{len(files)} files in {folder}")
     _give_secrets(folder / VARIABLES, wanted)
     click.echo(f"docker compose -f {folder / COMPOSE} up --detach")
+    if wanted.environment.telemetry.dashboard:
+        click.echo(f"dashboard: http://{DASHBOARD_AT}/?token=… with {DASHBOARD_TOKEN} of {folder / VARIABLES}")
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:

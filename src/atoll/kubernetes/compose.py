@@ -11,16 +11,18 @@ import msgspec
 
 from atoll.engines import postgres
 from atoll.engines.declared import database_name, uses_broker
-from atoll.kubernetes import engines, gateway
+from atoll.kubernetes import collector, engines, gateway
+from atoll.kubernetes.compose_networks import attached, networks
 from atoll.kubernetes.environment import Faults, Monitoring
 from atoll.kubernetes.names import (
+    COLLECTOR,
     DOCUMENTS,
     GATEWAY,
     GATEWAY_PORT,
     GATEWAY_TLS_PORT,
     NATS,
     NATS_MONITOR_PORT,
-    OUTSIDE,
+    OTLP_PORT,
     POSTGRES,
     POSTGRES_PORT,
     SETUP,
@@ -28,14 +30,15 @@ from atoll.kubernetes.names import (
     VOLUMES,
     Object,
     Target,
-    headless,
 )
-from atoll.kubernetes.networking import edges, leaves, preparing
+from atoll.kubernetes.networking import preparing
 from atoll.kubernetes.quantities import bytes_of, memory_limit_of
 from atoll.kubernetes.resolve import (
     PASSWORD_KEY,
+    broker_password,
     document,
     dsn_secret,
+    from_secret,
     preparation_variables,
     variables,
 )
@@ -43,8 +46,13 @@ from atoll.kubernetes.setup import FILE as SETUP_FILE
 from atoll.kubernetes.setup import setup_document
 from atoll.kubernetes.text import yaml
 from atoll.kubernetes.workloads import LAUNCH, PREPARE, documents_of
+from atoll.model.references import FromEnvironment
 from atoll.model.setup import variable_of
 from atoll.wire.description import MemberData
+
+DASHBOARD_AT = f"127.0.0.1:{collector.DASHBOARD_PORT}"
+DASHBOARD_TOKEN = "DASHBOARD_TOKEN"  # noqa: S105 - a variable's name
+"""Of who may look: a container's own loopback is out of reach from here."""
 
 COMPOSE = "compose.yaml"
 VARIABLES = ".env"
@@ -62,6 +70,8 @@ _GATEWAY_READY = (
     r"printf 'GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n' >&3; grep -q '200 OK' <&3"
 )
 _NATS_HEALTH = f"http://127.0.0.1:{NATS_MONITOR_PORT}/healthz?js-server-only=true"
+_COLLECTOR_HEALTH = f"http://127.0.0.1:{OTLP_PORT}/health/ready"
+_DASHBOARD_SECRET = ("dashboard", "token")
 _PASSWORD_FOLDER = engines.POSTGRES_SECRET
 # The password is a variable here, and the script reads a file.
 _POSTGRES_START = (
@@ -88,9 +98,9 @@ def render_compose(target: Target) -> Mapping[str, str]:
         services[name] = made.service
         files |= {f"{name}/{file}": content for file, content in made.files.items()}
     written: Object = {"services": services}
-    networks = _networks(services.values())
-    if networks:
-        written["networks"] = networks
+    joined = networks(services.values())
+    if joined:
+        written["networks"] = joined
     kept = _volumes(target)
     if kept:
         written["volumes"] = {each.name: {} for each in kept}
@@ -98,15 +108,15 @@ def render_compose(target: Target) -> Mapping[str, str]:
 
 
 def _unwatched(target: Target) -> Target:
-    """Nothing here looks for what a Prometheus in a cluster is offered, and nothing orders faults."""
+    """Nothing here looks for what a Prometheus is offered, orders faults, or tells what containers write."""
     environment = msgspec.structs.replace(target.environment, monitoring=Monitoring(kind="none"), faults=Faults())
-    return replace(target, environment=environment)
+    return replace(target, environment=environment, reads_output=False)
 
 
 def secrets_of(target: Target) -> tuple[Secret, ...]:
     """Every variable that the file `.env` has to have."""
     target = _unwatched(target)
-    generated = {(each.secret, each.key) for each in setup_document(target).secrets}
+    generated = {_DASHBOARD_SECRET, *((each.secret, each.key) for each in setup_document(target).secrets)}
     found: dict[str, Secret] = {}
     for member in target.members:
         if member.database and target.owns_database(member) and target.runs_postgres:
@@ -193,6 +203,8 @@ def _containers(target: Target) -> list[tuple[str, _Made]]:
         found.append((NATS, _nats(target)))
     if target.makes_databases:
         found.append((SETUP, _setup(target)))
+    if target.environment.telemetry.collector:
+        found.append((COLLECTOR, _collector(target)))
     for member in target.members:
         documents = documents_of(target, member)
         if PREPARE in documents:
@@ -314,6 +326,37 @@ def _nats(target: Target) -> _Made:
     return _Made(_service(target, NATS, container), files, list(secrets.values()))
 
 
+def _collector(target: Target) -> _Made:
+    """Whom services send spans, metrics and lines; its pages are asked for with a token."""
+    wanted = target.environment.telemetry
+    at = f"0.0.0.0:{collector.DASHBOARD_PORT}"
+    files = {collector.FILE: collector.collection(target, at, FromEnvironment(DASHBOARD_TOKEN))}
+    filled = [broker_password(target)] if target.looks_at_events else []
+    filled += [from_secret(DASHBOARD_TOKEN, *_DASHBOARD_SECRET)] if wanted.dashboard else []
+    environment, secrets = _environment(filled)
+    asks = f"from urllib.request import urlopen; urlopen('{_COLLECTOR_HEALTH}')"
+    own: Object = {
+        "entrypoint": collector.program(target),
+        "command": [f"{DOCUMENTS}/{collector.FILE}"],
+        **({"environment": environment} if environment else {}),
+        **(
+            {"ports": [f"${{DASHBOARD_ADDRESS:-{DASHBOARD_AT}}}:{collector.DASHBOARD_PORT}"]}
+            if wanted.dashboard
+            else {}
+        ),
+        "healthcheck": {"test": ["CMD", "python", "-c", asks], **_OFTEN},
+    }
+    container = _Container(
+        own=own,
+        files=files,
+        mounts=[f"{COLLECTOR}:{collector.STORE}"],
+        after={VOLUMES: _UNTIL_DONE},
+        memory=memory_limit_of(wanted.memory, wanted.memory_limit),
+        grace=15,
+    )
+    return _Made(_service(target, COLLECTOR, container), files, secrets)
+
+
 def _gateway(target: Target) -> _Made:
     files = {gateway.ENVOY: gateway.envoy_configuration(target)}
     ports = [f"${{GATEWAY_ADDRESS:-127.0.0.1:8080}}:{GATEWAY_PORT}"]
@@ -359,13 +402,13 @@ def _service(target: Target, name: str, container: _Container) -> Object:
     read = [f"./{name}/{file}:{DOCUMENTS}/{file}:ro" for file in files]
     # A container is made anew when its entry changes; so its files are told in it.
     digest = sha256(msgspec.json.encode(sorted(files.items()))).hexdigest()[:10]
-    attached = _attached(target, name)
+    joined = attached(target, name)
     return {
         "image": container.image or target.images[name],
         **container.own,
         **({"labels": {"atoll.configuration": digest}} if files else {}),
         **({"depends_on": {each: {"condition": condition} for each, condition in after.items()}} if after else {}),
-        **({"networks": attached} if attached else {"network_mode": "none"}),
+        **({"networks": joined} if joined else {"network_mode": "none"}),
         **({"volumes": [*read, *container.mounts]} if read or container.mounts else {}),
         "tmpfs": list(container.folders),
         "user": f"{container.user}:{container.user}",
@@ -379,33 +422,14 @@ def _service(target: Target, name: str, container: _Container) -> Object:
     }
 
 
-def _attached(target: Target, name: str) -> Object:
-    """A network for each service that is called, with it and its callers; beyond them is only the way out."""
-    found: Object = {}
-    for edge in edges(target):
-        if edge.to == name:
-            found[name] = {"aliases": [headless(name)]}
-        elif edge.source == name:
-            found[edge.to] = {}
-    if name == GATEWAY or leaves(target, name):
-        found[OUTSIDE] = {}
-    return found
-
-
-def _networks(services: Iterable[object]) -> Object:
-    used: set[str] = set()
-    for each in services:
-        networks = each.get("networks") if isinstance(each, dict) else None
-        used |= set(networks or ())
-    return {name: {} if name == OUTSIDE else {"internal": True} for name in sorted(used)}
-
-
 def _volumes(target: Target) -> list[_Volume]:
     found: list[_Volume] = []
     if target.runs_postgres:
         found.append(_Volume(POSTGRES, engines.POSTGRES_USER, target.images[POSTGRES]))
     if target.runs_nats:
         found.append(_Volume(NATS, USER, target.images[NATS]))
+    if target.environment.telemetry.collector:
+        found.append(_Volume(COLLECTOR, USER, target.images[COLLECTOR]))
     for member in target.members:
         for number, (_, size) in enumerate(sorted(target.wanted(member).volumes.items()), 1):
             if size:
