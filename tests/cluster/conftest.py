@@ -81,3 +81,5 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield made
     finally:
         made.atoll("destroy", "-e", "test", "--data", "--yes")
+        # With all that was in it: the collector, its rights and its volume too.
+        cluster.kubectl.run("wait", "--for=delete", f"namespace/{made.namespace}", "--timeout=60s", within=70)

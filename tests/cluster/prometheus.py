@@ -61,8 +61,11 @@ def targets(pods: Sequence[Object], api: str) -> list[dict[str, Any]]:
     return found
 
 
-def configuration(kubeconfig: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """It is who the kubeconfig says; the files of the certificate are written to the folder."""
+def configuration(kubeconfig: Mapping[str, Any], folder: Path, alertmanager: str = "") -> dict[str, Any]:
+    """It is who the kubeconfig says; the files of the certificate are written to the folder.
+
+    alertmanager: "host:port" of who is told of alerts; "" for nobody.
+    """
     cluster, user = kubeconfig["clusters"][0]["cluster"], kubeconfig["users"][0]["user"]
     tls: dict[str, str] = {}
     for name, key, holder in (
@@ -82,24 +85,41 @@ def configuration(kubeconfig: Mapping[str, Any], folder: Path) -> dict[str, Any]
         "file_sd_configs": [{"files": [str(folder / "targets.json")]}],
     }
     every = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "2s"}
-    return {"global": every, "rule_files": ["rules.yml"], "scrape_configs": [job]}
+    told = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]} if alertmanager else {}
+    return {"global": every, "rule_files": ["rules.yml"], "scrape_configs": [job], "alerting": told}
 
 
 @contextmanager
-def beside(kubectl: Kubectl, folder: Path, program: str) -> Iterator[Prometheus]:
-    """With the rules.yml of the folder, for the pods that are there now."""
+def alerting(folder: Path, program: str, address: str) -> Iterator[None]:
+    """An Alertmanager at "host:port" with the alertmanager.yml of the folder."""
+    arguments = ["--config.file=alertmanager.yml", "--storage.path=told", f"--web.listen-address={address}"]
+    with _running([program, *arguments, "--cluster.listen-address="], folder, "alertmanager.log"):
+        made = Prometheus(f"http://{address}")
+        until(made.is_ready, "Alertmanager is ready", within=20)
+        yield
+
+
+@contextmanager
+def beside(kubectl: Kubectl, folder: Path, program: str, alertmanager: str = "") -> Iterator[Prometheus]:
+    """With the rules.yml of the folder, for the pods that are there now. alertmanager: "host:port" of who is told."""
     kubeconfig = yaml.safe_load(Path(kubectl.kubeconfig).read_text())
     api = urllib.parse.urlsplit(kubeconfig["clusters"][0]["cluster"]["server"]).netloc
     (folder / "targets.json").write_text(json.dumps(targets(kubectl.list("pods"), api)))
-    (folder / "prometheus.yml").write_text(json.dumps(configuration(kubeconfig, folder)))
+    (folder / "prometheus.yml").write_text(json.dumps(configuration(kubeconfig, folder, alertmanager)))
     port = free_port()
     arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, *arguments], cwd=folder, stdout=log, stderr=log)
-    try:
+    with _running([program, *arguments], folder, "log"):
         made = Prometheus(f"http://127.0.0.1:{port}")
         until(made.is_ready, "Prometheus is ready", within=20)
         yield made
+
+
+@contextmanager
+def _running(command: Sequence[str], folder: Path, log: str) -> Iterator[None]:
+    with (folder / log).open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+    try:
+        yield
     finally:
         process.terminate()
         process.wait(20)

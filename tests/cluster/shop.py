@@ -24,6 +24,7 @@ from tests.cluster.waiting import until
 
 SOURCE = Path(__file__).parents[2] / "examples" / "shop"
 WITHIN = 400.0
+ATOLL = (sys.executable, "-m", "atoll.cli.main")
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,19 @@ class Shop:
     def kubectl(self) -> Kubectl:
         return self.cluster.kubectl.in_namespace(self.namespace)
 
-    def atoll(self, *arguments: str, within: float = WITHIN) -> str:
-        """What the command prints. Raises programs.Failed with all that it says."""
-        environment = {
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of commands."""
+        return {
             **os.environ,
             **self.cluster.docker.environment,
             "KUBECONFIG": str(self.cluster.kubeconfig),
             "PYTHONPATH": str(self.folder),
         }
-        command = [sys.executable, "-m", "atoll.cli.main", *arguments]
-        return run(command, within=within, environment=environment, folder=self.folder)
+
+    def atoll(self, *arguments: str, within: float = WITHIN) -> str:
+        """What the command prints. Raises programs.Failed with all that it says."""
+        return run([*ATOLL, *arguments], within=within, environment=self.variables, folder=self.folder)
 
     def build(self, *services: str) -> None:
         """Build what is new, and give it to the node."""

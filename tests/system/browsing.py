@@ -1,5 +1,12 @@
 """Chromium, as the machine has it, that asks nobody but whom a page names."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Page, async_playwright
+
+from tests.conftest import find_program
+
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -10,3 +17,14 @@ QUIET = (
     "--disable-sync",
 )
 """Its options."""
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[Page]:
+    """A page of it, while the block lasts."""
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=find_program("chromium"), args=list(QUIET))
+        try:
+            yield await browser.new_page(viewport={"width": 1440, "height": 800})
+        finally:
+            await browser.close()

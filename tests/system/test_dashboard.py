@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Response, async_playwright, expect
+from playwright.async_api import Page, Response, expect
 from shop.customers import shop_for
 
 from atoll.model.launch import InjectedFault
@@ -20,8 +20,7 @@ from atoll.supervisor.control import ControlClient
 from atoll.supervisor.faults import FaultAsked
 from atoll.testing import Running, running
 from atoll.wire import subjects
-from tests.conftest import find_program
-from tests.system.browsing import QUIET
+from tests.system.browsing import browsing
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>\\u001b[31m"
@@ -43,10 +42,8 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnin
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=find_program("chromium"), args=list(QUIET))
-        yield await browser.new_page(viewport={"width": 1440, "height": 800})
-        await browser.close()
+    async with browsing() as page:
+        yield page
 
 
 async def buying(shop: Running, seconds: float) -> None:

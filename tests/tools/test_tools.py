@@ -22,6 +22,7 @@ from atoll.testing import Running, running
 from tests.conftest import CI
 from tests.engines.running import free_port, until
 from tests.system.runs import ask
+from tests.tools.hops import ONE_CHECKOUT, Hop, mails
 from tests.tools.programs import OPENSEARCH, ZIPKIN, cache_folder, jaeger, jars
 
 ROOT = Path(__file__).parents[2]
@@ -39,16 +40,6 @@ pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.asyncio(loop_scope="module"),
 ]
-
-
-@dataclass(frozen=True)
-class Hop:
-    """A span as a tool shows it. kind: in small letters."""
-
-    span: str
-    parent: str
-    service: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -206,28 +197,6 @@ def zipkin_hops(answer: Any) -> list[list[Hop]]:
         ]
         for trace in answer or []
     ]
-
-
-def mails(hops: list[Hop]) -> list[list[str]]:
-    """From each mail up to where it all began."""
-    spans = {hop.span: hop for hop in hops}
-    paths = []
-    for hop in hops:
-        if (hop.service, hop.kind) == ("email", "consumer"):
-            path = [f"{hop.service} {hop.kind}"]
-            while hop.parent in spans:
-                hop = spans[hop.parent]
-                path.append(f"{hop.service} {hop.kind}")
-            paths.append(path)
-    return sorted(paths)
-
-
-BEGIN = ["checkout server", "frontend client", "frontend server", "gateway server"]
-PAID = ["payment producer", "payment server", "checkout client", *BEGIN]
-ONE_CHECKOUT = [
-    ["email consumer", "checkout producer", *BEGIN],
-    ["email consumer", "shipping producer", "shipping consumer", *PAID],
-]
 
 
 @pytest.mark.parametrize(("page", "read"), [("jaeger.md", jaeger_hops), ("zipkin.md", zipkin_hops)])
