@@ -41,6 +41,22 @@ def test_a_trace_is_a_tree_with_its_lines_whoever_sent_its_spans(tmp_path: Path)
     assert (summary.name, summary.spans, summary.errors, summary.services) == ("GET /", 3, 1, ("frontend", "catalog"))
 
 
+def test_a_trace_is_named_by_the_first_who_knew_what_was_asked(tmp_path: Path) -> None:
+    passed, served = span("shop", id=b"gateway."), span("POST /orders", parent=b"gateway.", id=b"checkout")
+    below = span("POST /charges", parent=b"the-call")
+    call = span("payment.charge", parent=b"checkout", id=b"the-call", kind=CLIENT)
+    sent = arrival({"gateway": [passed], "checkout": [served, call], "payment": [below]})
+    (summary,) = Query(stored(tmp_path, sent)).traces()
+    assert (summary.service, summary.name, summary.spans) == ("checkout", "POST /orders", 4)
+    assert set(summary.services) == {"gateway", "checkout", "payment"}
+
+
+def test_spans_that_are_each_others_children_are_a_trace_as_well(tmp_path: Path) -> None:
+    one, other = span("one", parent=b"other-id", id=b"one's-id"), span("other", parent=b"one's-id", id=b"other-id")
+    (summary,) = Query(stored(tmp_path, arrival({"a": [one, other]}))).traces()
+    assert summary.spans == 2
+
+
 def test_an_id_that_no_trace_has_or_several_have_is_an_error(tmp_path: Path) -> None:
     spans = [span(trace=bytes([1] * 16)), span(trace=bytes([1] * 15 + [2]))]
     query = Query(stored(tmp_path, arrival({"a": spans})))

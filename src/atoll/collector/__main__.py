@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 import msgspec
@@ -40,12 +40,13 @@ def follow_pods(document: Collection, collector: Collector) -> Pods | None:
     return pods
 
 
-def main(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], usage: str, work: Callable[[Collection], Coroutine[None, None, None]]) -> int:
+    """The exit status of an entry whose one argument is the path of a document."""
     if len(arguments) != 1:
-        sys.stderr.write(f"{__doc__}\n")
+        sys.stderr.write(f"{usage}\n")
         return 2
     try:
-        uvloop.run(collect(read_document(arguments[0])))
+        uvloop.run(work(read_document(arguments[0])))
     except (AtollError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -53,4 +54,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], __doc__, collect))

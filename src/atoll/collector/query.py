@@ -56,6 +56,7 @@ _HITS = """SELECT name, count, last FROM hits
 
 # What is asked for, as it is found in a span, and in the contents of a batch with such a span.
 _SOURCE = "source IN (SELECT id FROM sources WHERE service = :service)"
+_SERVER = KINDS.index("server")
 _NAME = "name IN (SELECT id FROM names WHERE instr(lower(name), :name))"
 _SPANS_LIKE = (
     ("service", f"s.{_SOURCE}", f"c.{_SOURCE}"),
@@ -303,12 +304,12 @@ def _matching_traces(database: sqlite3.Connection, wanted: TraceFilter) -> list[
 
 
 def _summary(database: sqlite3.Connection, trace: bytes) -> TraceSummary:
-    sql = f"""SELECT s.span, s.parent, s.start, s.duration, s.error, n.name, o.service
+    sql = f"""SELECT s.span, s.parent, s.start, s.duration, s.error, n.name, o.service, s.kind
               FROM spans s JOIN names n ON n.id = s.name JOIN sources o ON o.id = s.source
               WHERE s.trace = ? ORDER BY s.start LIMIT {MOST_SPANS}"""  # noqa: S608 (a constant)
     rows = list({row[0]: row for row in database.execute(sql, (trace,))}.values())
     known = {row[0] for row in rows}
-    root = next((row for row in rows if row[1] not in known), rows[0])
+    root = _telling(next((row for row in rows if row[1] not in known), rows[0]), rows)
     start, end = min(row[2] for row in rows), max(row[2] + row[3] for row in rows)
     return TraceSummary(
         id=trace.hex(),
@@ -320,6 +321,18 @@ def _summary(database: sqlite3.Connection, trace: bytes) -> TraceSummary:
         errors=sum(bool(row[4]) for row in rows),
         services=tuple(dict.fromkeys(row[6] for row in rows)),
     )
+
+
+def _telling(root: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    """The span that says what was asked: a server whose child is a server passed it on, as a gateway does."""
+    for _ in rows:  # hostile spans may be each other's children
+        if root[7] != _SERVER:
+            break
+        inner = next((row for row in rows if row[1] == root[0] and row[7] == _SERVER), None)
+        if inner is None:
+            break
+        root = inner
+    return root
 
 
 def _spans(database: sqlite3.Connection, trace: bytes) -> list[Span]:

@@ -2,17 +2,13 @@
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
-
-from atoll.collector.__main__ import follow_pods, read_document
+from atoll.collector.__main__ import follow_pods, run
 from atoll.collector.serving import Collector, Served, serve
 from atoll.dashboard.app import application
 from atoll.dashboard.live import Live
 from atoll.dashboard.sources import Sources
-from atoll.errors import AtollError
 from atoll.model.launch import BrokerTo, Collection
 from atoll.model.references import Source, resolve
 from atoll.supervisor.administrator import Login
@@ -41,17 +37,5 @@ async def show(document: Collection) -> None:
         await serve(served)
 
 
-def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 1:
-        sys.stderr.write(f"{__doc__}\n")
-        return 2
-    try:
-        uvloop.run(show(read_document(arguments[0])))
-    except (AtollError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], __doc__, show))

@@ -299,6 +299,19 @@ class TestTelemetry:
         assert "secret" not in repr((good, bad))
         assert bad.error == "QueryFailed"
 
+    async def test_a_row_that_a_constraint_refused_is_told_and_is_no_failure_of_the_database(
+        self, database: PostgresDatabase, telemetry: Telemetry, call: Begin
+    ) -> None:
+        await database.execute("CREATE TABLE once (id int PRIMARY KEY)")
+        await database.execute("INSERT INTO once VALUES (1)")
+        call()
+        telemetry.recorder.take()
+        with pytest.raises(ConstraintViolated):
+            await database.execute("INSERT INTO once VALUES (1)")
+        (refused,) = telemetry.recorder.take()
+        assert refused.error == ""
+        assert (refused.attributes or ())[-2:] == ("db.response.status_code", "23505")
+
     async def test_an_unsampled_call_has_no_span_but_is_measured(
         self, database: PostgresDatabase, telemetry: Telemetry, call: Begin
     ) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
+from atoll.errors import ConstraintViolated
 from atoll.runtime.context import Context, new_span_id
 from atoll.runtime.database.errors import translation
 from atoll.runtime.database.pool import Connection, Pool
@@ -64,7 +65,7 @@ class Statements:
         Raises QueryTimeout, DatabaseUnreachable, ConstraintViolated, QueryFailed.
         """
         known = self._known.get(sql) or self._learn(sql)
-        failed = ""
+        failed, attributes = "", known.attributes
         started = time.monotonic_ns()
         try:
             left = until - started / 1e9
@@ -73,14 +74,18 @@ class Statements:
             return await call(sql, *arguments, timeout=left)
         except BaseException as error:
             ours = translation(error, self._service)
-            failed = type(ours or error).__name__
+            if isinstance(ours, ConstraintViolated):
+                # It did what it is there for: to whoever watches, a row refused is no trouble of the database's.
+                attributes = (*attributes, "db.response.status_code", ours.sqlstate)
+            else:
+                failed = type(ours or error).__name__
             if ours is None:
                 raise
             raise ours from error
         finally:
             ended = time.monotonic_ns()
             known.duration.observe((ended - started) / 1e9)
-            self._record(context, known.summary, started, ended, failed, known.attributes)
+            self._record(context, known.summary, started, ended, failed, attributes)
 
     async def take(self, pool: Pool, until: float, context: Context | None) -> Connection:
         """A connection of the pool; that the caller had to wait for it is recorded. Raises as `Pool.take` does."""
