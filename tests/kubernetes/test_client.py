@@ -13,6 +13,7 @@ import pytest
 
 from atoll.errors import CLUSTER_UNREACHABLE, AtollError
 from atoll.kubernetes.client import connect
+from atoll.kubernetes.objects import Key, mapping
 
 
 @pytest.fixture
@@ -91,3 +92,31 @@ async def test_a_cluster_that_cannot_be_reached_is_said_and_no_key_is_left(
     # Then it says so, and keeps no copy of a key
     assert [each.code for each in raised.value.problems] == [CLUSTER_UNREACHABLE.code]
     assert list(temporary.iterdir()) == []
+
+
+async def test_an_api_server_that_is_away_or_busy_for_a_moment_is_asked_again(kubeconfig: Path) -> None:
+    # Given one that answers, is busy, hangs up, and answers again
+    said = iter([b"200 OK", b"503 Service Unavailable", b"429 Too Many Requests", b"", b"200 OK"])
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[0])
+        body = json.dumps({"gitVersion": "v1.36.0", "major": "1", "minor": "36", "metadata": {"uid": "7"}}).encode()
+        if status := next(said):
+            head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            writer.write(head % (status, len(body)) + body)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        known = json.loads(kubeconfig.read_text())
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        known |= {"clusters": [{"name": "here", "cluster": {"server": address}}]}
+        known |= {"users": [{"name": "me", "user": {"token": "none"}}]}
+        kubeconfig.write_text(json.dumps(known))
+        # When an object is asked for
+        async with connect("", "shop") as api:
+            found = await api.get(Key("ConfigMap", "here"))
+    # Then it is read at last
+    assert found is not None
+    assert mapping(found, "metadata")["uid"] == "7"
+    assert asked == [b"GET"] * 5

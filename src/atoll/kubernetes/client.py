@@ -20,6 +20,11 @@ _FORBIDDEN = (401, 403)
 _NOT_FOUND = 404
 _CONFLICT = 409
 _BAD = 400
+_BUSY = (429, 503)
+_REPEATABLE = ("GET", "PATCH", "DELETE")
+"""Methods by which nothing happens twice: a PATCH is a server-side apply. Others are repeated if nothing was sent."""
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between tries: an API server that starts again is back within them."""
 _PAGE = 500
 _GOING = 60.0
 _BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -169,14 +174,26 @@ class Api:
         raise CLUSTER_REFUSED.error(what=str(key), reason=said)
 
     async def _answer(self, method: str, path: str, arguments: Mapping[str, Any]) -> tuple[int, Object]:
-        try:
-            async with self._call(method, path, **arguments) as answer:
-                try:
-                    return answer.status_code, answer.json()
-                except ValueError:
-                    return answer.status_code, {"message": answer.text}
-        except httpx.HTTPError as error:
-            raise unreachable(str(self._api.auth.server), error) from error
+        """What it says; where the API server is away or busy for a moment, after some tries."""
+        is_repeatable = method in _REPEATABLE
+        for pause in (*_PAUSES, None):
+            try:
+                status, found = await self._once(method, path, arguments)
+            except httpx.HTTPError as error:
+                if pause is None or not (is_repeatable or isinstance(error, httpx.ConnectError)):
+                    raise unreachable(str(self._api.auth.server), error) from error
+            else:
+                if pause is None or not is_repeatable or status not in _BUSY:
+                    return status, found
+            await asyncio.sleep(pause)
+        raise AssertionError  # the last turn has no pause
+
+    async def _once(self, method: str, path: str, arguments: Mapping[str, Any]) -> tuple[int, Object]:
+        async with self._call(method, path, **arguments) as answer:
+            try:
+                return answer.status_code, answer.json()
+            except ValueError:
+                return answer.status_code, {"message": answer.text}
 
     def _call(
         self, method: str, path: str, *, is_stream: bool = False, **arguments: Any
