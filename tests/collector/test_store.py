@@ -1,5 +1,6 @@
 """What the store lets go, what it puts aside, and what it does when the disk is full."""
 
+import math
 import os
 import sqlite3
 import time
@@ -108,13 +109,22 @@ def test_a_position_is_stored_with_its_lines(tmp_path: Path) -> None:
 
 def test_points_of_metrics_go_after_an_hour(tmp_path: Path) -> None:
     now = time.time()
-    points = [PointIn("a", "a-1", "lag", "gauge", "", "{}", int(now) - age, 1.0) for age in (7_200, 10)]
+    points = [PointIn("a", "a-1", "lag", "gauge", "", "{}", int(now) - age, 1.0) for age in (3_000, 10)]
     store = Store(tmp_path, Limits())
     store.write([Arrival(points=points)], now)
-    store.expire(now)
+    store.expire(now + 1_000)
     store.close()
     (found,) = Query(tmp_path).metrics(Window.last(86_400), "lag")
     assert [at for at, _ in found.points] == [int(now) - 10]
+
+
+def test_a_point_that_is_no_number_or_of_another_time_is_dropped_and_counted(tmp_path: Path) -> None:
+    now = int(time.time())
+    said = [(now, math.nan), (now, math.inf), (now + 7_200, 1.0), (now - 7_200, 1.0), (now, 2.0)]
+    stored(tmp_path, Arrival(points=[PointIn("a", "a-1", "lag", "gauge", "", "{}", *each) for each in said]))
+    (found,) = Query(tmp_path).metrics(Window.last(60), "lag")
+    assert [value for _, value in found.points] == [2.0]
+    assert [(hit.name, hit.count) for hit in Query(tmp_path).limits()] == [("points", 4)]
 
 
 def test_processes_that_come_and_go_as_pods_do_use_nothing_up(tmp_path: Path) -> None:

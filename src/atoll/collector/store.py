@@ -1,6 +1,7 @@
 """Writes what came to the store, and lets the oldest go."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ class Store:
                 if arrival.groups:
                     self._write_spans(arrival, tally, int(now * 1e9))
                 self._write_logs(arrival.logs)
-                self._write_points(arrival.points)
+                self._write_points(arrival.points, now)
                 self._write_positions(arrival.positions)
                 database.executemany("DELETE FROM followed WHERE name = ?", [(each,) for each in arrival.gone])
             tally.write(database)
@@ -269,8 +270,12 @@ class Store:
             rows,
         )
 
-    def _write_points(self, points: Sequence[PointIn]) -> None:
-        rows = [(series, each.at, each.value) for each in points if (series := self._series_of(each))]
+    def _write_points(self, points: Sequence[PointIn], now: float) -> None:
+        near = self._limits.points_seconds  # what is of the future would never grow old
+        sound = [each for each in points if math.isfinite(each.value) and abs(each.at - now) <= near]
+        if len(sound) < len(points):
+            self.hit("points", len(points) - len(sound))
+        rows = [(series, each.at, each.value) for each in sound if (series := self._series_of(each))]
         self._database.executemany("INSERT OR REPLACE INTO points VALUES (?, ?, ?)", rows)
 
     def _write_positions(self, positions: Sequence[Position]) -> None:
