@@ -35,7 +35,7 @@ def test_a_healthy_system_has_nothing_wrong() -> None:
 def test_a_failing_call_is_bad_and_leads_to_its_failing_traces() -> None:
     found = graph(Seen(edges=[edge("checkout", "payment", errors=500)]))
     assert link(found, "checkout", "payment").health == "bad"
-    assert found.wrong == ("checkout → payment: 50% of calls fail",)
+    assert found.wrong == ("checkout → payment: 50 % of calls fail",)
     (drawn,) = drawing(found).links
     assert drawn.href == "/traces?service=payment&failed=1"
     assert drawn.text == "17/s · 9.0 ms · 50 % fail"
@@ -50,6 +50,19 @@ def test_an_open_breaker_is_bad_though_nothing_fails() -> None:
     found = graph(Seen(edges=[edge("checkout", "payment")], breakers=breakers))
     assert (link(found, "checkout", "payment").health, link(found, "checkout", "payment").breaker) == ("bad", "open")
     assert found.wrong == ("checkout → payment: the breaker is open",)
+
+
+def test_what_fails_by_itself_is_told_before_what_fails_with_it() -> None:
+    edges = [edge("front", "checkout", errors=50), edge("checkout", "payment", errors=50), edge("front", "ads")]
+    asked = [ServiceSummary(name, edges[0].figures) for name in ("front", "checkout", "payment")]
+    wrong = graph(Seen(services=asked, edges=edges)).wrong
+    told = ["payment", "checkout → payment", "checkout", "front → checkout", "front"]
+    assert [each.partition(":")[0] for each in wrong] == told
+
+
+def test_services_that_ask_each_other_in_vain_are_all_told() -> None:
+    wrong = graph(Seen(edges=[edge("a", "b", errors=50), edge("b", "a", errors=50)])).wrong
+    assert {each.partition(":")[0] for each in wrong} == {"a → b", "b → a"}
 
 
 def test_of_everything_that_fails_the_breaker_beside_the_cause_is_told_first() -> None:

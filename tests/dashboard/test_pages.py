@@ -54,7 +54,7 @@ def test_the_map_shows_who_asked_whom_and_what_fails(tmp_path: Path) -> None:
         "gateway→checkout": "good",
         "checkout→payment": "bad",
     }
-    assert "checkout → payment: 100% of calls fail" in page
+    assert "checkout → payment: 100 % of calls fail" in page
     assert "postgresql" in page
 
 

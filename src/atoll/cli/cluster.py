@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atoll.cli.console import console
+from atoll.dashboard.words import plain
 from atoll.kubernetes.client import connect
 from atoll.kubernetes.names import Target
 from atoll.kubernetes.release import Release
@@ -57,7 +58,7 @@ class Progress:
             self._live.update(rollout_table(rows))
             return
         for row in rows:
-            line = plain(row)
+            line = plain(plain_row(row))
             if self._told.get(str(row.key)) != line:
                 self._told[str(row.key)] = line
                 click.echo(line, err=True)
@@ -69,7 +70,7 @@ def rollout_table(rows: Sequence[Row]) -> Table:
         table.add_column(name, overflow="fold")
     for row in rows:
         why = row.why.reason if row.why else ""
-        table.add_row(str(row.key), state_of(row), f"{row.ready}/{row.wanted}", Text(why, "dim"))
+        table.add_row(str(row.key), state_of(row), f"{row.ready}/{row.wanted}", Text(plain(why), "dim"))
     return table
 
 
@@ -77,6 +78,6 @@ def state_of(row: Row) -> Text:
     return Text(row.state, _STYLES[row.state])
 
 
-def plain(row: Row) -> str:
+def plain_row(row: Row) -> str:
     why = f": {row.why.reason}" if row.why else ""
     return f"{row.key} is {row.state}, {row.ready} of {row.wanted} ready{why}"

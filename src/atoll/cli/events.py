@@ -16,6 +16,7 @@ from rich.text import Text
 from atoll.cli.console import console
 from atoll.cli.options import json_option, target_option
 from atoll.cli.project import control_of, find_state
+from atoll.dashboard.words import plain
 from atoll.errors import BROKER_UNREACHABLE, NO_SUCH_LETTER
 from atoll.runtime.events.broker import Connection, Denied, Lost, NoStream, Refused
 from atoll.runtime.events.deadletters import DeadLetter, dead, redrive
@@ -123,7 +124,8 @@ async def _tail(connection: Connection, system: str, topics: Sequence[str], *, a
             click.echo(json.dumps({**shown, "trace": known.traceparent[3:35], "event": json.loads(payload)}))
             return
         clock = known.time.astimezone().strftime("%H:%M:%S.%f")[:-3]
-        line = Text.assemble(clock, " ", (topic, "cyan"), " ", (known.key or known.id, "dim"), " ", payload)
+        who = plain(known.key or known.id)
+        line = Text.assemble(clock, " ", (topic, "cyan"), " ", (who, "dim"), " ", plain(payload))
         output.print(line, soft_wrap=True)
 
     for topic in topics:
@@ -153,7 +155,6 @@ def _table(letters: Sequence[DeadLetter]) -> Table:
         table.add_column(name, justify="right" if name in ("number", "tries") else "left", overflow="fold")
     for each in letters:
         died = each.died.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(
-            str(each.sequence), died, each.topic, each.consumer, each.key, str(each.attempts), each.reason.strip()
-        )
+        key, reason = plain(each.key), plain(each.reason.strip())
+        table.add_row(str(each.sequence), died, each.topic, each.consumer, key, str(each.attempts), reason)
     return table

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from atoll.cli.lines import shown
+from atoll.dashboard.words import plain
 from atoll.supervisor.logs import Line
 
 _COLOURS = (
@@ -39,7 +40,7 @@ class Printer:
         colour = self._colours.setdefault(service, _COLOURS[len(self._colours) % len(_COLOURS)])
         found = shown(line.text)
         self._console.print(
-            Text.assemble((f"{line.process:<16}", colour), " ", (found.text, found.style)), soft_wrap=True
+            Text.assemble((f"{line.process:<16}", colour), " ", (plain(found.text), found.style)), soft_wrap=True
         )
 
 

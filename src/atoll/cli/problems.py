@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from atoll.dashboard.words import plain
 from atoll.errors import Problem
 
 _LABELS = ("at   ", "has  ", "do   ")
@@ -26,7 +27,7 @@ def show_problems(problems: Sequence[Problem], *, as_json: bool) -> None:
 
 def styled(problem: Problem) -> str:
     """Its lines, the number and what to do emphasised where colours are shown."""
-    lines = str(problem).splitlines()
+    lines = plain(str(problem)).splitlines()
     first = click.style(problem.code, fg="red", bold=True) + lines[0].removeprefix(problem.code)
     return "\n".join([first, *(_styled(line) for line in lines[1:])])
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
+from atoll.dashboard.words import plain
 from atoll.supervisor.status import ProcessStatus, Status
 
 _STYLES: Mapping[str, str] = {
@@ -23,7 +24,7 @@ def status_table(status: Status) -> Table:
         table.add_column(name, justify="right" if name in ("port", "restarts") else "left", overflow="fold")
     for each in status.processes:
         state = Text(each.state, _STYLES.get(each.state, "cyan"))
-        why = Text(each.waits_for or each.reason, "dim" if each.state == "ready" else "")
+        why = Text(plain(each.waits_for or each.reason), "dim" if each.state == "ready" else "")
         if each.fault:
             why = Text.assemble(why, " " if why else "", (f"{each.fault}, on purpose", "yellow"))
         for destination, breaker in each.breakers.items():
@@ -35,7 +36,7 @@ def status_table(status: Status) -> Table:
 def plain_row(process: ProcessStatus) -> str:
     """The same in one line without colours."""
     why = process.waits_for or process.reason or (f"{process.fault}, on purpose" if process.fault else "")
-    return f"{process.name} is {process.state}" + (f": {why}" if why else "")
+    return f"{process.name} is {process.state}" + (f": {plain(why)}" if why else "")
 
 
 def headline(status: Status) -> str:

@@ -12,6 +12,7 @@ from atoll.cli.options import json_option, target_option
 from atoll.cli.project import find_state
 from atoll.collector.query import Query
 from atoll.collector.values import Span, Trace
+from atoll.dashboard.words import plain
 from atoll.supervisor.home import Home
 
 _BAR = 30
@@ -39,7 +40,7 @@ def command(trace_id: str | None, limit: int, target: str | None, as_json: bool)
 def _as_data(trace: Trace, *, whole: bool) -> dict[str, object]:
     summary: dict[str, object] = {
         "trace": trace.id,
-        "name": trace.roots[0].span.name,
+        "name": trace.telling.name,
         "start": trace.start,
         "milliseconds": round(trace.milliseconds, 3),
         "spans": len(trace.spans),
@@ -55,16 +56,16 @@ def _as_data(trace: Trace, *, whole: bool) -> dict[str, object]:
 def listing(traces: list[Trace]) -> Table:
     """A row a trace, newest first."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("time", "trace", "began with", "ms", "spans", "services", "errors"):
+    for name in ("time", "trace", "asked for", "ms", "spans", "services", "errors"):
         table.add_column(name, justify="right" if name in ("ms", "spans", "errors") else "left", no_wrap=True)
     for trace in traces:
         table.add_row(
             _clock(trace.start),
             trace.id[:12],
-            trace.roots[0].span.name,
+            plain(f"{trace.telling.service} {trace.telling.name}"),
             f"{trace.milliseconds:.1f}",
             str(len(trace.spans)),
-            " ".join(trace.services),
+            plain(" ".join(trace.services)),
             Text(str(trace.errors or ""), "red"),
         )
     return table
@@ -78,11 +79,10 @@ def tree(trace: Trace) -> Table:
         table.add_column(name, justify="right" if name == "ms" else "left", no_wrap=name != "span")
     for root in trace.roots:
         for depth, span in root.walk():
-            what = Text(
-                "  " * depth + span.name + (f"  {span.error}" if span.error else ""), "red" if span.error else ""
-            )
+            said = "  " * depth + span.name + (f"  {span.error}" if span.error else "")
             kind = "" if span.kind == "internal" else f" {span.kind}"
-            service = Text.assemble(span.replica or span.service, (kind, "dim"))
+            service = Text.assemble(plain(span.replica or span.service), (kind, "dim"))
+            what = Text(plain(said), "red" if span.error else "")
             table.add_row(what, service, f"{span.milliseconds:.2f}", Text(bar(trace, span), "cyan"))
     return table
 

@@ -104,6 +104,17 @@ class Trace(msgspec.Struct, frozen=True):
         return [span for root in self.roots for _, span in root.walk()]
 
     @property
+    def telling(self) -> Span:
+        """The span that says what was asked: a server whose child is a server passed it on, as a gateway does."""
+        hop = self.roots[0]
+        while hop.span.kind == "server":
+            inner = next((each for each in hop.children if each.span.kind == "server"), None)
+            if inner is None:
+                break
+            hop = inner
+        return hop.span
+
+    @property
     def start(self) -> int:
         return min(span.start for span in self.spans)
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from atoll.collector.values import Edge, Figures, Series, ServiceSummary
 from atoll.dashboard.alertmanager import Alert
+from atoll.dashboard.words import share
 from atoll.supervisor.status import ProcessStatus
 from atoll.wire.description import Description
 
@@ -45,8 +46,8 @@ class Replicas:
 class Node:
     """What stands on the map.
 
-    notes: what is wrong, in words. alerts: that page somebody because of it. replicas: None where nobody tells.
-    senders: replicas that have sent anything.
+    notes: what is wrong, in words; that requests fail is the last of them. alerts: that page somebody because of it.
+    replicas: None where nobody tells. senders: replicas that have sent anything.
     """
 
     name: str
@@ -85,13 +86,21 @@ class Graph:
     def wrong(self) -> tuple[str, ...]:
         """What is wrong by figures and processes, a sentence each.
 
-        First of breakers: they open beside the cause, and all above it fails.
+        First of breakers: they open beside the cause. Then of processes; then of what fails by itself, before what
+        asks it and so fails with it.
         """
-        nodes = [f"{node.name}: {note}" for node in self.nodes for note in node.notes]
-        bad = sorted((link for link in self.links if link.health == "bad"), key=lambda link: not link.breaker)
-        links = [f"{link.caller} → {link.callee}: {told(link)}" for link in bad]
-        broken = sum(bool(link.breaker) for link in bad)
-        return (*links[:broken], *nodes, *links[broken:])
+        bad = [link for link in self.links if link.health == "bad"]
+        above = _above([link for link in bad if link.kind == "call"])
+        found: list[tuple[int, int, int, str]] = []
+        for node in self.nodes:
+            said = [f"{node.name}: {note}" for note in node.notes]
+            if health(node.figures) == "bad":
+                found.append((2, above.get(node.name, 0), 0, said.pop()))
+            found += [(1, 0, 0, note) for note in said]
+        for link in bad:
+            sentence = f"{link.caller} → {link.callee}: {told(link)}"
+            found.append((2 if not link.breaker else 0, above.get(link.callee, 0), 1, sentence))
+        return tuple(sentence for *_, sentence in sorted(found, key=lambda each: each[:3]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +121,21 @@ def health(figures: Figures) -> Health:
     return "bad" if figures.error_rate >= BAD_SHARE else "warn"
 
 
+def _above(bad: Sequence[Link]) -> Mapping[str, int]:
+    """How many calls that fail are, at most, between a caller and what fails by itself."""
+    found: dict[str, int] = {}
+    for _ in bad:  # services that ask each other come to an end too
+        before = dict(found)
+        for link in bad:
+            found[link.caller] = max(found.get(link.caller, 0), found.get(link.callee, 0) + 1)
+        if found == before:
+            break
+    return found
+
+
 def told(link: Link) -> str:
     """What is wrong with a link."""
-    found = [f"{link.figures.error_rate:.0%} of calls fail"] if health(link.figures) == "bad" else []
+    found = [f"{share(link.figures.error_rate)} of calls fail"] if health(link.figures) == "bad" else []
     found += [f"the breaker is {link.breaker}"] if link.breaker else []
     found += [f"{link.lag} events wait"] if link.lag >= LAGS else []
     return ", ".join(found)
@@ -171,7 +192,7 @@ def _links(seen: Seen, description: Description | None) -> list[Link]:
         kind: Literal["call", "publish", "consume"] = (
             "publish" if edge.kind == "publish" else "consume" if edge.kind == "consume" else "call"
         )
-        breaker = _BREAKERS[min(int(breakers.get(pair, 0.0)), 2)] if kind == "call" else ""
+        breaker = _BREAKERS[int(min(max(breakers.get(pair, 0.0), 0.0), 2.0))] if kind == "call" else ""
         lag = int(lags.get(pair, 0.0)) if kind == "consume" else 0
         # Half-open is no better than open: one call a second is let through, to try.
         is_bad = bool(breaker) or lag >= LAGS
@@ -230,7 +251,7 @@ def _notes(figures: Figures, processes: Sequence[ProcessStatus]) -> tuple[str, .
     away = [each for each in processes if each.state != "ready" and _is_alarm(each)]
     notes = [f"{each.name} is {each.state}: {each.waits_for or each.reason}".rstrip(": ") for each in away[:1]]
     notes += [f"{each.name} {each.fault}, on purpose" for each in processes if each.fault]
-    notes += [f"{figures.error_rate:.0%} of requests fail"] if health(figures) == "bad" else []
+    notes += [f"{share(figures.error_rate)} of requests fail"] if health(figures) == "bad" else []
     return tuple(notes)
 
 

@@ -32,7 +32,7 @@ def routes(site: Site) -> list[Route]:
             failed=bool(said.get("failed")),
             limit=LIMIT,
         )
-        found = site.sources.query.traces(chosen)
+        found = sorted(site.sources.query.traces(chosen), key=lambda each: each.start, reverse=True)
         return site.page(
             request,
             "traces.html",
