@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from atoll import BadAnswer, CallFailed, ConnectionLost, DeadlineExceeded, Refused, Response, ServerFailed
+from atoll import BadAnswer, CallFailed, ConnectionLost, DeadlineExceeded, Fault, Refused, Response, ServerFailed
 from atoll.runtime.resilience.policy import Policy
 from atoll.runtime.resilience.retry import RetryLimits
 from atoll.wire.faults import FaultCodec, problem
@@ -49,6 +49,17 @@ async def test_a_declared_fault_arrives_as_the_same_class_with_its_fields() -> N
         assert caught.value.item_id == "hat"
         assert len(peer.asked) == 1
         assert called.metric('http_client_request_duration_seconds_count{error_type="UnknownItem"') == 1
+
+
+@pytest.mark.parametrize(("fault", "error"), [(UnknownItem(item_id="hat"), ""), (StockBroken(), "StockBroken")])
+async def test_a_declared_fault_below_500_is_an_answer_and_no_failed_span(fault: Fault, error: str) -> None:
+    status = type(fault).status
+    async with Peer(document(status, FaultCodec(type(fault)).encode(fault))) as peer, calling(peer.address) as called:
+        with pytest.raises(type(fault)):
+            await called.items.item("hat")
+        (span,) = called.telemetry.recorder.take()
+        assert span.error == error
+        assert ("atoll.fault" in (span.attributes or ())) is not bool(error)
 
 
 async def test_a_fault_of_another_operation_is_an_error_that_was_not_declared() -> None:

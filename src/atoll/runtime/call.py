@@ -2,6 +2,7 @@
 
 import msgspec
 
+from atoll.model.contract import Fault
 from atoll.runtime.discovery import Endpoint
 from atoll.runtime.prepared import Prepared
 from atoll.runtime.replicas import Replica
@@ -15,6 +16,7 @@ class Call(msgspec.Struct, gc=False):
     failed_at: the replica where the attempt before failed. uncertain: one that brought no answer may have been
     carried out nevertheless. revived: a connection was found closed and the request sent again.
     good: what the call says of the destination, None while it says nothing. status: of the last answer, 0 for none.
+    error: what it ended with, "" if well. refused: by a declared fault below 500, which is an answer and no failure.
     """
 
     operation: Prepared
@@ -35,6 +37,12 @@ class Call(msgspec.Struct, gc=False):
     good: bool | None = None
     status: int = 0
     error: str = ""
+    refused: bool = False
+
+    def ended(self, error: Exception) -> None:
+        """Its caller is told so."""
+        self.error = type(error).__name__
+        self.refused = isinstance(error, Fault) and type(error).status < 500
 
     def request(self, endpoint: Endpoint, left: int) -> bytes:
         """All bytes of the request, for a replica there. left: milliseconds to the deadline."""

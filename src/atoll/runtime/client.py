@@ -117,7 +117,7 @@ class Destination:
                 for value in await feed.read(self._policy.idle):
                     yield value
         except (CallFailed, Fault) as error:
-            call.error = type(error).__name__
+            call.ended(error)
             raise
         except asyncio.CancelledError:
             call.error = "cancelled"
@@ -212,7 +212,7 @@ class Destination:
         if call.uncertain and isinstance(error, CallFailed) and not error.may_have_happened:
             reason = f"an attempt was cut off before its answer, then {error.reason}"
             error = ConnectionLost(error.service, error.operation, reason)
-        call.error = type(error).__name__
+        call.ended(error)
         return error
 
     def _record(self, call: Call, now: int) -> None:
@@ -228,7 +228,7 @@ class Destination:
                 call.parent_id,
                 call.start,
                 now,
-                call.error,
+                "" if call.refused else call.error,
                 operation.attributes if usual else _attributes(call),
             )
         key = (operation, status, call.error)
@@ -301,6 +301,8 @@ def _attributes(call: Call) -> tuple[object, ...]:
     made: tuple[object, ...] = call.operation.common
     if call.status:
         made += ("http.response.status_code", call.status)
+    if call.refused:
+        made += ("atoll.fault", call.error)
     if call.attempts > 1:
         made += ("http.request.resend_count", call.attempts - 1)
     return made

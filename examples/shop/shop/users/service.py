@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from atoll import ConstraintViolated, Database
+from atoll import Database
 
 from . import passwords
 from .contract import Credentials, EmailTaken, NewUser, UnknownUser, User, Users, WrongCredentials
@@ -28,20 +28,18 @@ class UserService(Users):
 
     async def register(self, user: NewUser) -> User:
         password = await asyncio.to_thread(passwords.hashed, user.password)
-        try:
-            async with self._database.transaction() as tx:
-                joined = await tx.one(
-                    User,
-                    """INSERT INTO users (name, email, password) VALUES ($1, $2, $3)
-                       RETURNING id, name, email, joined_at""",
-                    user.name,
-                    user.email,
-                    password,
-                )
-                assert joined is not None  # an INSERT that returns does so, or raises
-                return tx.answer(joined)
-        except ConstraintViolated as error:
-            raise EmailTaken(email=user.email) from error
+        async with self._database.transaction() as tx:
+            joined = await tx.one(
+                User,
+                """INSERT INTO users (name, email, password) VALUES ($1, $2, $3)
+                   ON CONFLICT (lower(email)) DO NOTHING RETURNING id, name, email, joined_at""",
+                user.name,
+                user.email,
+                password,
+            )
+            if joined is None:
+                raise EmailTaken(email=user.email)
+            return tx.answer(joined)
 
     async def log_in(self, credentials: Credentials) -> User:
         known = await self._database.one(

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
 
 from atoll.model.launch import Launch
 from atoll.runtime.telemetry import Telemetry
@@ -30,6 +31,8 @@ LAST_WORDS = 1.0
 """Seconds for what waits when the process ends."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
+_UNSAID = 3.0
+"""Seconds that a collector may be away before that is told: the one that starts beside us is there by then."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 
 Batch = Callable[[], tuple[bytes, int]]
@@ -69,7 +72,7 @@ class Exporter:
         self._stopping = asyncio.Event()
         self._began = time.time_ns()
         self._measured = 0.0
-        self._is_away = False
+        self._away_since, self._is_told = inf, False
         self._dropped_before = 0
 
     async def __aenter__(self) -> "Exporter":
@@ -164,12 +167,17 @@ class Exporter:
             wait = min(2 * wait, _LONGEST_WAIT)
 
     def _tell(self, wrong: str) -> None:
-        """Once when it goes away, and once when it is back."""
-        if wrong and not self._is_away:
+        """Once when it stays away, and once when it is back."""
+        now = time.monotonic()
+        if not wrong:
+            if self._is_told:
+                logger.info("the telemetry of %s is taken again", self._telemetry.replica)
+            self._away_since, self._is_told = inf, False
+            return
+        self._away_since = min(self._away_since, now)
+        if not self._is_told and now - self._away_since >= _UNSAID:
+            self._is_told = True
             logger.warning("nobody takes the telemetry of %s: %s", self._telemetry.replica, wrong)
-        elif not wrong and self._is_away:
-            logger.info("the telemetry of %s is taken again", self._telemetry.replica)
-        self._is_away = bool(wrong)
 
     def _drop(self, signal: str, reason: str, count: int) -> None:
         labels = {"otel.signal": signal, "error.type": reason}
