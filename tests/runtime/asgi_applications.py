@@ -39,6 +39,11 @@ async def broken() -> None:
     raise RuntimeError("the secret is 42")
 
 
+@app.get("/away")
+async def away() -> PlainTextResponse:
+    return PlainTextResponse("come back later", 503)
+
+
 @app.get("/half")
 async def half() -> StreamingResponse:
     async def pieces() -> AsyncIterator[bytes]:

@@ -91,6 +91,17 @@ async def test_a_request_has_a_context_a_span_and_a_measurement() -> None:
     assert f"http_server_request_duration_seconds_count{{{series}}} 2" in this.telemetry.metrics.render()
 
 
+async def test_what_an_application_answers_5xx_by_itself_is_a_failed_span() -> None:
+    this = made(applications.app)
+    async with serving(this) as listener, await Peer.connect(listener.address) as peer:
+        assert (await peer.ask("GET", "/away")).status == 503
+        assert (await peer.ask("GET", "/nowhere")).status == 404
+    assert [(span.error, span.attributes and span.attributes[3]) for span in this.telemetry.recorder.take()] == [
+        ("503", 503),
+        ("", 404),
+    ]
+
+
 async def test_what_is_recorded_of_a_request_can_be_sent() -> None:
     this = made(applications.app)
     async with serving(this) as listener, await Peer.connect(listener.address) as peer:

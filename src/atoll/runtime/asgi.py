@@ -117,10 +117,8 @@ class Instrumented:
 
     def _record(self, request: "_Request", start: int, error: str) -> None:
         end = time.monotonic_ns()
-        labels = {
-            "http.request.method": request.method,
-            "http.response.status_code": str(request.status or INTERNAL.status),
-        }
+        status = request.status or INTERNAL.status
+        labels = {"http.request.method": request.method, "http.response.status_code": str(status)}
         route = request.route(self._prefix)
         if route:
             labels["http.route"] = route
@@ -128,7 +126,10 @@ class Instrumented:
         context = request.context
         if context.sampled:
             name = request.title(self._prefix)
-            flat = tuple(part for pair in labels.items() for part in pair)
+            said: dict[str, object] = {**labels, "http.response.status_code": status}
+            flat = tuple(part for pair in said.items() for part in pair)
+            # What it answers 5xx by itself is a failure as well.
+            error = error or (str(status) if status >= 500 else "")
             self._telemetry.recorder.record(
                 "server", name, context.trace_id, context.span_id, context.parent_id, start, end, error, flat
             )
