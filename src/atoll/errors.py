@@ -97,6 +97,7 @@ NO_SUCH_TRACE = Kind(
 NO_SUCH_OPERATION = Kind(1011, "{system} has no operation {operation!r}.", "write service.method, such as {example}")
 NO_SUCH_LETTER = Kind(1012, "There is no dead letter with the number {numbers}.", "see `atoll events dead`")
 UNANSWERED = Kind(1013, "{address} gave no answer: {reason}.", "see `atoll status`, and `atoll logs`")
+NO_SUCH_TOPIC = Kind(1014, "{system} has no topic {topic!r}.", "name one of those that it has, or none for all")
 NO_TOKENS = Kind(
     1020,
     "The gateway of {system} accepts no tokens.",

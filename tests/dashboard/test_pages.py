@@ -106,6 +106,7 @@ def test_log_lines_are_filtered_and_lead_to_their_trace(tmp_path: Path) -> None:
     assert "was refused" not in asked.get("/logs?text=nothing").text
     assert asked.get("/logs?severity=nonsense").status_code == 200
     assert asked.get("/logs/999").status_code == 404
+    assert asked.get(f"/logs/{10**40}").status_code == 404
 
 
 def test_the_store_tells_how_old_it_is(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from atoll.cli.console import console
 from atoll.cli.options import json_option, target_option
 from atoll.cli.project import control_of, find_state
 from atoll.dashboard.words import plain
-from atoll.errors import BROKER_UNREACHABLE, NO_SUCH_LETTER
+from atoll.errors import BROKER_UNREACHABLE, NO_SUCH_LETTER, NO_SUCH_TOPIC
 from atoll.runtime.events.broker import Connection, Denied, Lost, NoStream, Refused
 from atoll.runtime.events.deadletters import DeadLetter, dead, redrive
 from atoll.supervisor.administrator import administrator
@@ -39,9 +39,12 @@ def command() -> None:
 @json_option
 def tail_command(topics: tuple[str, ...], target: str | None, as_json: bool) -> None:
     """Show every event of TOPICS (of all, if none is named) from now on, until Ctrl-C."""
-    control = control_of(target)
-    names = topics or tuple(topic.name for topic in control.description().topics)
-    system = control.description().name
+    description = control_of(target).description()
+    known = [topic.name for topic in description.topics]
+    for topic in topics:
+        if topic not in known:
+            raise NO_SUCH_TOPIC.error(has=known, system=description.name, topic=topic)
+    system, names = description.name, topics or known
     asyncio.run(_talk(target, lambda connection: _tail(connection, system, names, as_json=as_json)))
 
 

@@ -20,6 +20,9 @@ LIMIT = 200
 EVERY = 0.5
 """Seconds between two looks for further lines."""
 
+_LAST = (1 << 63) - 1
+"""The store counts no further."""
+
 _SILENT = 30
 """Looks without a line, after which something is sent all the same."""
 
@@ -47,7 +50,7 @@ def routes(site: Site) -> list[Route]:
         return site.live.answer(tail(site, chosen, int(after) if after.isdigit() and len(after) < 19 else None))
 
     def one(request: Request) -> Response:
-        number = request.path_params["number"]
+        number = min(request.path_params["number"], _LAST)
         found = site.sources.query.logs(LogFilter(after=number - 1, limit=1))
         if not found or found[0].id != number:
             raise HTTPException(404, "This line is no longer kept.")

@@ -1,5 +1,6 @@
 """What the broker knows of a system's topics and consumers, for those who look from outside."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ async def admin_connection(url: str, user: str, password: str) -> AsyncIterator[
     try:
         yield connection
     finally:
-        await connection.close()
+        # A page that is left is cancelled again at every wait; what the client began has to end all the same.
+        await asyncio.shield(connection.close())
 
 
 async def overview(connection: Connection, system: str) -> list[TopicState]:
