@@ -46,6 +46,7 @@ def tail_command(topics: tuple[str, ...], target: str | None, as_json: bool) -> 
             raise NO_SUCH_TOPIC.error(has=known, system=description.name, topic=topic)
     system, names = description.name, topics or known
     asyncio.run(_talk(target, lambda connection: _tail(connection, system, names, as_json=as_json)))
+    raise BrokenPipeError
 
 
 @command.command("dead")
@@ -116,25 +117,33 @@ async def _connected(target: str | None) -> AsyncIterator[Connection]:
 
 
 async def _tail(connection: Connection, system: str, topics: Sequence[str], *, as_json: bool) -> None:
-    output = console()
+    """Until nobody reads any more."""
+    unread = asyncio.Event()
 
     async def show(message: Msg) -> None:
-        known = read(message.headers or {}, fallback_id="", stored=datetime.now(UTC))
-        topic = message.subject.rpartition(".")[2]
-        payload = message.data.decode(errors="replace")
-        if as_json:
-            shown = {"topic": topic, "id": known.id, "key": known.key, "time": known.time.isoformat()}
-            click.echo(json.dumps({**shown, "trace": known.traceparent[3:35], "event": json.loads(payload)}))
-            return
-        clock = known.time.astimezone().strftime("%H:%M:%S.%f")[:-3]
-        who = plain(known.key or known.id)
-        line = Text.assemble(clock, " ", (topic, "cyan"), " ", (who, "dim"), " ", plain(payload))
-        output.print(line, soft_wrap=True)
+        try:
+            _show(message, as_json=as_json)
+        except (BrokenPipeError, SystemExit):  # rich makes the one of the other
+            unread.set()
 
     for topic in topics:
         await connection.subscribe(subjects.subject(system, topic), show)
     await connection.flush()
-    await asyncio.Event().wait()
+    await unread.wait()
+
+
+def _show(message: Msg, *, as_json: bool) -> None:
+    known = read(message.headers or {}, fallback_id="", stored=datetime.now(UTC))
+    topic = message.subject.rpartition(".")[2]
+    payload = message.data.decode(errors="replace")
+    if as_json:
+        shown = {"topic": topic, "id": known.id, "key": known.key, "time": known.time.isoformat()}
+        click.echo(json.dumps({**shown, "trace": known.traceparent[3:35], "event": json.loads(payload)}))
+        return
+    clock = known.time.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    who = plain(known.key or known.id)
+    line = Text.assemble(clock, " ", (topic, "cyan"), " ", (who, "dim"), " ", plain(payload))
+    console().print(line, soft_wrap=True)
 
 
 def _as_data(letter: DeadLetter) -> dict[str, object]:
