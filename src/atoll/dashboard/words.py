@@ -20,11 +20,11 @@ def rate(per_second: float) -> str:
 
 def milliseconds(value: float) -> str:
     """0.42 → 0.4 ms, 12.3 → 12 ms, 1530 → 1.5 s"""
-    if value >= 10_000:
+    if value >= 9_950:
         return f"{value / 1000:.0f} s"
-    if value >= 1_000:
+    if value >= 999.5:
         return f"{value / 1000:.1f} s"
-    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value >= 9.95 else f"{value:.1f} ms"
 
 
 def share(value: float) -> str:
