@@ -80,7 +80,7 @@ def test_a_call_is_one_trace_from_the_gateway_to_the_consumer_of_its_event(run: 
 
     def complete() -> bool:
         listed = json.loads(atoll(run.folder, "traces", "--system", TARGET, "--json").stdout)
-        whole = [trace for trace in listed if trace["name"] == "greeter.hello" and "gateway" in trace["services"]]
+        whole = [trace for trace in listed if trace["name"] == "GET /hello/{name}" and "gateway" in trace["services"]]
         if not whole:
             return False
         found = json.loads(atoll(run.folder, "traces", whole[0]["trace"], "--system", TARGET, "--json").stdout)
