@@ -24,7 +24,7 @@ CERTIFICATES = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
 """Whom a machine trusts, where Debian's images and Envoy's own have it."""
 _FETCH_AGAIN = "300s"
 _FETCH_WITHIN = "5s"
-_FETCH_FAILED_AGAIN = "3s"
+_FETCH_FAILED_AGAIN = "10s"
 
 
 @dataclass(frozen=True, slots=True)
