@@ -153,7 +153,7 @@ def _last_log(pods: list[Object]) -> Log | None:
 def _why(seen: Seen, found: Object) -> Why | None:
     conditions = items(found, "status", "conditions")
     owned = [each for each in seen.replica_sets if _is_owned(each, found)]
-    newest = max(owned, key=_created, default=None)
+    newest = max(owned, key=_revision, default=None)
     for each in [*conditions, *(items(newest, "status", "conditions") if newest else [])]:
         if each.get("type") == "ReplicaFailure" and _is_true(each):
             return Why(f"its pods are refused: {each.get('message', '')}", "correct what the cluster names", True)
@@ -267,6 +267,12 @@ def _main(pod: Object) -> str:
 
 def _created(made: Object) -> str:
     return str(mapping(made, "metadata").get("creationTimestamp", ""))
+
+
+def _revision(replica_set: Object) -> tuple[int, str]:
+    """Which the Deployment is at is the highest; one that it goes back to keeps its age and gets a new number."""
+    said = str(mapping(replica_set, "metadata", "annotations").get("deployment.kubernetes.io/revision", ""))
+    return int(said) if said.isdecimal() else 0, _created(replica_set)
 
 
 def _number(status: Object, name: str) -> int:
