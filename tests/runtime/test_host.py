@@ -240,17 +240,22 @@ async def test_opentelemetrys_own_variables_send_lines_and_spans_elsewhere(tmp_p
 
 async def test_sigterm_under_load_fails_no_request_and_waits_for_the_slow(tmp_path: Path) -> None:
     async with running(tmp_path, launch_of(tmp_path, balancer_wait=0.2)) as hello:
-        async with await Peer.connect(hello.address) as slow, await Peer.connect(hello.address) as busy:
+        async with (
+            await Peer.connect(hello.address) as slow,
+            await Peer.connect(hello.address) as busy,
+            await Peer.connect(hello.admin) as admin,
+        ):
             await slow.send(request("GET", "/slow"))
             assert (await busy.ask("GET", "/hello/x")).status == 200
             hello.process.terminate()
-            answers = []
+            answers, ready = [], []
             while True:  # as if nothing had happened, until told that the connection ends
                 answers.append(await busy.ask("GET", "/hello/x"))
                 if answers[-1].headers.get("connection") == "close":
                     break
-            status, found = await ask(hello.admin, "/health/ready")
-            assert (status, found) == (503, {"ready": False, "reasons": {"process": "stopping"}})
+                ready.append(await admin.ask("GET", "/health/ready"))
+            assert ready[-1].status == 503
+            assert json.loads(ready[-1].body) == {"ready": False, "reasons": {"process": "stopping"}}
             assert (await slow.answer()).body == b'"done"'
         assert {answer.status for answer in answers} == {200}
         assert await hello.ended() == 0
