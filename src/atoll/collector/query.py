@@ -32,6 +32,7 @@ from atoll.collector.values import (
     Stored,
     Trace,
     TraceSummary,
+    telling,
 )
 from atoll.errors import NO_SUCH_TRACE
 from atoll.wire.otlp import KINDS, Value
@@ -309,7 +310,8 @@ def _summary(database: sqlite3.Connection, trace: bytes) -> TraceSummary:
               WHERE s.trace = ? ORDER BY s.start LIMIT {MOST_SPANS}"""  # noqa: S608 (a constant)
     rows = list({row[0]: row for row in database.execute(sql, (trace,))}.values())
     known = {row[0] for row in rows}
-    root = _telling(next((row for row in rows if row[1] not in known), rows[0]), rows)
+    first = next((row for row in rows if row[1] not in known), rows[0])
+    root = telling(first, lambda row: row[7] == _SERVER, lambda row: [each for each in rows if each[1] == row[0]])
     start, end = min(row[2] for row in rows), max(row[2] + row[3] for row in rows)
     return TraceSummary(
         id=trace.hex(),
@@ -321,18 +323,6 @@ def _summary(database: sqlite3.Connection, trace: bytes) -> TraceSummary:
         errors=sum(bool(row[4]) for row in rows),
         services=tuple(dict.fromkeys(row[6] for row in rows)),
     )
-
-
-def _telling(root: Sequence[Any], rows: Sequence[Sequence[Any]]) -> Sequence[Any]:
-    """The span that says what was asked: a server whose child is a server passed it on, as a gateway does."""
-    for _ in rows:  # hostile spans may be each other's children
-        if root[7] != _SERVER:
-            break
-        inner = next((row for row in rows if row[1] == root[0] and row[7] == _SERVER), None)
-        if inner is None:
-            break
-        root = inner
-    return root
 
 
 def _spans(database: sqlite3.Connection, trace: bytes) -> list[Span]:

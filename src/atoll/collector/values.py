@@ -1,7 +1,7 @@
 """What the store answers with. Times are nanoseconds since the epoch, durations milliseconds, rates a second."""
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -10,6 +10,22 @@ from atoll.wire.otlp import Value
 SpanKind = Literal["", "internal", "server", "client", "producer", "consumer"]
 EdgeKind = Literal["call", "database", "publish", "consume", "external"]
 Severity = Literal["trace", "debug", "info", "warning", "error", "critical"]
+
+
+S = TypeVar("S")
+
+_MOST_IN_A_ROW = 100
+"""Servers that pass a request on; hostile spans may be each other's children."""
+
+
+def telling(root: S, is_server: Callable[[S], bool], below: Callable[[S], Iterable[S]]) -> S:
+    """The span that says what was asked: a server whose child is a server passed it on, as a gateway does."""
+    for _ in range(_MOST_IN_A_ROW):
+        inner = next((each for each in below(root) if is_server(each)), None) if is_server(root) else None
+        if inner is None:
+            break
+        root = inner
+    return root
 
 
 class SpanEvent(msgspec.Struct, frozen=True):
@@ -105,14 +121,8 @@ class Trace(msgspec.Struct, frozen=True):
 
     @property
     def telling(self) -> Span:
-        """The span that says what was asked: a server whose child is a server passed it on, as a gateway does."""
-        hop = self.roots[0]
-        while hop.span.kind == "server":
-            inner = next((each for each in hop.children if each.span.kind == "server"), None)
-            if inner is None:
-                break
-            hop = inner
-        return hop.span
+        """The span that says what was asked."""
+        return telling(self.roots[0], lambda hop: hop.span.kind == "server", lambda hop: hop.children).span
 
     @property
     def start(self) -> int:
