@@ -3,27 +3,42 @@
 import asyncio
 import json
 import os
-import re
 import shutil
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+import pytest
 from shop.customers import shop_for
 from shop.demo import settle
 
+from atoll.collector.values import Log
+from atoll.kubernetes.collector import STORE
 from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.programs import run
+from tests.cluster.programs import Failed, run
 from tests.cluster.waiting import until
 
 SOURCE = Path(__file__).parents[2] / "examples" / "shop"
 WITHIN = 400.0
+T = TypeVar("T")
+
+# Asked in the collector's own pod, where the store is.
+ASK = f"""
+import pathlib, msgspec
+from atoll.collector.query import LogFilter, Query, TraceFilter
+query = Query(pathlib.Path("{STORE}"))
+print(msgspec.json.encode({{}}).decode())
+"""
+
 ATOLL = (sys.executable, "-m", "atoll.cli.main")
 
 
@@ -116,10 +131,18 @@ class Shop:
         found = {name: each["metadata"]["generation"] for name, each in self.deployments().items()}
         return {name: generation for name, generation in found.items() if name != "catalog"}
 
-    def complaints(self) -> str:
-        """What its pods have warned of lately, to be read beside a request that failed."""
-        lines = self.kubectl.run("logs", "--selector=app", "--prefix", "--tail=200", "--max-log-requests=60")
-        return "\n".join(line for line in lines.splitlines() if re.search(r'"level": ?"(warning|error)"', line))
+    def asked(self, question: str, kind: type[T]) -> T:
+        """What the store of its collector answers to an expression about `query`."""
+        said = self.kubectl.exec("deployment/collector", "python", "-c", ASK.format(question))
+        return msgspec.json.decode(said, type=kind)
+
+    def complaints(self, since: float) -> str:
+        """What its pods, those that are gone too, have warned of since then, beside a request that failed."""
+        lines = f"query.logs(LogFilter(severity='warning', since={int(since * 1e9)}))"
+        try:
+            return "\n".join(told(each) for each in self.asked(lines, list[Log]))
+        except Failed as error:
+            return f"its collector was asked why, and did not say: {error}"
 
     def rolled_out(self, name: str) -> None:
         """Wait until all pods of a Deployment are new and ready, of which one may have been deleted just now."""
@@ -150,7 +173,7 @@ class Shop:
 
         may_be_disturbed: requests may fail, and orders be given up of which that was told; the others are sound still.
         """
-        closing = asyncio.Event()
+        began, closing = time.time(), asyncio.Event()
         buying = asyncio.create_task(shop_for(self.url, seconds=600.0, customers=count, closing=closing))
         lasting = asyncio.create_task(asyncio.sleep(at_least))
         try:
@@ -161,12 +184,16 @@ class Shop:
             closing.set()
             summary = await buying
         if summary.failed and not may_be_disturbed:
-            print(self.complaints())
-        assert may_be_disturbed or summary.failed == ()
-        assert summary.unfinished <= summary.errors
+            pytest.fail("\n".join([*summary.failed, self.complaints(began)]))
+        assert summary.unfinished <= summary.errors, str(summary)
         outcome = await settle(self.url, summary.confirmed)
-        assert outcome.wrong == ()
+        assert outcome.wrong == (), str(outcome.wrong)
         assert summary.confirmed
+
+
+def told(line: Log) -> str:
+    at = datetime.fromtimestamp(line.time / 1e9, UTC)
+    return f"{at:%H:%M:%S.%f} {line.severity} {line.replica}: {line.body} {line.attributes} {line.trace}"
 
 
 def _is_open(address: tuple[str, int]) -> bool:

@@ -11,15 +11,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
 import pytest
 from playwright.async_api import Page, expect
 from shop.customers import shop_for
 
 from atoll.collector.values import Log, Trace
-from atoll.kubernetes.collector import STORE
 from tests.cluster.programs import Failed
 from tests.cluster.prometheus import alerting, beside
 from tests.cluster.shop import ATOLL, Shop
@@ -30,20 +27,11 @@ from tests.system.browsing import browsing
 from tests.system.webhook import Webhook
 from tests.tools.hops import ONE_CHECKOUT, Hop, mails
 
-T = TypeVar("T")
-
 PAGES = ("/", "/services", "/services/checkout", "/traces", "/logs", "/events", "/alerts", "/apis", "/limits")
 
 # The collector's own lines are none of its store's; the other has nothing to say while all is well.
 SILENT = {"collector", "figures"}
 
-# Asked in the collector's own pod, where the store is.
-ASK = f"""
-import pathlib, sys, msgspec
-from atoll.collector.query import LogFilter, Query, TraceFilter
-query = Query(pathlib.Path("{STORE}"))
-print(msgspec.json.encode({{}}).decode())
-"""
 MAILED = "[query.trace(each.id) for each in query.traces(TraceFilter(service='email', limit=10))]"
 
 # An event that no handler can read, by who may publish it.
@@ -69,12 +57,6 @@ asyncio.run(main())
 """
 
 pytestmark = pytest.mark.timeout(400)
-
-
-def asked(shop: Shop, question: str, kind: type[T]) -> T:
-    """What the store of the collector answers."""
-    said = shop.kubectl.exec("deployment/collector", "python", "-c", ASK.format(question))
-    return msgspec.json.decode(said, type=kind)
 
 
 @contextmanager
@@ -106,7 +88,7 @@ async def test_one_purchase_is_one_trace_from_the_gateway_to_both_mails(shop: Sh
     found: list[list[list[str]]] = []
 
     def is_whole() -> bool:
-        traces = asked(shop, MAILED, list[Trace])
+        traces = shop.asked(MAILED, list[Trace])
         found[:] = [mails([Hop(s.span, s.parent, s.service, s.kind) for s in each.spans]) for each in traces]
         return ONE_CHECKOUT in found
 
@@ -125,13 +107,13 @@ async def test_the_lines_of_every_pod_are_followed_by_who_may_read_nothing_else(
     missing: list[str] = []
 
     def are_there() -> bool:
-        replicas = asked(shop, question, list[str])
+        replicas = shop.asked(question, list[str])
         missing[:] = sorted(pods - set(replicas))
         return not missing
 
     # Services, a program in another language, Envoy, PostgreSQL and NATS: of each something is there.
     until(are_there, "each pod has lines", within=30, every=1.0, why=lambda: f"none of {missing}")
-    charged = asked(shop, "query.logs(LogFilter(services=('payment',), text='charging', limit=5))", list[Log])
+    charged = shop.asked("query.logs(LogFilter(services=('payment',), text='charging', limit=5))", list[Log])
     assert charged
     assert all(each.trace for each in charged)
     who = "--as=system:serviceaccount:shop:collector"
@@ -272,8 +254,8 @@ async def test_a_collector_that_is_killed_disturbs_nobody_and_what_was_sent_mean
     question = f"len(query.traces(TraceFilter(service='email', since={began}, limit=10_000)))"
 
     def traced() -> int:
-        return asked(shop, question, int)
+        return shop.asked(question, int)
 
     wanted = len(summary.confirmed)
     until(lambda: traced() >= wanted, f"{wanted} orders are traced", within=30, every=1.0, why=lambda: str(traced()))
-    assert asked(shop, "[each.name for each in query.limits()]", list[str]) == []
+    assert shop.asked("[each.name for each in query.limits()]", list[str]) == []

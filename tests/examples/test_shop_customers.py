@@ -97,7 +97,20 @@ async def test_an_answer_that_never_comes_is_noted_and_raised(serve: Serve) -> N
     async with Browser(await serve(silent), 0.1, noted.append) as browser:
         with pytest.raises(TimeoutError):
             await browser.get("/")
-    assert [answer.status for answer in noted] == [0]
+    assert [(answer.status, answer.reason) for answer in noted] == [(0, "TimeoutError")]
+
+
+async def test_a_page_that_is_a_failure_is_noted_with_its_words(serve: Serve) -> None:
+    async def failing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        page = b"<html><style>p {}</style><main class=a><h1>Bear with us</h1>\n<p>In a moment.</p></main>"
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: %d\r\n\r\n%s" % (len(page), page))
+        writer.close()
+
+    noted: list[Answer] = []
+    async with Browser(await serve(failing), 2.0, noted.append) as browser:
+        await browser.get("/")
+    assert [(answer.status, answer.reason) for answer in noted] == [(503, "Bear with us In a moment.")]
 
 
 async def test_redirects_without_an_end_are_given_up(serve: Serve) -> None:

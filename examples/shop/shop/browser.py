@@ -1,6 +1,7 @@
 """A very small browser: one kept connection, cookies and redirects; as much as a customer needs to buy a mug."""
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ import httptools
 from msgspec import Struct
 
 MOST_REDIRECTS = 5
+MOST_REASON = 200  # characters of a page that is a failure
 MOST_BYTES = 4 * 1024 * 1024  # of one page; more ends the visit
 
 
@@ -23,12 +25,16 @@ class Page(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """One request as the customer felt it. status: 0 if no answer came. seconds: until its last byte."""
+    """One request as the customer felt it.
+
+    status: 0 if no answer came. seconds: until its last byte. reason: why it failed, as it was said, "" if it did not.
+    """
 
     method: str
     path: str
     status: int
     seconds: float
+    reason: str = ""
 
 
 class Browser:
@@ -61,13 +67,16 @@ class Browser:
 
     async def _visit(self, method: str, path: str, form: Mapping[str, str] | None) -> Page:
         for _ in range(MOST_REDIRECTS):
-            started, status = time.perf_counter(), 0
+            started, status, reason = time.perf_counter(), 0, "given up"
             try:
                 async with asyncio.timeout(self._timeout):
                     answer = await self._ask(method, path, form)
-                status = answer.status
+                status, reason = answer.status, answer.reason
+            except (OSError, TimeoutError) as error:
+                reason = f"{type(error).__name__} {error}".rstrip()
+                raise
             finally:
-                self._note(Answer(method, path, status, time.perf_counter() - started))
+                self._note(Answer(method, path, status, time.perf_counter() - started, reason))
                 if not status:
                     self._close()
             if status not in (302, 303, 307):
@@ -137,6 +146,15 @@ class _Answering:
         self.cookies: list[str] = []
         self.body = bytearray()
         self.is_complete = False
+
+    @property
+    def reason(self) -> str:
+        """The first words of an answer that is the shop's own fault."""
+        if self.status < 500:
+            return ""
+        text = self.body.decode(errors="replace")
+        words = re.sub(r"<[^>]*>", " ", text.partition("<main")[2].partition(">")[2] or text)
+        return " ".join(words.split())[:MOST_REASON]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"location":

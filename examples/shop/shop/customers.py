@@ -98,7 +98,7 @@ class Diary:
             unfinished=self.unfinished,
             errors=len(failed),
             failed=tuple(
-                f"{each.method} {each.path}: {each.status or 'no answer'} after {each.seconds:.2f} s"
+                f"{each.method} {each.path}: {each.status or 'no answer'} after {each.seconds:.2f} s: {each.reason}"
                 for each in failed[:10]
             ),
             p50=percentile(times, 0.50),
