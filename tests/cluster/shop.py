@@ -20,7 +20,7 @@ import pytest
 from shop.customers import shop_for
 from shop.demo import settle
 
-from atoll.collector.values import Log
+from atoll.collector.values import Log, Span, Trace
 from atoll.kubernetes.collector import STORE
 from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
@@ -137,10 +137,16 @@ class Shop:
         return msgspec.json.decode(said, type=kind)
 
     def complaints(self, since: float) -> str:
-        """What its pods, those that are gone too, have warned of since then, beside a request that failed."""
-        lines = f"query.logs(LogFilter(severity='warning', since={int(since * 1e9)}))"
+        """What failed since then by the traces and by the warnings of its pods, those that are gone too."""
+        nanoseconds = int(since * 1e9)
+        traces = f"[query.trace(each.id) for each in query.traces(TraceFilter(failed=True, since={nanoseconds}))]"
+        lines = f"query.logs(LogFilter(severity='warning', since={nanoseconds}))"
         try:
-            return "\n".join(told(each) for each in self.asked(lines, list[Log]))
+            failed = [span for trace in self.asked(traces, list[Trace]) for span in trace.spans if span.error]
+            warned = self.asked(lines, list[Log])
+            return "\n".join(told(each.start, each) for each in failed) + "\n".join(
+                told(each.time, each) for each in warned
+            )
         except Failed as error:
             return f"its collector was asked why, and did not say: {error}"
 
@@ -191,9 +197,8 @@ class Shop:
         assert summary.confirmed
 
 
-def told(line: Log) -> str:
-    at = datetime.fromtimestamp(line.time / 1e9, UTC)
-    return f"{at:%H:%M:%S.%f} {line.severity} {line.replica}: {line.body} {line.attributes} {line.trace}"
+def told(nanoseconds: int, what: Log | Span) -> str:
+    return f"{datetime.fromtimestamp(nanoseconds / 1e9, UTC):%H:%M:%S.%f} {what}"
 
 
 def _is_open(address: tuple[str, int]) -> bool:

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -251,6 +252,30 @@ async def test_a_killed_replica_costs_no_request(home: Home) -> None:
     assert any(each["attempts"] == 2 for each in logged)
 
 
+async def test_a_replica_whose_machine_is_gone_costs_none_of_many_requests_at_once(home: Home) -> None:
+    with gone() as port:
+        async with backends("one") as (one,):
+            there = cluster("catalog", one)
+            both = replace(there, endpoints=(*there.endpoints, Endpoint("127.0.0.1", port)))
+            async with front(home, CATALOG, [both]) as gateway:
+                asking = [request(gateway.port, "PUT", "/products/7", body=b"{}") for _ in range(40)]
+                answers = await asyncio.gather(*asking)
+                logged = await gateway.log(40)
+    assert Counter(each.status for each in answers) == {200: 40}
+    assert sum(each["attempts"] == 2 for each in logged) > 3
+
+
+@contextmanager
+def gone() -> Iterator[int]:
+    """A port at which nobody answers, nor refuses: all of its queue is taken."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
 async def test_a_request_that_was_sent_is_not_tried_again(home: Home) -> None:
     async with (
         backends("one", "two") as replicas,
@@ -287,6 +312,22 @@ async def test_a_replica_that_is_not_ready_gets_no_requests_until_it_is(home: Ho
         assert await answers(30) == {"two"}
         one.healthy = True
         await until_answers({"one", "two"})
+
+
+async def test_a_replica_that_leaves_gets_no_requests_while_it_is_still_well(home: Home) -> None:
+    async with backends("one", "two") as (one, two):
+        both = cluster("catalog", one, two, health="/health")
+        async with front(home, CATALOG, [both]) as gateway, connection(gateway.port) as client:
+
+            async def until_answers(wanted: set[str]) -> None:
+                async with asyncio.timeout(10):
+                    while {(await client.request("GET", "/products/7")).json["backend"] for _ in range(30)} != wanted:
+                        pass
+
+            await until_answers({"one", "two"})
+            rest = replace(gateway.gateway, clusters=(cluster("catalog", two, health="/health"),))
+            await gateway.change(gateway.gateway, rest)
+            await until_answers({"two"})
 
 
 async def test_routes_clusters_and_replicas_change_without_dropping_a_connection(home: Home) -> None:

@@ -289,7 +289,9 @@ def _cluster(cluster: Cluster, gateway: Gateway, places: Places | None) -> dict[
                     "max_connections": gateway.limits.requests,
                     "max_pending_requests": gateway.limits.requests,
                     "max_requests": gateway.limits.requests,
-                    "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
+                    # What is tried again has reached nobody, so it makes no storm; when a replica dies, it is half of
+                    # what is under way to two of them.
+                    "max_retries": gateway.limits.requests,
                 }
             ]
         },
@@ -307,6 +309,8 @@ def _cluster(cluster: Cluster, gateway: Gateway, places: Places | None) -> dict[
             "max_ejection_percent": 67,
         },
         **({"health_checks": [_health_check(cluster)]} if cluster.health_path else {}),
+        # Who leaves answers well until the last moment; by default it would be asked until it doesn't.
+        "ignore_health_on_host_removal": True,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
