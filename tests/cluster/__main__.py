@@ -10,7 +10,7 @@ from tests.cluster.binaries import Binaries, build, cache_folder, planned
 from tests.cluster.cluster import Cluster, of_place
 from tests.cluster.place import Place, places
 from tests.cluster.programs import Failed
-from tests.cluster.waiting import NotInTime
+from tests.waiting import NotInTime
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 MOUNTS = Path("/proc/self/mounts")
 PATIENCE = 20.0

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tests.cluster.namespaces import Namespaces
 from tests.cluster.programs import PATH, TAIL
-from tests.cluster.waiting import NotInTime, until
+from tests.waiting import NotInTime, until
 
 PATIENCE = 60.0
 LAST_BYTES = 64 * 1024

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from tests.cluster.kubectl import Kubectl, Object
-from tests.cluster.waiting import until
 from tests.runtime.servers import free_port
+from tests.waiting import until
 
 NOTE = "prometheus.io/"
 

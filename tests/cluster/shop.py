@@ -25,7 +25,7 @@ from atoll.kubernetes.collector import STORE
 from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.programs import Failed, run
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 SOURCE = Path(__file__).parents[2] / "examples" / "shop"
 WITHIN = 400.0

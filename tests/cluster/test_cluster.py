@@ -12,7 +12,7 @@ import pytest
 from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl, Object
 from tests.cluster.programs import Failed
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 # Each replica answers with its own name.
 SERVER = """

@@ -16,7 +16,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import need
 from tests.cluster.programs import Failed, find, run
 from tests.cluster.shop import Shop
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 PORT, DASHBOARD_PORT = 8080, 8090
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"

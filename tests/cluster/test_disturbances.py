@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.programs import Failed
 from tests.cluster.shop import Shop
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -19,8 +19,8 @@ from tests.cluster.place import chosen
 from tests.cluster.programs import Failed, run
 from tests.cluster.saved import Layer, Saved, saved
 from tests.cluster.small import SECRET, Small, lock, make_package_lock
-from tests.cluster.waiting import until
 from tests.conftest import find_program
+from tests.waiting import until
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 NPM = "npm@10.9.4"

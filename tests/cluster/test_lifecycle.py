@@ -15,7 +15,7 @@ from tests.cluster.cgroup import Group
 from tests.cluster.cluster import Cluster, of_place
 from tests.cluster.place import PLACES, Place
 from tests.cluster.programs import run
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 # The last one: beside the one that the other tests use.

@@ -15,8 +15,8 @@ from atoll.engines.service_levels import DURATION
 from tests.cluster.programs import run
 from tests.cluster.prometheus import beside
 from tests.cluster.shop import Shop
-from tests.cluster.waiting import until
 from tests.conftest import find_program
+from tests.waiting import until
 
 # Whose pods have no page of figures.
 NOT_MEASURED = {"postgres", "nats", "setup", "recommendation", "collector"}

@@ -20,12 +20,12 @@ from atoll.collector.values import Log, Trace
 from tests.cluster.programs import Failed
 from tests.cluster.prometheus import alerting, beside
 from tests.cluster.shop import ATOLL, Shop
-from tests.cluster.waiting import until
 from tests.conftest import find_program
 from tests.runtime.servers import free_port
 from tests.system.browsing import browsing
 from tests.system.webhook import Webhook
 from tests.tools.hops import ONE_CHECKOUT, Hop, mails
+from tests.waiting import until
 
 PAGES = ("/", "/services", "/services/checkout", "/traces", "/logs", "/events", "/alerts", "/apis", "/limits")
 

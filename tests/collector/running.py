@@ -7,8 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -17,19 +16,11 @@ import msgspec
 
 from atoll.collector.query import Query
 from atoll.model.launch import Collection
+from tests.waiting import until
 
 T = TypeVar("T")
 PROTOBUF = "application/x-protobuf"
 PATIENCE = 20.0
-
-
-def until(found: Callable[[], T], within: float = PATIENCE) -> T:
-    """What is found, once there is something."""
-    deadline = time.monotonic() + within
-    while not (value := found()):
-        assert time.monotonic() < deadline, f"nothing was found within {within:g} s"
-        time.sleep(0.02)
-    return value
 
 
 class Collecting:

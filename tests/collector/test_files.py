@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from atoll.collector.lines import parsed
-from tests.collector.running import collecting, until
+from tests.collector.running import collecting
+from tests.waiting import until
 
 NOW = 1_790_000_000_000_000_000
 

@@ -17,8 +17,9 @@ from atoll.collector.forwarding import Forwarder
 from atoll.collector.limits import Limits
 from atoll.collector.store import Arrival, LogIn
 from atoll.collector.zipkin import zipkin_spans
-from tests.collector.running import collecting, free_port, until
+from tests.collector.running import collecting, free_port
 from tests.collector.sending import TRACE, arrival, line, request, span
+from tests.waiting import until
 
 
 class Receiver:

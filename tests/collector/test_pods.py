@@ -13,7 +13,7 @@ from atoll.collector.limits import Limits
 from atoll.collector.pods import Pods
 from atoll.collector.query import Query
 from atoll.collector.writer import Writer
-from tests.collector.running import until
+from tests.waiting import until
 
 
 class FakeApiServer:

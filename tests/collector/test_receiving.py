@@ -27,8 +27,9 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from atoll.collector.limits import MIB
 from atoll.collector.query import LogFilter, TraceFilter, Window
 from atoll.wire.protobuf import bytes_field, text_field
-from tests.collector.running import Collecting, collecting, until
+from tests.collector.running import Collecting, collecting
 from tests.collector.sending import TRACE, attributes, request, span
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Engines started as the supervisor starts them, for tests that need one of their own."""
 
-import asyncio
 import shutil
 import socket
 import tempfile
@@ -55,10 +54,3 @@ async def running(
         yield process
     finally:
         await process.stop()
-
-
-async def until(condition: Callable[[], object], *, within: float = 10.0) -> None:
-    """Wait for a state of the outside world of which no event tells."""
-    async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)

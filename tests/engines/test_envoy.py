@@ -22,7 +22,8 @@ from atoll.supervisor.envoy_admin import change
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import check_envoy
 from tests.engines.exchange import Backend, backends, connection, read_chunk, request
-from tests.engines.running import free_port, running, start, until
+from tests.engines.running import free_port, running, start
+from tests.waiting import eventually
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -43,7 +44,7 @@ class Running:
 
     async def log(self, lines: int) -> list[dict[str, object]]:
         """The access log, once it has so many lines."""
-        await until(lambda: len(self._lines()) >= lines)
+        await eventually(lambda: len(self._lines()) >= lines)
         return [json.loads(line) for line in self._lines()]
 
     def _lines(self) -> list[str]:
@@ -282,7 +283,7 @@ async def test_a_request_that_was_sent_is_not_tried_again(home: Home) -> None:
         front(home, [Route("/silent", "catalog", ("GET",))], [cluster("catalog", *replicas)]) as gateway,
     ):
         pending = asyncio.create_task(request(gateway.port, "GET", "/silent"))
-        await until(lambda: replicas[0].requests or replicas[1].requests)
+        await eventually(lambda: replicas[0].requests or replicas[1].requests)
         for each in replicas:
             if each.requests:
                 each.kill()
@@ -435,7 +436,7 @@ async def test_spans_go_to_a_collector_if_there_is_one(home: Home) -> None:
         connection(gateway.port) as client,
     ):
         await client.request("GET", "/products/7", {"traceparent": TRACEPARENT})
-        await until(lambda: collector.requests)
+        await eventually(lambda: collector.requests)
     (sent, *_) = collector.requests
     assert (sent.method, sent.path, sent.headers["content-type"]) == ("POST", "/v1/traces", "application/x-protobuf")
     (resource_spans,) = ExportTraceServiceRequest.FromString(sent.body).resource_spans

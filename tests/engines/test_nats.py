@@ -17,7 +17,8 @@ from atoll.provision.programs import find_program
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import write
 from atoll.supervisor.process import Process
-from tests.engines.running import free_port, running, until
+from tests.engines.running import free_port, running
+from tests.waiting import eventually
 
 PLACED, SETTLED = "evt.shop.order-placed", "evt.shop.payment-settled"
 CHECKOUT = Account("checkout", "one", publishes=(PLACED,))
@@ -110,7 +111,7 @@ async def test_a_service_can_not_publish_anothers_topic(broker: Broker, server: 
             await client.jetstream(timeout=0.5).publish(SETTLED, b"1")
         await client.publish("$JS.API.STREAM.DELETE.shop-order-placed", b"")
         await client.flush()
-        await until(lambda: len(errors) == 2)
+        await eventually(lambda: len(errors) == 2)
     assert SETTLED in errors[0]
     assert "permissions violation" in errors[1]
     async with connected(broker, "admin", "admin-password") as (admin, _):
@@ -143,7 +144,7 @@ async def test_a_service_can_not_read_anothers_consumer_nor_listen_to_subjects(b
         for subject in (PLACED, ">", "_INBOX_checkout.>", "_INBOX.>", "$JS.API.>"):
             await client.subscribe(subject)
             await client.flush()
-        await until(lambda: len(errors) == 6)
+        await eventually(lambda: len(errors) == 6)
     assert all("permissions violation" in error for error in errors)
 
 
@@ -163,7 +164,7 @@ async def test_a_new_service_is_let_in_without_disconnecting_the_others(
         write(broker_of.configuration(more, home.state / "nats"))
         log = home.logs / "nats.log"
         server.signal("SIGHUP")
-        await until(lambda: "Reloaded server configuration" in log.read_text())
+        await eventually(lambda: "Reloaded server configuration" in log.read_text())
         async with connected(broker, "ads", "three"):
             pass
         await client.jetstream().publish(PLACED, b"1")

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 ISSUER, SERVICE = "tokens", "registry"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -47,12 +47,6 @@ class Wire:
         self.peer.abandoned += 1
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Returns when it holds; the test's own timeout bounds it."""
-    for _ in iter(condition, True):
-        await asyncio.sleep(0.001)
-
-
 Behaviour = Callable[[Asked, Wire], Awaitable[None]]
 
 

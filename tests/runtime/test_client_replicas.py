@@ -16,7 +16,8 @@ from atoll.runtime.discovery import Address, Endpoint, look_up, read_address
 from atoll.runtime.replicas import IDLE, PERIOD, Replica, Replicas
 from atoll.runtime.resilience.policy import Policy
 from tests.runtime.calling import Item, calling
-from tests.runtime.peer import Peer, answering, until
+from tests.runtime.peer import Peer, answering
+from tests.waiting import eventually
 
 HAT = {"id": "hat", "price": 7}
 
@@ -96,7 +97,7 @@ async def test_replicas_that_moved_are_found_soon_when_they_can_not_be_reached()
         names.hosts = ["127.0.0.2"]
         started = time.monotonic()
         replicas.failed(picked(replicas), started, reached=False)
-        await until(lambda: host_of(replicas) == "127.0.0.2")
+        await eventually(lambda: host_of(replicas) == "127.0.0.2")
         assert time.monotonic() - started < 2.0
 
 
@@ -106,7 +107,7 @@ async def test_the_first_replica_of_a_service_is_found_soon_after_it_came_up() -
         assert host_of(replicas) == ""
         names.hosts = ["127.0.0.1"]
         started = time.monotonic()
-        await until(lambda: host_of(replicas) == "127.0.0.1")
+        await eventually(lambda: host_of(replicas) == "127.0.0.1")
         assert time.monotonic() - started < PERIOD / 2
 
 
@@ -115,7 +116,7 @@ async def test_a_name_server_that_knows_nothing_does_not_make_replicas_go_away()
     async with replicas_of("http://items:80", names) as replicas:
         names.hosts = []
         replicas.failed(picked(replicas), time.monotonic(), reached=False)
-        await until(lambda: names.asked == 2)
+        await eventually(lambda: names.asked == 2)
         await asyncio.sleep(0)
         assert host_of(replicas) == "127.0.0.1"
 
@@ -129,7 +130,7 @@ async def test_connections_to_a_replica_that_is_gone_are_closed() -> None:
             replicas.give(replica, free, time.monotonic())
             names.hosts = ["127.0.0.2"]
             replicas.failed(replica, time.monotonic(), reached=False)
-            await until(lambda: host_of(replicas) == "127.0.0.2")
+            await eventually(lambda: host_of(replicas) == "127.0.0.2")
             assert free.closed
             assert not used.closed
             replicas.give(replica, used, time.monotonic())
@@ -158,7 +159,7 @@ async def test_free_connections_are_closed_after_a_while_even_if_nobody_calls() 
             connection = await replicas.connect(replica, 1.0)
             replicas.give(replica, connection, time.monotonic() - IDLE)
             replicas.failed(replica, time.monotonic(), reached=False)
-            await until(lambda: connection.closed)
+            await eventually(lambda: connection.closed)
             assert replica.resources == []
 
 
@@ -167,7 +168,7 @@ async def test_the_end_closes_the_connections_that_are_free() -> None:
         async with calling(peer.address) as called:
             await asyncio.gather(*(called.items.item("hat") for _ in range(5)))
             assert peer.open == 5
-        await until(lambda: peer.open == 0)
+        await eventually(lambda: peer.open == 0)
 
 
 @pytest.fixture(scope="session")

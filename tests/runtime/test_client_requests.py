@@ -10,7 +10,8 @@ import pytest
 from atoll.runtime.context import Context, Identity
 from atoll.runtime.idempotency import Answer, Idempotency, fingerprint
 from tests.runtime.calling import Item, calling, within
-from tests.runtime.peer import Asked, Peer, Wire, answer, answering, cutting, in_turn, until
+from tests.runtime.peer import Asked, Peer, Wire, answer, answering, cutting, in_turn
+from tests.waiting import eventually
 
 HAT = {"id": "hat", "price": 7}
 
@@ -160,7 +161,7 @@ async def test_calls_at_the_same_time_have_connections_of_their_own() -> None:
 
     async with Peer(wait) as peer, calling(peer.address) as called:
         calls = [asyncio.ensure_future(called.items.item(str(number))) for number in range(5)]
-        await until(lambda: len(peer.asked) == 5)
+        await eventually(lambda: len(peer.asked) == 5)
         assert {asked.connection for asked in peer.asked} == {1, 2, 3, 4, 5}
         release.set()
         await asyncio.gather(*calls)

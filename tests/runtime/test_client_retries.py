@@ -23,7 +23,8 @@ from atoll.runtime.resilience.policy import Policy
 from atoll.runtime.resilience.retry import RetryLimits
 from atoll.wire.faults import problem
 from tests.runtime.calling import Called, Item, calling, in_seconds, within
-from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answer, answering, cutting, hanging, in_turn, until
+from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answer, answering, cutting, hanging, in_turn
+from tests.waiting import eventually
 
 HAT = {"id": "hat", "price": 7}
 
@@ -158,7 +159,7 @@ async def test_with_two_replicas_one_killed_under_load_no_call_that_may_be_repea
                 done += 1
 
         customers = [asyncio.ensure_future(customer()) for _ in range(20)]
-        await until(lambda: done >= 600)
+        await eventually(lambda: done >= 600)
         await one.stop()
         await asyncio.gather(*customers)
         assert done == 3_000
@@ -303,7 +304,7 @@ async def test_of_a_call_that_is_cut_off_after_its_deadline_the_callee_is_to_bla
                 await called.items.item("hat")
 
         calls = [asyncio.ensure_future(handler()) for _ in range(20)]
-        await until(lambda: len(peer.asked) == 20)
+        await eventually(lambda: len(peer.asked) == 20)
         time.sleep(0.25)  # noqa: ASYNC251  that is the test
         for call in calls:
             call.cancel()
@@ -344,7 +345,7 @@ async def test_however_long_a_callee_refuses_it_is_called_soon_after_its_return(
 async def test_calls_that_their_caller_gave_up_do_not_open_the_breaker() -> None:
     async with Peer(hanging) as peer, calling(peer.address) as called:
         calls = [asyncio.ensure_future(called.items.item("hat")) for _ in range(40)]
-        await until(lambda: len(peer.asked) == 40)
+        await eventually(lambda: len(peer.asked) == 40)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)

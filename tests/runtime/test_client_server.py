@@ -14,8 +14,8 @@ from atoll.runtime.client import Destination, client_of
 from atoll.runtime.context import current
 from atoll.runtime.resilience.policy import Policy
 from tests.runtime.calling import Called, Item, Items, StockBroken, UnknownItem, calling
-from tests.runtime.peer import until
 from tests.runtime.raw import Served, served
+from tests.waiting import eventually
 
 
 class Stock(Items):
@@ -142,7 +142,7 @@ async def test_the_deadline_is_the_same_on_both_sides_and_ends_the_handler() -> 
 async def test_a_caller_that_is_cancelled_cancels_the_handler() -> None:
     async with shop() as (stock, called, _):
         task = asyncio.ensure_future(called.items.item("slow"))
-        await until(lambda: bool(stock.done))
+        await eventually(lambda: bool(stock.done))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -181,7 +181,7 @@ async def test_more_calls_than_the_server_takes_are_refused_without_effect() -> 
     stock = Stock()
     async with served(stock, concurrency=1) as server, calling(f"http://{server.address}") as called:
         slow = asyncio.ensure_future(called.items.item("slow"))
-        await until(lambda: bool(stock.done))
+        await eventually(lambda: bool(stock.done))
         with pytest.raises(Refused) as caught:
             await called.items.add(Item("hat"))
         assert not caught.value.may_have_happened

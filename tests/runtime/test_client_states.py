@@ -10,7 +10,8 @@ from atoll import AtollError, ConnectionLost, DeadlineExceeded, Unreachable
 from atoll.runtime.resilience.policy import Policy
 from atoll.runtime.resilience.retry import RetryLimits
 from tests.runtime.calling import Item, Items, calling, in_seconds, within
-from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answer, answering, cutting, hanging, in_turn, until
+from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answer, answering, cutting, hanging, in_turn
+from tests.waiting import eventually
 
 HAT = {"id": "hat", "price": 7}
 QUICK = Policy(deadline=0.15, idle=0.15)
@@ -107,7 +108,7 @@ async def test_silence_the_call_ends_at_the_deadline_and_its_connection_is_close
         assert 0.15 <= time.monotonic() - started < 1.0
         assert caught.value.may_have_happened
         # The next call would otherwise read the answer that is still owed.
-        await until(lambda: bool(peer.abandoned))
+        await eventually(lambda: bool(peer.abandoned))
         assert len(peer.asked) == 1
 
 
@@ -201,11 +202,11 @@ async def test_recovered_after_each_of_them_the_next_call_is_as_before(ask: Ques
 async def test_cancelled_the_connection_is_closed_and_the_error_is_the_callers_own(ask: Question) -> None:
     async with Peer(hanging) as peer, calling(peer.address) as called:
         task = asyncio.ensure_future(ask(called.items))
-        await until(lambda: bool(peer.asked))
+        await eventually(lambda: bool(peer.asked))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await until(lambda: bool(peer.abandoned))
+        await eventually(lambda: bool(peer.abandoned))
 
 
 async def test_the_place_in_the_bulkhead_is_free_again_whatever_became_of_the_call() -> None:

@@ -11,7 +11,8 @@ from atoll import BadAnswer, CircuitOpen, DeadlineExceeded, Refused, ServerFaile
 from atoll.runtime.resilience.policy import Policy
 from atoll.wire.faults import FaultCodec, problem
 from tests.runtime.calling import Called, Item, UnknownItem, calling, in_seconds, within
-from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answering, cutting, in_turn, until
+from tests.runtime.peer import Asked, Behaviour, Peer, Wire, answering, cutting, in_turn
+from tests.waiting import eventually
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -91,7 +92,7 @@ async def test_a_silent_stream_is_given_up() -> None:
     async with Peer(behave) as peer, calling(peer.address, policy=Policy(idle=0.1)) as called:
         with pytest.raises(DeadlineExceeded, match=r"nothing came for 0\.1 s"):
             assert [item.id async for item in called.items.feed()] == []
-        await until(lambda: bool(peer.abandoned))
+        await eventually(lambda: bool(peer.abandoned))
 
 
 async def test_closing_the_iterator_closes_the_connection() -> None:
@@ -103,7 +104,7 @@ async def test_closing_the_iterator_closes_the_connection() -> None:
         feed = cast(AsyncGenerator[Item, None], called.items.feed())
         assert (await anext(feed)).id == "a"
         await feed.aclose()
-        await until(lambda: bool(peer.abandoned))
+        await eventually(lambda: bool(peer.abandoned))
 
 
 async def test_a_fault_instead_of_a_stream_is_raised() -> None:

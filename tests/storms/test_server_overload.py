@@ -4,7 +4,7 @@ import asyncio
 import re
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from atoll import get
@@ -13,6 +13,7 @@ from atoll.runtime.health import LARGEST_ORDER, Admin, Health
 from atoll.runtime.listener import Listener
 from atoll.runtime.resilience.shedding import FEWEST
 from tests.runtime.raw import Answer, Peer, Served, served
+from tests.waiting import eventually
 
 CALLERS = 150
 WORK = 0.002
@@ -67,12 +68,6 @@ def limit(service: Served) -> int:
     return int(found[1])
 
 
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not happened():  # noqa: ASYNC110  what is waited for is a figure
-            await asyncio.sleep(0.01)
-
-
 async def test_what_is_taken_stays_quick_and_nearly_as_much_while_the_rest_is_refused_at_once() -> None:
     async with served(Busy(), concurrency=1024) as service:
         # Given a service that takes whatever comes
@@ -82,10 +77,10 @@ async def test_what_is_taken_stays_quick_and_nearly_as_much_while_the_rest_is_re
         try:
             async with load(service) as made, await Peer.connect(admin.address) as inside:
                 # When many more ask than it can answer in time
-                await until(lambda: limit(service) < CALLERS // 3 and bool(made.refused))
+                await eventually(lambda: limit(service) < CALLERS // 3 and bool(made.refused))
                 made.taken.clear()
                 began, spent = time.monotonic(), time.process_time()
-                await until(lambda: len(made.taken) >= 400)
+                await eventually(lambda: len(made.taken) >= 400)
                 rate = len(made.taken) / (time.monotonic() - began)
                 worked = len(made.taken) * WORK / (time.process_time() - spent)
                 # Then most of the processor's time goes into what is taken, which waits less than in a queue of all
@@ -122,7 +117,7 @@ async def test_waiting_for_somebody_else_is_no_overload() -> None:
 
     async with served(Patient(), concurrency=400) as service:
         waiting = [asyncio.create_task(service.ask("GET", "/wait")) for _ in range(300)]
-        await until(lambda: "http_server_active_requests 300" in service.telemetry.metrics.render())
+        await eventually(lambda: "http_server_active_requests 300" in service.telemetry.metrics.render())
         for _ in range(100):
             assert (await service.ask("GET", "/now")).status == 200
         proceed.set()

@@ -7,7 +7,7 @@ import re
 import shutil
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest_asyncio
 from tests.runtime.peer import Asked, Wire, answering
 from tests.storms.traffic import GOOD, Bank, Buyers, window
 from tests.system.runs import Run, ask, atoll
+from tests.waiting import eventually
 
 STORM = Path(__file__).parent / "storm" / "storm"
 TARGET = "storm.system:system"
@@ -69,12 +70,6 @@ async def storm(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Storm
         with Run(folder, target=TARGET) as run:
             await asyncio.to_thread(run.ready)
             yield Storm(run, bank)
-
-
-async def until(happened: Callable[[], Awaitable[bool]], within: float = 15.0) -> None:
-    async with asyncio.timeout(within):
-        while not await happened():  # noqa: ASYNC110  another process brings it about
-            await asyncio.sleep(0.1)
 
 
 async def late(_: Asked, wire: Wire) -> None:
@@ -135,10 +130,10 @@ async def test_a_long_outage_at_the_bottom_takes_nothing_from_others_and_is_over
         async with failing(bank, fault):
             stormy = await storm.windows()
             # Then the breaker beside it opens, and no other: the status shows it, and the map.
-            await until(lambda: shown(storm))
+            await eventually(lambda: shown(storm))
             assert list(await storm.breakers()) == ["payment-1"]
             assert "breaker of bank" in await storm.atoll("status", TARGET)
-            await until(lambda: drawn(storm))
+            await eventually(lambda: drawn(storm))
             # Who does not need it is as quick as before, who does is told at once.
             stormy += await storm.windows()
             late_in_it = time.monotonic()
@@ -187,7 +182,7 @@ async def test_a_service_that_is_told_to_fail_opens_the_breaker_beside_it_until_
     async with Buyers(storm.address) as buyers:
         await buyers.sells(time.monotonic(), within=10)
         await storm.fault("payment", what)
-        await until(lambda: broken(storm))
+        await eventually(lambda: broken(storm))
         assert list(await storm.breakers()) == ["checkout-1"]
         await storm.fault("payment", "off")
         assert await buyers.sells(time.monotonic(), within=2 * RECOVERY) <= RECOVERY

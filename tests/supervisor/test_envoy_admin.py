@@ -8,7 +8,8 @@ from atoll.provision.programs import find_program
 from atoll.supervisor.envoy_admin import bound_access_log, drain
 from atoll.supervisor.home import Home
 from tests.engines.exchange import backends, connection, read_chunk, request
-from tests.engines.running import free_port, running, until
+from tests.engines.running import free_port, running
+from tests.waiting import eventually
 
 
 def size(path: Path) -> int:
@@ -61,11 +62,11 @@ async def test_the_access_log_begins_anew_at_its_limit(home: Home) -> None:
     gateway = Gateway(free_port(), (), ())
     async with running(envoy.engine(find_program(versions.ENVOY), gateway, places), home.logs / "envoy.log"):
         await request(gateway.port, "GET", "/first")
-        await until(lambda: size(log) > 0)
+        await eventually(lambda: size(log) > 0)
         assert not await bound_access_log(places)
         assert await bound_access_log(places, limit=10)
         await request(gateway.port, "GET", "/second")
-        await until(lambda: size(log) > 0)
+        await eventually(lambda: size(log) > 0)
     assert '"/first"' in older.read_text()
     assert '"/second"' in log.read_text()
     assert '"/first"' not in log.read_text()

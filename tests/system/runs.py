@@ -7,19 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.waiting import PATIENCE, until
+
 SAMPLE = Path(__file__).parent / "sample" / "sample"
 GATED = Path(__file__).parent / "gated" / "gated"
 TARGET = "sample.system:system"
-PATIENCE = 40.0
 
 
 def copy_sample(folder: Path) -> Path:
@@ -41,14 +41,6 @@ def atoll(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Any command, to its end."""
     command = [sys.executable, "-m", "atoll.cli.main", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
-
-
-def until(happened: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
-    """Wait for something that another process brings about."""
-    deadline = time.monotonic() + within
-    while not happened():
-        assert time.monotonic() < deadline, f"it did not happen within {within:g} s: {what}"
-        time.sleep(0.02)
 
 
 def ask(url: str, *, method: str = "GET") -> tuple[int, str]:
@@ -119,12 +111,12 @@ class Run:
             assert self.process.poll() is None, f"it ended: {self.problems} {''.join(self.other)}"
             return bool(self.statuses) and bool(self.status["ready"])
 
-        try:
-            until(happened, "ready")
-        except AssertionError:
+        def why() -> str:
             rows = self.status["processes"] if self.statuses else []
             said = "\n".join(f"{name} | {text}" for name, text in self.lines[-30:])
-            raise AssertionError(f"not ready: {rows}\n{said}\n{''.join(self.other)}") from None
+            return f"{rows}\n{said}\n{''.join(self.other)}"
+
+        until(happened, "all is ready", why=why)
         return self
 
     def until_back(self, name: str, old_pid: int) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.runs import TARGET, Run, ask, atoll, copy_sample, until
+from tests.system.runs import TARGET, Run, ask, atoll, copy_sample
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

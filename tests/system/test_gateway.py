@@ -20,7 +20,8 @@ from tests.engines.running import free_port
 from tests.system import gateway_table
 from tests.system.every_gateway import EveryGateway
 from tests.system.gateway_table import Callers, Case, Gate
-from tests.system.runs import Run, ask, atoll, copy_gated, until
+from tests.system.runs import Run, ask, atoll, copy_gated
+from tests.waiting import until
 
 TARGET = "gated.system:system"
 

@@ -11,7 +11,8 @@ import pytest
 
 from atoll.collector.query import LogFilter, Query, TraceFilter
 from atoll.supervisor.control import sockets_folder
-from tests.system.runs import TARGET, Run, alive, ask, atoll, copy_sample, until
+from tests.system.runs import TARGET, Run, alive, ask, atoll, copy_sample
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from shop.payment.contract import DECLINED_CARD, GOOD_CARD
 
 from atoll.collector.values import Trace
 from atoll.testing import Running, running
-from tests.engines.running import until
+from tests.waiting import eventually
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
 ADDRESS = {
@@ -216,7 +216,7 @@ async def test_one_order_is_one_trace_from_the_gateway_to_both_mails(browser: Br
         found[:] = [trace for trace in traces if len(trace.roots) == 1]
         return bool(found)
 
-    await until(is_traced)
+    await eventually(is_traced)
     trace = found[0]
     # Then everything hangs below the gateway's span, and each mail below what caused it, over HTTP and NATS
     spans = {span.span: span for span in trace.spans}
@@ -274,7 +274,7 @@ async def test_no_order_is_lost_or_doubled_when_a_process_is_killed_under_custom
     # Given customers
     crowd = asyncio.create_task(shop_for(shop.url, seconds=3.0, customers=4, seed=1))
     before = orders(shop)
-    await until(lambda: orders(shop) != before)
+    await eventually(lambda: orders(shop) != before)
     # When it is killed under them
     process = next(each for each in shop.status().processes if each.service == victim)
     os.kill(process.pid, signal.SIGKILL)

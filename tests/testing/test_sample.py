@@ -1,10 +1,9 @@
 """What a test can do with a system that runs."""
 
-import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from atoll import AtollError
 from atoll.model.contract import Contract
 from atoll.testing import Running, running, running_in_background
+from tests.waiting import eventually
 
 SAMPLE = Path(__file__).parent.parent / "system" / "sample" / "sample"
 TARGET = "sample.system:system"
@@ -27,12 +27,6 @@ def project(tmp_path: Path) -> Path:
 async def system(project: Path) -> AsyncIterator[Running]:
     async with running(TARGET, project, variables=os.environ, replicas={"counter": 2}) as system:
         yield system
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not happened():  # noqa: ASYNC110 (files are written by other processes)
-            await asyncio.sleep(0.02)
 
 
 async def test_a_typed_client_calls_and_what_it_caused_is_a_trace(
@@ -52,7 +46,7 @@ async def test_a_typed_client_calls_and_what_it_caused_is_a_trace(
         whole = [trace for trace in system.traces() if {"counter", "greeter"} <= set(trace.services)]
         return len(whole) == 10
 
-    await until(complete)
+    await eventually(complete)
     replicas = {span.replica for trace in system.traces() for span in trace.spans if span.service == "counter"}
     assert replicas == {"counter-1", "counter-2"}
     for name in [name for name in sys.modules if name.partition(".")[0] == "sample"]:

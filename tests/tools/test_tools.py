@@ -20,10 +20,11 @@ from shop.payment.contract import GOOD_CARD
 
 from atoll.testing import Running, running
 from tests.conftest import CI
-from tests.engines.running import free_port, until
+from tests.engines.running import free_port
 from tests.system.runs import ask
 from tests.tools.hops import ONE_CHECKOUT, Hop, mails
 from tests.tools.programs import OPENSEARCH, ZIPKIN, cache_folder, jaeger, jars
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 JDK = 21
@@ -134,7 +135,7 @@ def start_opensearch(stack: ExitStack, folder: Path, ports: Mapping[str, int]) -
 
 async def answers(url: str, log: Path) -> None:
     try:
-        await until(lambda: ask(url)[0] == 200, within=90)
+        await eventually(lambda: ask(url)[0] == 200, within=90)
     except TimeoutError:
         pytest.fail(f"{url} does not answer:\n{log.read_text(errors='replace')[-3000:]}")
 
@@ -210,7 +211,7 @@ async def test_one_checkout_is_one_trace_from_envoy_to_both_mails(
         return ONE_CHECKOUT in found
 
     with suppress(TimeoutError):
-        await until(is_whole, within=30)
+        await eventually(is_whole, within=30)
     assert found == [ONE_CHECKOUT]
 
 
@@ -226,7 +227,7 @@ async def test_a_log_line_is_found_by_its_trace(tools: Tools) -> None:
         return bool(lines)
 
     with suppress(TimeoutError):
-        await until(is_found, within=30)
+        await eventually(is_found, within=30)
     # Then it is there by its trace, under the names of ECS
     assert [each["service.name"] for each in lines if each["labels.order"] == tools.order] == ["payment"]
     assert {each["trace.id"] for each in lines} == traces

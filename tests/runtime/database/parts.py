@@ -1,7 +1,5 @@
 """What tests of the database need in several files."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeAlias
@@ -23,14 +21,6 @@ class Begin(Protocol):
     """Makes the test a request with a trace, and with a deadline in so many seconds if it says so."""
 
     def __call__(self, deadline: float | None = None, *, sampled: bool = True) -> Context: ...
-
-
-async def until(what: Callable[[], Awaitable[bool]], within: float = 5.0) -> None:
-    """Wait for a condition of the real server."""
-    end = time.monotonic() + within
-    while not await what():
-        assert time.monotonic() < end, "the condition did not come true"
-        await asyncio.sleep(0.005)
 
 
 def running(admin: Admin, comment: str, count: int) -> Callable[[], Awaitable[bool]]:

@@ -13,7 +13,8 @@ from atoll.runtime.database.claims import MOST_RUNNING, PURGE_BATCH, Claims
 from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.idempotency import RETENTION, Answer, Idempotency, KeyRefused, fingerprint
 from atoll.runtime.telemetry import Telemetry
-from tests.runtime.database.parts import Admin, Begin, opened, until
+from tests.runtime.database.parts import Admin, Begin, opened
+from tests.waiting import eventually
 
 ADVISORY = "locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
@@ -236,8 +237,8 @@ class TestRunning:
                 return False
             return True
 
-        await until(served)
-        await until(lambda: no_lock(admin))
+        await eventually(served)
+        await eventually(lambda: no_lock(admin))
         assert await replica.orders() == 1
 
 
@@ -274,7 +275,7 @@ class TestLosingTheLock:
             assert await refusal(other, request()) == 409
             gate.open.set()
             assert await first == b'"2"'
-            await until(lambda: no_lock(admin))
+            await eventually(lambda: no_lock(admin))
 
     async def test_a_process_that_ends_frees_its_keys(self, replica: Replica, dsn: str, telemetry: Telemetry) -> None:
         gate = Gate()
@@ -289,7 +290,7 @@ class TestLosingTheLock:
             except KeyRefused:
                 return False
 
-        await until(served)
+        await eventually(served)
 
     async def test_a_database_that_is_away_is_told_as_such(self, replica: Replica, call: Begin) -> None:
         await replica.database.close()

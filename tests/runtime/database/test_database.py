@@ -16,8 +16,9 @@ from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.database.pool import MOST_WAITING
 from atoll.runtime.database.statements import DEFAULT_TIME, deadline
 from atoll.runtime.telemetry import Telemetry
-from tests.runtime.database.parts import Admin, Begin, idle_connections, opened, running, until
+from tests.runtime.database.parts import Admin, Begin, idle_connections, opened, running
 from tests.runtime.servers import PostgresServer
+from tests.waiting import eventually
 
 
 class TestDeadline:
@@ -30,7 +31,7 @@ class TestDeadline:
             await database.value(int, "/* slow */ SELECT 1 FROM pg_sleep(30)")
         assert 0.1 <= time.monotonic() - started < 5
         assert failed.value.problems[0].place.startswith(__file__)
-        await until(running(admin, "slow", 0))
+        await eventually(running(admin, "slow", 0))
 
     async def test_a_deadline_that_has_passed_sends_nothing(self, database: PostgresDatabase, call: Begin) -> None:
         await database.execute("CREATE SEQUENCE sent")
@@ -48,11 +49,11 @@ class TestDeadline:
         self, database: PostgresDatabase, admin: Admin
     ) -> None:
         task = asyncio.create_task(database.value(int, "/* cancelled */ SELECT 1 FROM pg_sleep(30)"))
-        await until(running(admin, "cancelled", 1))
+        await eventually(running(admin, "cancelled", 1))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await until(running(admin, "cancelled", 0))
+        await eventually(running(admin, "cancelled", 0))
 
     async def test_the_only_connection_serves_again_after_a_timeout_and_after_a_cancelled_call(
         self, dsn: str, telemetry: Telemetry, call: Begin
@@ -148,7 +149,7 @@ class TestPool:
         database = await PostgresDatabase.open(dsn, 2, "users", telemetry, None)
         short = asyncio.create_task(database.value(int, "/* at work */ SELECT 1 FROM pg_sleep(0.2)"))
         long = asyncio.create_task(database.value(int, "/* at work */ SELECT 1 FROM pg_sleep(30)"))
-        await until(running(admin, "at work", 2))
+        await eventually(running(admin, "at work", 2))
         await database.close(grace=0.6)
         assert await short == 1
         with pytest.raises(DatabaseUnreachable):
@@ -163,7 +164,7 @@ class TestLostConnections:
     ) -> None:
         # Given a call whose backend is terminated under it
         task = asyncio.create_task(database.execute("/* lost */ SELECT pg_sleep(30)"))
-        await until(running(admin, "lost", 1))
+        await eventually(running(admin, "lost", 1))
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '/* lost */%'")
         # Then it fails with the service's name, and the next is served
         with pytest.raises(DatabaseUnreachable, match="The database of users") as failed:
@@ -188,7 +189,7 @@ class TestLostConnections:
                     return new not in pids
                 return False
 
-            await until(served, within=10)
+            await eventually(served, within=10)
             assert await asyncio.gather(*(database.value(int, "SELECT 1") for _ in range(9))) == [1] * 9
 
     async def test_while_the_server_is_away_calls_fail_fast_and_after_its_restart_they_work(
@@ -220,7 +221,7 @@ class TestLostConnections:
             async def noticed() -> bool:
                 return idle_connections(telemetry, 0)
 
-            await until(noticed)
+            await eventually(noticed)
             postgres_server.begin()
             try:
                 assert await database.value(int, "SELECT 1") == 1

@@ -14,7 +14,8 @@ from atoll.runtime.database.migrations import migrate, pending, read_migrations
 from atoll.runtime.database.pool import Connection
 from atoll.runtime.database.tables import MIGRATION_LOCK, make_tables
 from atoll.runtime.events.tables import EVENT_TABLES
-from tests.runtime.database.parts import Admin, until
+from tests.runtime.database.parts import Admin
+from tests.waiting import eventually
 
 Write = Callable[..., Path]
 
@@ -99,7 +100,7 @@ class TestApplying:
         async def is_slow() -> bool:
             return bool(await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
 
-        await until(is_slow)
+        await eventually(is_slow)
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
         with pytest.raises(DatabaseUnreachable):
             await task

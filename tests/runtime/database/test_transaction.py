@@ -22,7 +22,8 @@ from atoll.runtime.events.outbox import Outbox
 from atoll.runtime.events.outgoing import Writer
 from atoll.runtime.events.tables import EVENT_TABLES
 from atoll.runtime.telemetry import Telemetry
-from tests.runtime.database.parts import Admin, Begin, opened, running, until
+from tests.runtime.database.parts import Admin, Begin, opened, running
+from tests.waiting import eventually
 
 renamed: Topic[str] = Topic("user-renamed", str)
 removed: Topic[str] = Topic("user-removed", str)
@@ -69,7 +70,7 @@ async def test_a_block_that_is_cancelled_leaves_nothing_and_holds_no_lock(
             await tx.execute("/* in block */ SELECT pg_sleep(30)")
 
     task = asyncio.create_task(slow())
-    await until(running(admin, "in block", 1))
+    await eventually(running(admin, "in block", 1))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

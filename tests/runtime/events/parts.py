@@ -1,8 +1,6 @@
 """What the tests of events share: a service's parts on real engines, put together by hand."""
 
-import asyncio
 import secrets
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -48,22 +46,6 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 
 def new_telemetry(replica: str = "orders-1") -> Telemetry:
     return Telemetry(Recorder(), Metrics(), "orders", replica)
-
-
-async def eventually(condition: Callable[[], bool], within: float = 15.0) -> None:
-    """Return as soon as the condition holds; fail after `within` seconds."""
-    until = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        await asyncio.sleep(0.01)
-
-
-async def until_true(condition: Callable[[], Awaitable[bool]], within: float = 15.0) -> None:
-    """The same for a condition that has to ask."""
-    until = time.monotonic() + within
-    while not await condition():
-        assert time.monotonic() < until, "it did not happen in time"
-        await asyncio.sleep(0.02)
 
 
 class Orders:

@@ -10,8 +10,9 @@ from atoll.errors import EventError
 from atoll.runtime.events.broker import Broker, Connection, Lost, NoStream, Refused, stored
 from atoll.runtime.events.deadletters import dead
 from atoll.wire import subjects
-from tests.runtime.events.parts import Running, eventually
+from tests.runtime.events.parts import Running
 from tests.runtime.servers import NatsServer, free_port
+from tests.waiting import eventually
 
 
 async def test_headers_come_back_as_they_were_whatever_is_in_them(running: Running) -> None:

@@ -11,17 +11,8 @@ from atoll.model.resources import Transaction
 from atoll.runtime.events.deadletters import dead, discard, redrive
 from atoll.runtime.events.inspect import admin_connection, overview
 from atoll.wire import subjects
-from tests.runtime.events.parts import (
-    END_SESSIONS,
-    Orders,
-    Placed,
-    Running,
-    eventually,
-    handled,
-    placed,
-    publish,
-    until_true,
-)
+from tests.runtime.events.parts import END_SESSIONS, Orders, Placed, Running, handled, placed, publish
+from tests.waiting import eventually
 
 
 class Failing:
@@ -51,7 +42,7 @@ async def test_an_event_whose_handler_fails_once_comes_again_after_its_backoff(r
     await publish(database, Placed("a", 1))
     # Then it is tried twice, and what the first try wrote is gone
     await eventually(lambda: len(orders.seen) == 2)
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     assert await handled(database) == [("a", 1)]
 
 
@@ -73,7 +64,7 @@ async def test_while_an_event_waits_for_its_next_try_later_ones_of_its_key_wait_
     orders = Orders(database, Failing(a=3))
     await running.consumer(orders, source, database=database, broker=broker)
     await publish(database, *(Placed(key, number) for number in range(3) for key in "ab"))
-    await until_true(lambda: is_written(running, 6))
+    await eventually(lambda: is_written(running, 6))
     written = await handled(database)
     assert [number for key, number in written if key == "a"] == [0, 1, 2]
     assert written[:3] == [("b", 0), ("b", 1), ("b", 2)]
@@ -89,7 +80,7 @@ async def test_after_the_last_attempt_an_event_is_a_dead_letter_and_the_next_of_
     orders = Orders(database, Failing(a=3))
     await running.consumer(orders, source, database=database, broker=broker)
     await publish(database, Placed("a", 1), Placed("a", 2))
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     assert await handled(database) == [("a", 2)]
     (letter,) = await dead(await running.connection(), running.system)
     assert (letter.topic, letter.consumer, letter.key, letter.attempts) == ("order-placed", "orders-note", "a", 3)
@@ -111,16 +102,16 @@ async def test_a_redriven_letter_goes_to_the_consumer_that_failed_alone_and_is_t
     await running.consumer(others, other, database=None, broker=broker)
     await publish(database, Placed("a", 1))
     connection = await running.connection()
-    await until_true(lambda: has_letters(running, 1))
+    await eventually(lambda: has_letters(running, 1))
     # When the letter is sent again, even twice at once
     letters = await dead(connection, running.system)
     assert await redrive(connection, running.system, letters) == 1
     assert await redrive(connection, running.system, letters) == 1
     # Then the one that failed handles it, once, and the other does not see it again
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     await publish(database, Placed("b", 2))
     await eventually(lambda: others.seen[-1] == Placed("b", 2))
-    await until_true(lambda: is_written(running, 2))
+    await eventually(lambda: is_written(running, 2))
     assert await handled(database) == [("a", 1), ("b", 2)]
     assert others.seen == [Placed("a", 1), Placed("b", 2)]
     assert await dead(connection, running.system) == []
@@ -134,16 +125,16 @@ async def test_a_letter_that_is_sent_again_and_given_up_again_is_a_letter_again(
     await running.consumer(Orders(database, Failing(a=4)), source, database=database, broker=broker)
     await publish(database, Placed("a", 1))
     connection = await running.connection()
-    await until_true(lambda: has_letters(running, 1))
+    await eventually(lambda: has_letters(running, 1))
     (first,) = await dead(connection, running.system)
     assert await redrive(connection, running.system, [first]) == 1
-    await until_true(lambda: has_letters(running, 1))
+    await eventually(lambda: has_letters(running, 1))
     (second,) = await dead(connection, running.system)
     assert second.sequence > first.sequence
     assert second.event_id == first.event_id
     # And when it is sent once more, then it is handled
     assert await redrive(connection, running.system, [second]) == 1
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     assert await dead(connection, running.system) == []
 
 
@@ -163,12 +154,12 @@ async def test_what_can_not_be_read_is_a_dead_letter_at_once(running: Running) -
     await connection.publish(subject, b'{"order": 7}', {})
     await connection.publish(subject, b"\xff\x00 not JSON", {"ce-id": "nonsense"})
     await connection.publish(subject, b'{"order":"a","number":1}', {})
-    await until_true(lambda: has_letters(running, 2))
+    await eventually(lambda: has_letters(running, 2))
     # Then it is put away with the reason, and what can be read is handled, known by its place in the stream
     letters = sorted(await dead(connection, running.system), key=lambda each: each.sequence)
     assert "its value can't be read: $.order: Expected `str`, got `int`" in letters[0].reason
     assert letters[1].event_id == "nonsense"
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     assert orders.seen == [Placed("a", 1)]
 
 
@@ -180,9 +171,9 @@ async def test_of_a_batch_that_fails_each_event_is_tried_alone(running: Running)
     await publish(database, *(Placed(f"k{number}", number) for number in range(50)))
     orders = Orders(database, Failing(k7=99))
     await running.consumer(orders, source, database=database, broker=broker, batch=True)
-    await until_true(lambda: is_written(running, 49))
+    await eventually(lambda: is_written(running, 49))
     assert sorted(number for _, number in await handled(database)) == [n for n in range(50) if n != 7]
-    await until_true(lambda: has_letters(running, 1))
+    await eventually(lambda: has_letters(running, 1))
 
 
 async def test_a_handler_that_takes_too_long_is_cut_and_tried_again(running: Running) -> None:
@@ -200,7 +191,7 @@ async def test_a_handler_that_takes_too_long_is_cut_and_tried_again(running: Run
     orders = Sleepy(database)
     await running.consumer(orders, source, database=database, broker=broker)
     await publish(database, Placed("a", 1))
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     assert len(orders.seen) == 2
     spans = [span for span in running.telemetry.recorder.take() if span.kind == "consumer"]
     assert [span.error for span in spans] == ["TimeoutError", ""]
@@ -223,7 +214,7 @@ async def test_a_handler_that_takes_longer_than_the_broker_waits_is_not_given_to
     await running.consumer(first, source, database=database, broker=broker)
     await running.consumer(second, source, database=database)
     await publish(database, Placed("a", 1))
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     assert len(first.seen) + len(second.seen) == 1
 
 
@@ -245,7 +236,7 @@ async def test_while_the_database_is_away_tries_are_not_counted(
     await eventually(lambda: 'error_type="DatabaseUnreachable"' in running.telemetry.metrics.render())
     # Then they are handled when it is back
     await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
-    await until_true(lambda: is_written(running, 1))
+    await eventually(lambda: is_written(running, 1))
     assert await dead(await running.connection(), running.system) == []
 
 
@@ -257,7 +248,7 @@ async def test_letters_can_be_chosen_and_thrown_away(running: Running) -> None:
     await running.consumer(Orders(database, Failing(a=9)), source, database=database, broker=broker)
     await running.consumer(Orders(None, Failing(a=9)), other, database=None, broker=broker)
     await publish(database, Placed("a", 1))
-    await until_true(lambda: has_letters(running, 2))
+    await eventually(lambda: has_letters(running, 2))
     async with admin_connection(running.server.url, "admin", running.server.password) as connection:
         (letter,) = await dead(connection, running.system, consumer="orders-bare")
         assert letter.consumer == "orders-bare"

@@ -6,7 +6,8 @@ from atoll.model.resources import Database, Transaction
 from atoll.model.service import consumes, every, publishes, read_implementation
 from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.events.events import Events
-from tests.runtime.events.parts import TABLE, Placed, Running, eventually, new_telemetry, placed, until_true
+from tests.runtime.events.parts import TABLE, Placed, Running, new_telemetry, placed
+from tests.waiting import eventually
 
 
 @publishes(placed)
@@ -78,7 +79,7 @@ async def test_a_process_publishes_consumes_and_runs_what_is_due(running: Runnin
     process = Process(running, "orders-1")
     await process.start()
     await process.shop.place(1)
-    await until_true(lambda: is_written(process.database, 1))
+    await eventually(lambda: is_written(process.database, 1))
     await eventually(lambda: process.shop.alone > 0 and process.shop.everywhere > 0)
     assert process.events.is_connected
     await process.stop()

@@ -9,7 +9,8 @@ from atoll.errors import EventError
 from atoll.model.resources import Event, Topic, Transaction
 from atoll.runtime.context import NOBODY, Context, CurrentCaller, Identity, current
 from atoll.runtime.database.database import PostgresDatabase
-from tests.runtime.events.parts import Orders, Placed, Running, eventually, handled, placed, publish, until_true
+from tests.runtime.events.parts import Orders, Placed, Running, handled, placed, publish
+from tests.waiting import eventually
 
 
 async def test_an_event_published_in_a_transaction_is_handled_once(running: Running) -> None:
@@ -24,7 +25,7 @@ async def test_an_event_published_in_a_transaction_is_handled_once(running: Runn
     await publish(database, Placed("a", 1))
     # Then it is handled, once
     await eventually(lambda: bool(orders.seen))
-    await until_true(lambda: is_idle(running))
+    await eventually(lambda: is_idle(running))
     assert await handled(database) == [("a", 1)]
     assert orders.seen == [Placed("a", 1)]
 
@@ -80,7 +81,7 @@ async def test_the_trace_goes_on_from_who_publishes_to_who_handles(running: Runn
     await running.consumer(orders, source, database=database, broker=broker)
     await publish(database, Placed("a", 1))
     await eventually(lambda: bool(orders.seen))
-    await until_true(lambda: is_idle(running))
+    await eventually(lambda: is_idle(running))
     spans = {span.kind: span for span in running.telemetry.recorder.take() if span.kind in ("producer", "consumer")}
     producer, consumer = spans["producer"], spans["consumer"]
     assert (producer.name, consumer.name) == ("publish order-placed", "process order-placed")
@@ -162,7 +163,7 @@ async def test_a_batch_shares_a_transaction(running: Running) -> None:
     await eventually(lambda: len(orders.seen) == 300)
     # Then far fewer transactions were made than there were events, and each key kept its order
     assert len(orders.batches) < 60
-    await until_true(lambda: is_idle(running, "note_all"))
+    await eventually(lambda: is_idle(running, "note_all"))
     rows = await handled(database)
     assert len(rows) == 300
     for key in {key for key, _ in rows}:

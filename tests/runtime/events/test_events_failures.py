@@ -19,19 +19,10 @@ from atoll.runtime.events.deadletters import dead
 from atoll.runtime.events.relay import HORIZON
 from atoll.runtime.events.streams import DUPLICATES, KEPT
 from atoll.wire import subjects
-from tests.runtime.events.parts import (
-    END_SESSIONS,
-    Orders,
-    Placed,
-    Running,
-    eventually,
-    handled,
-    placed,
-    publish,
-    until_true,
-)
+from tests.runtime.events.parts import END_SESSIONS, Orders, Placed, Running, handled, placed, publish
 from tests.runtime.events.worker import Job
 from tests.runtime.servers import NatsServer, PostgresServer, engine_folder
+from tests.waiting import eventually
 
 
 async def is_written(database: PostgresDatabase, count: int) -> bool:
@@ -72,7 +63,7 @@ async def test_the_broker_is_killed_and_started_again_under_traffic(running: Run
         running.server.kill()
         running.server.start()
     await publishing
-    await until_true(lambda: is_written(database, 200), within=30.0)
+    await eventually(lambda: is_written(database, 200), within=30.0)
     assert_exactly_once(await handled(database), 200)
 
 
@@ -90,7 +81,7 @@ async def test_while_the_broker_is_away_events_wait_in_the_outbox_and_requests_g
         await eventually(lambda: not broker.is_connected)
     finally:
         running.server.start()
-    await until_true(lambda: is_written(database, 30), within=30.0)
+    await eventually(lambda: is_written(database, 30), within=30.0)
     for key in range(5):
         numbers = [number for name, number in await handled(database) if name == f"k{key}"]
         assert numbers == sorted(numbers)
@@ -107,18 +98,18 @@ async def test_the_broker_comes_back_with_a_store_older_than_what_it_confirmed(r
     first = await running.consumer(orders, source, database=database, broker=broker)
     for number in range(20):
         await publish(database, Placed("a", number))
-    await until_true(lambda: is_written(database, 20))
+    await eventually(lambda: is_written(database, 20))
     store = running.server.folder / "store"
     copy = running.server.folder / "copy"
     shutil.copytree(store, copy)
     # and more events since, some handled, others only confirmed by the broker
     for number in range(20, 40):
         await publish(database, Placed("a", number))
-    await until_true(lambda: is_written(database, 40))
+    await eventually(lambda: is_written(database, 40))
     await first.stop(1.0)
     for number in range(40, 60):
         await publish(database, Placed("a", number))
-    await until_true(lambda: is_published(database))
+    await eventually(lambda: is_published(database))
     # When the broker is killed and comes back with the copy, as after a loss of power
     running.server.kill()
     if whole:
@@ -133,11 +124,11 @@ async def test_the_broker_comes_back_with_a_store_older_than_what_it_confirmed(r
     running.server.start()
     await running.consumer(orders, source, database=database, broker=broker)
     # Then what it lost is there again, nothing is handled twice, and the order is kept
-    await until_true(lambda: is_written(database, 60), within=30.0)
+    await eventually(lambda: is_written(database, 60), within=30.0)
     assert [number for _, number in await handled(database)] == list(range(60))
     # and new events go on
     await publish(database, Placed("a", 60))
-    await until_true(lambda: is_written(database, 61))
+    await eventually(lambda: is_written(database, 61))
 
 
 async def test_rows_are_kept_for_the_horizon_and_then_deleted(
@@ -147,12 +138,12 @@ async def test_rows_are_kept_for_the_horizon_and_then_deleted(
     leader = await running.leader("a", broker=broker)
     database = await running.database(leader)
     await publish(database, *(Placed("a", number) for number in range(10)))
-    await until_true(lambda: is_published(database))
+    await eventually(lambda: is_published(database))
     assert await database.value(int, "SELECT count(*) FROM atoll.outbox") == 10
     await admin.execute(
         "UPDATE atoll.outbox SET published_at = published_at - make_interval(secs => $1) WHERE id <= 4", HORIZON
     )
-    await until_true(lambda: has_rows(database, 6))
+    await eventually(lambda: has_rows(database, 6))
 
 
 async def has_rows(database: PostgresDatabase, count: int) -> bool:
@@ -172,7 +163,7 @@ async def test_the_sessions_of_the_database_are_ended_while_events_are_handled(
     for handled_before in (30, 120, 200):
         await eventually(lambda least=handled_before: len(orders.seen) > least)  # type: ignore[misc]
         await admin.execute(END_SESSIONS)
-    await until_true(lambda: is_written(database, 300), within=30.0)
+    await eventually(lambda: is_written(database, 300), within=30.0)
     assert_exactly_once(await handled(database), 300)
 
 
@@ -191,7 +182,7 @@ async def test_the_database_is_killed_and_started_again(running: Running, postgr
     await asyncio.sleep(0.5)
     postgres_server.start()  # in this thread: it ends with the thread that started it
     # Then everything is handled once, and nothing was given up
-    await until_true(lambda: is_written(database, 200), within=30.0)
+    await eventually(lambda: is_written(database, 200), within=30.0)
     assert_exactly_once(await handled(database), 200)
     assert await dead(await running.connection(), running.system) == []
 
@@ -222,7 +213,7 @@ async def test_a_process_that_dies_in_a_handler_loses_nothing_and_repeats_nothin
     # When another one takes its place
     process = await start_worker(running, source, die_at=-1)
     try:
-        await until_true(lambda: is_written(database, 60), within=30.0)
+        await eventually(lambda: is_written(database, 60), within=30.0)
     finally:
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
@@ -244,7 +235,7 @@ async def test_two_replicas_share_the_events_and_one_of_them_relays(running: Run
     for number in range(0, 40, 2):
         await publish(databases[0], Placed(f"k{number}", number))
         await publish(databases[1], Placed(f"k{number + 1}", number + 1))
-        await until_true(lambda least=number + 2: is_written(databases[0], least))  # type: ignore[misc]
+        await eventually(lambda least=number + 2: is_written(databases[0], least))  # type: ignore[misc]
     assert time.monotonic() - began < 15.0
     assert [leader.leads for leader in leaders].count(True) == 1
     # When the leader's process ends, the other one leads
@@ -253,7 +244,7 @@ async def test_two_replicas_share_the_events_and_one_of_them_relays(running: Run
     await leading.stop()
     await publish(databases[0], Placed("z", 40))
     await eventually(lambda: other.leads)
-    await until_true(lambda: is_written(databases[0], 41))
+    await eventually(lambda: is_written(databases[0], 41))
     assert_exactly_once(await handled(databases[0]), 41)
 
 
@@ -280,7 +271,7 @@ async def test_a_service_may_do_only_what_it_declares(dsn: str, tmp_path_factory
         await running.consumer(orders, source, database=database, broker=broker)
         # Then all of it works: publishing, consuming, acknowledging, dead letters
         await publish(database, *(Placed("a", number) for number in range(4)))
-        await until_true(lambda: is_written(database, 3))
+        await eventually(lambda: is_written(database, 3))
         (letter,) = await dead(await running.connection(), "shop")
         assert letter.reason.endswith("ZeroDivisionError: division by zero")
         # and what it does not declare is refused at once, with the reason
@@ -328,7 +319,7 @@ async def test_a_topic_without_a_stream_does_not_hold_up_the_others(
     )
     await running.consumer(orders, source, database=database, broker=broker)
     await publish(database, Placed("a", 0))
-    await until_true(lambda: is_written(database, 1))
+    await eventually(lambda: is_written(database, 1))
     waiting = await database.value(int, "SELECT count(*) FROM atoll.outbox WHERE published_at IS NULL")
     assert waiting == 600
     await eventually(lambda: "messaging_outbox_pending" in running.telemetry.metrics.render())

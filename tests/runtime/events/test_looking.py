@@ -12,8 +12,9 @@ from atoll.runtime.events.inspect import admin_connection
 from atoll.supervisor.administrator import Login
 from atoll.wire.cloudevents import DEDUPE
 from atoll.wire.description import Description, TopicData
-from tests.runtime.events.parts import Orders, Placed, Running, eventually, publish, until_true
+from tests.runtime.events.parts import Orders, Placed, Running, publish
 from tests.runtime.servers import NatsServer, engine_folder
+from tests.waiting import eventually
 
 
 async def test_it_sees_topics_and_events_and_sends_dead_letters_again_and_may_do_no_more(
@@ -48,7 +49,7 @@ async def test_it_sees_topics_and_events_and_sends_dead_letters_again_and_may_do
         await eventually(lambda: len(orders.seen) == 1)
         # Then it is told of it,
         await eventually(lambda: [each.key for each in seen] == ["a"])
-        await until_true(lambda: _has_letters(look))
+        await eventually(lambda: _has_letters(look))
         (topic,), (letter,) = await look.look()
         assert (topic.topic, topic.messages, [each.dead for each in topic.consumers]) == ("order-placed", 1, [1])
         assert letter.reason.endswith("no ink")

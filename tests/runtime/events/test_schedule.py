@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 
 from atoll.runtime.events.schedule import Scheduled, Scheduler, first_run, next_run
-from tests.runtime.events.parts import END_SESSIONS, Running, eventually, new_telemetry
+from tests.runtime.events.parts import END_SESSIONS, Running, new_telemetry
+from tests.waiting import eventually
 
 
 def test_the_first_run_is_one_period_after_the_last_one_in_whatever_process() -> None:
