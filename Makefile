@@ -28,7 +28,7 @@ test-cluster: $(VENV)/.develop  ## test on a real Kubernetes that is made for it
 	@$(BIN)/python -m tests.cluster build
 	@$(BIN)/python -m pytest -q tests/cluster
 
-test-tools: $(VENV)/.develop  ## test with Jaeger, Zipkin and OpenSearch (Go, Maven, JDK 21; brings them the first time)
+test-tools: $(VENV)/.develop  ## test with Jaeger, Zipkin and OpenSearch (Go, Maven, JDK; brings them the first time)
 	@$(BIN)/python -m tests.tools
 	@$(BIN)/python -m pytest -q tests/tools
 

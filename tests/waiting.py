@@ -41,12 +41,13 @@ async def eventually(
     *,
     within: float = PATIENCE,
     every: float = 0.01,
+    why: Callable[[], str] = str,
 ) -> None:
     """The same for a test whose own loop has to go on meanwhile. found: may be a coroutine function."""
     deadline = time.monotonic() + within
     while not await _value(found()):
         if time.monotonic() > deadline:
-            raise NotInTime(f"not within {within:g} s: {what}")
+            raise NotInTime(f"not within {within:g} s: {what}\n{why()}".rstrip())
         await asyncio.sleep(every)
 
 
