@@ -13,7 +13,7 @@ from atoll.kubernetes.lease import LEASE, Holding, Terms, back_to, take
 from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
-from atoll.kubernetes.revision import Built, Entry, Revision, built_of, conflicts, previous
+from atoll.kubernetes.revision import Built, Entry, Revision, built_of, conflicts, following, previous
 from atoll.kubernetes.standing import gateway_key, url_of
 from atoll.kubernetes.volumes import all_as_there
 from atoll.kubernetes.waiting import Show
@@ -26,12 +26,13 @@ _OF_EVERY_NAMESPACE = "kube-root-ca.crt"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a deployment would do. parts: what is wanted of the services named; built: their contracts."""
+    """What a deployment would do. parts: what is wanted of the services named, or of all; built: their contracts."""
 
     parts: Parts
     changes: Changes
     built: Mapping[str, Built]
     before: Revision | None
+    is_whole: bool
 
 
 class Release:
@@ -81,7 +82,7 @@ class Release:
             self._check_contracts(before, built, is_whole=not services)
         await deploy.check_secrets(self._api, target, parts)
         changes = await self._changes(parts, services, before.parts if before else None)
-        return Plan(parts, changes, built, before)
+        return Plan(parts, changes, built, before, is_whole=not services)
 
     async def deploy(self, plan: Plan, note: str, *, is_forced: bool) -> int:
         """Carry it out, and keep it as a revision; its number.
@@ -107,8 +108,7 @@ class Release:
                 system=self._target.system, namespace=self._api.namespace, number=kept[-1].number if kept else 0
             )
         await self._carry_out(plan.parts, plan.changes, held.confirm)
-        parts = {**(before.parts if before else {}), **plan.parts}
-        built = {**(before.built if before else {}), **plan.built}
+        parts, built = following(before, plan.parts, plan.built, is_whole=plan.is_whole)
         return await self._history.keep(parts, built, note)
 
     async def _carry_out(self, parts: Parts, changes: Changes, confirm: Confirm) -> None:

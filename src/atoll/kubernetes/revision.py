@@ -8,7 +8,7 @@ import msgspec
 
 from atoll.kubernetes.names import Object, Target, metadata
 from atoll.kubernetes.objects import mapping
-from atoll.wire.compat import breaks
+from atoll.wire.compat import breaks, unreadable
 from atoll.wire.description import ContractData, MemberData
 from atoll.wire.schema import REFERENCE, Schema
 
@@ -26,13 +26,16 @@ _FILE = "revision.json.gz"
 
 
 class Built(msgspec.Struct, frozen=True):
-    """The contracts that a service serves and calls, as they were when its image was built.
+    """The contracts that a service serves and calls, and its topics, as they were when its image was built.
 
-    calls: by the name of the service that it calls. schemas: those that they refer to.
+    calls: by the name of the service that it calls. publishes, consumes: events by topic. schemas: those that all of
+    them refer to.
     """
 
     serves: tuple[ContractData, ...] = ()
     calls: dict[str, tuple[ContractData, ...]] = {}
+    publishes: dict[str, Schema] = {}
+    consumes: dict[str, Schema] = {}
     schemas: dict[str, Schema] = {}
 
 
@@ -64,14 +67,18 @@ def built_of(target: Target, member: MemberData) -> Built:
         if contract is not None:
             calls[call.to] = (*calls.get(call.to, ()), contract)
     serves = tuple(each for each in served if each is not None)
-    return Built(serves, calls, _used([*serves, *(each for to in calls.values() for each in to)], description.schemas))
+    events = {each.name: each.schema for each in description.topics}
+    publishes = {topic: events[topic] for topic in member.publishes}
+    consumes = {each.topic: events[each.topic] for each in member.consumes}
+    schemas = _used([serves, calls, publishes, consumes], description.schemas)
+    return Built(serves, calls, publishes, consumes, schemas)
 
 
-def _used(contracts: Sequence[ContractData], schemas: Mapping[str, Schema]) -> dict[str, Schema]:
-    """The schemas that the contracts refer to, and those that these refer to."""
+def _used(described: object, schemas: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The schemas that contracts and topics refer to, and those that these refer to."""
     prefix = REFERENCE.format(name="")
     found: dict[str, Schema] = {}
-    waiting: list[object] = [msgspec.json.decode(msgspec.json.encode(contracts))]
+    waiting: list[object] = [msgspec.json.decode(msgspec.json.encode(described))]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
@@ -87,10 +94,14 @@ def _used(contracts: Sequence[ContractData], schemas: Mapping[str, Schema]) -> d
 
 
 def conflicts(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:
-    """What is to be deployed against what stays: (service, consumer, reason) for each call that would break.
+    """What is to be deployed against what stays: (service, consumer, reason) for each call or topic that would break.
 
     A consumer that is deployed anew is looked at as it will be, against services that stay as they are too.
     """
+    return [*_broken_calls(deployed, new), *_broken_topics(deployed, new)]
+
+
+def _broken_calls(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:
     after = {**deployed, **new}
     found: list[tuple[str, str, str]] = []
     for consumer, built in sorted(after.items()):
@@ -104,6 +115,33 @@ def conflicts(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[t
                 reasons = breaks(used, built.schemas, served, provider.schemas)
                 found += [(service, consumer, reason) for reason in reasons]
     return found
+
+
+def _broken_topics(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:
+    after = {**deployed, **new}
+    published = {topic for each in after.values() for topic in each.publishes}
+    found: list[tuple[str, str, str]] = []
+    for consumer, reader in sorted(after.items()):
+        for service, publisher in sorted(after.items()):
+            if (service in new) == (consumer in new):
+                continue
+            for topic, known in sorted(reader.consumes.items()):
+                if topic in publisher.publishes:
+                    sent = publisher.publishes[topic]
+                    reasons = unreadable(topic, known, reader.schemas, sent, publisher.schemas)
+                    found += [(service, consumer, reason) for reason in reasons]
+                elif topic in deployed.get(service, Built()).publishes and topic not in published:
+                    found.append((service, consumer, f"{topic} is not published any more"))
+    return found
+
+
+def following(
+    before: Revision | None, parts: Mapping[str, Sequence[Object]], built: Mapping[str, Built], *, is_whole: bool
+) -> tuple[dict[str, Sequence[Object]], dict[str, Built]]:
+    """Objects and contracts of the next revision: all that is deployed, or this instead of what was there of it."""
+    if is_whole or before is None:
+        return dict(parts), dict(built)
+    return {**before.parts, **parts}, {**before.built, **built}
 
 
 def revision_objects(target: Target, revision: Revision) -> list[Object]:

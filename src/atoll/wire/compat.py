@@ -1,4 +1,4 @@
-"""What a new version of a contract breaks for a consumer that was built with another one."""
+"""What a new version of a contract or a topic breaks for a consumer that was built with another one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,6 +32,15 @@ def breaks(used: ContractData, known: Schemas, served: ContractData | None, sche
         found += [f"{name} {text}" for text in _request(before, after, sent)]
         found += [f"{name} {text}" for text in _answer(before, after, answered)]
     return found
+
+
+def unreadable(topic: str, known: Schema, expected: Schemas, sent: Schema, schemas: Schemas) -> list[str]:
+    """Sentences with topic and field, [] if a consumer reads each event as it expects.
+
+    known, expected: the events as the consumer has them, and its schemas. sent, schemas: as they are to be published.
+    """
+    received = _Comparison(expected, schemas, "lacks")
+    return [f"{topic} {text}" for text in received.differences("event", known, sent)]
 
 
 def _interface(before: OperationData, after: OperationData) -> Iterator[str]:
