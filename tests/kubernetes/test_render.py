@@ -258,3 +258,41 @@ def test_whoever_asks_for_figures_is_replaced_without_a_gap(made: list[Object]) 
     figures = find(made, "Deployment", "figures")
     assert mapping(figures, "spec", "strategy", "rollingUpdate") == {"maxUnavailable": 0, "maxSurge": 1}
     assert container_of(figures)["readinessProbe"]
+
+
+def test_a_job_waits_for_what_it_lacks_as_long_as_that_takes_and_is_bounded_by_its_tries(made: list[Object]) -> None:
+    jobs = [mapping(each, "spec") for each in made if each["kind"] == "Job"]
+    assert len(jobs) > 5
+    for job in jobs:
+        # A deadline counts the time without an image, a Secret or a machine; a Job that failed is not run again.
+        assert "activeDeadlineSeconds" not in job
+        assert "activeDeadlineSeconds" not in mapping(job, "template", "spec")
+        assert job["backoffLimit"] == 20
+        rules = items(job, "podFailurePolicy", "rules")
+        assert {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]} in rules
+
+
+def test_a_cluster_calls_no_deployment_failed_while_its_pods_may_wait_for_a_job(made: list[Object]) -> None:
+    patience = {
+        str(mapping(each, "metadata")["name"]): (bool(items(pod_of(each), "initContainers")), mapping(each, "spec"))
+        for each in made
+        if each["kind"] == "Deployment"
+    }
+    assert {name for name, (waits, _) in patience.items() if waits} >= {"cart", "checkout", "users"}
+    assert {waits: spec["progressDeadlineSeconds"] for waits, spec in patience.values()} == {True: 3600, False: 600}
+
+
+def test_the_setup_waits_for_the_secret_of_a_database_elsewhere_without_using_up_a_try(shop: Description) -> None:
+    def variables(target: Target) -> list[Object]:
+        (job,) = [
+            each
+            for each in rendered(target)
+            if str(mapping(each, "metadata")["name"]).startswith("setup-") and each["kind"] == "Job"
+        ]
+        return items(container_of(job), "env")
+
+    managed = {"name": "managed", "key": "dsn"}
+    (waited,) = variables(target_of(shop, engines={"postgres": {"secret": "managed", "key": "dsn"}}))
+    assert waited["valueFrom"] == {"secretKeyRef": managed}
+    # One that it makes itself can't be waited for.
+    assert variables(target_of(shop)) == []

@@ -133,7 +133,8 @@ def _job(seen: Seen, key: Key, found: Object) -> Row:
         do = "correct what its log names; the old version still serves"
         return Row(key, "failed", 0, 1, Why(f"it failed {failed} times", do, True, _last_log(pods)))
     again = Why(f"it failed {failed} times, and is tried again", log=_last_log(pods))
-    why = (_of_pods(seen, pods) if pods else _refused(seen, found)) or (again if failed else Why("it runs"))
+    runs = Why("it still runs", "see what it does in its log, and give it longer with --timeout", log=_last_log(pods))
+    why = (_of_pods(seen, pods) if pods else _refused(seen, found)) or (again if failed else runs)
     return Row(key, "failed" if why.is_final else "waiting", 0, 1, why)
 
 

@@ -13,13 +13,12 @@ from atoll.kubernetes.names import (
     Object,
     Target,
     hashed,
-    labels,
     metadata,
 )
 from atoll.kubernetes.objects import key_of
 from atoll.kubernetes.resolve import DSN_KEY, FAULT_SECRET, PASSWORD_KEY, document, dsn_secret, nats_secret
-from atoll.kubernetes.workloads import CONTAINER_SECURITY, account, configuration, mounted_map, pod, resources
-from atoll.model.setup import Generated, OwnDatabase, Setup
+from atoll.kubernetes.workloads import CONTAINER_SECURITY, account, configuration, job, mounted_map, pod, resources
+from atoll.model.setup import Generated, OwnDatabase, Setup, variable_of
 
 FILE = "setup.json"
 FIGURES_SECRET = (f"{FIGURES}-database", DSN_KEY)
@@ -120,6 +119,7 @@ def _job(target: Target, data: dict[str, str], configuration_name: str) -> Objec
         "name": SETUP,
         "image": image,
         "args": ["setup", f"{DOCUMENTS}/{FILE}"],
+        **({"env": [_awaited(setup_document(target))]} if target.environment.engines.postgres.secret else {}),
         "resources": resources("10m", "64Mi", "256Mi"),
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": [{"name": "documents", "mountPath": DOCUMENTS, "readOnly": True}],
@@ -130,13 +130,10 @@ def _job(target: Target, data: dict[str, str], configuration_name: str) -> Objec
         "containers": [container],
         "volumes": [mounted_map("documents", configuration_name)],
     }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": metadata(target, hashed(SETUP, data, image), _COMPONENT, SETUP),
-        "spec": {
-            "backoffLimit": 6,
-            "activeDeadlineSeconds": 900,
-            "template": {"metadata": {"labels": labels(target, SETUP, _COMPONENT)}, "spec": pod(target, SETUP, spec)},
-        },
-    }
+    return job(target, hashed(SETUP, data, image), SETUP, SETUP, pod(target, SETUP, spec))
+
+
+def _awaited(made: Setup) -> Object:
+    """Of the Secret that somebody else makes: a pod waits for it, where a try would fail. It is read by the API."""
+    reference = {"name": made.admin_secret, "key": made.admin_key}
+    return {"name": variable_of(made.admin_secret, made.admin_key), "valueFrom": {"secretKeyRef": reference}}

@@ -1,6 +1,6 @@
 """What runs of a service: Deployment, autoscaler, disruption budget, and the Job that prepares it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from atoll.kubernetes.monitoring import scraped
 from atoll.kubernetes.names import (
@@ -32,6 +32,12 @@ _LEAVES = 12
 answer for 5 s, callers ask every 5 s (runtime/replicas.py), and the cluster needs a moment to tell its name servers."""
 _BUSY = 70
 """Per cent of the asked CPU that an autoscaler aims at."""
+_COMES_UP, _IS_PREPARED = 600, 3600
+"""Seconds without progress after which a cluster calls a Deployment failed, and Argo CD and Flux their first sync: the
+second where pods wait for a Job, which may have a volume, an image, engines and long migrations before it. Nothing is
+stopped by it, and `atoll deploy` looks at pods and Jobs themselves, so it only has to be long enough."""
+_TRIES = 20
+"""Of a Job after the first; each waits longer, ten minutes at most: three hours for what it needs to come up."""
 
 
 def service_objects(target: Target, member: MemberData) -> list[Object]:
@@ -183,7 +189,7 @@ def deployment(
         "spec": {
             **({} if replicas is None else {"replicas": replicas}),
             "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": 120,
+            "progressDeadlineSeconds": _IS_PREPARED if "initContainers" in spec else _COMES_UP,
             "selector": {"matchLabels": selector(name)},
             "strategy": {"type": "Recreate"} if keeps_files else rolling,
             "template": {"metadata": {"labels": labels(target, name, component), **(notes or {})}, "spec": spec},
@@ -303,21 +309,28 @@ def _job(target: Target, member: MemberData, documents: dict[str, str]) -> Objec
         "containers": [container],
         "volumes": [mounted_map("documents", hashed(member.name, documents))],
     }
+    name = hashed(f"{member.name}-prepare", documents, image)
+    return job(target, name, member.name, preparing(member), pod(target, member.name, spec), final=[UNFIT])
+
+
+def job(target: Target, name: str, part: str, app: str, spec: Object, *, final: Sequence[int] = ()) -> Object:
+    """Work that is done once. part: what it belongs to. app: label of its pods. final: how they end where no other try
+    helps.
+
+    It has no deadline, which would count the time that it waits for an image, a Secret or a machine, and then fail for
+    good: a Job of the same name is not run again by applying it again. Its tries are what is bounded.
+    """
+    rules: list[Object] = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+    if final:
+        rules.insert(0, {"action": "FailJob", "onExitCodes": {"operator": "In", "values": list(final)}})
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(target, hashed(f"{member.name}-prepare", documents, image), "job", member.name),
+        "metadata": metadata(target, name, "job", part),
         "spec": {
-            # Engines may take their time to come up; a wrong migration fails again at once.
-            "backoffLimit": 6,
-            "activeDeadlineSeconds": 900,
-            "podFailurePolicy": {
-                "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [UNFIT]}}],
-            },
-            "template": {
-                "metadata": {"labels": labels(target, preparing(member), "job")},
-                "spec": pod(target, member.name, spec),
-            },
+            "backoffLimit": _TRIES,
+            "podFailurePolicy": {"rules": rules},
+            "template": {"metadata": {"labels": labels(target, app, "job")}, "spec": spec},
         },
     }
 

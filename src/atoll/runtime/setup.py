@@ -89,7 +89,7 @@ async def _ensure(store: Store, setup: Setup, name: str, wanted: Mapping[str, st
 
 
 async def _until_reachable(dsn: str, say: Callable[[str], None]) -> None:
-    """The server may be starting still; who limits the time is the Job."""
+    """The server may be starting still: there is nothing better to do than to wait, and to say so."""
     said = ""
     while True:
         try:
