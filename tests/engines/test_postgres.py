@@ -9,7 +9,7 @@ NOTHING = Known({}, frozenset(("postgres", "template1")), frozenset(), superuser
 
 
 def test_a_new_service_gets_a_role_and_a_database_that_nobody_else_may_enter() -> None:
-    made = postgres.statements([Owner("users", "pw")], NOTHING, Limits(role_connections=7), SALT)
+    made = postgres.statements([Owner("users", "pw", 7)], NOTHING, Limits(), SALT)
     assert made[0].startswith('CREATE ROLE "users" LOGIN NOCREATEDB NOCREATEROLE CONNECTION LIMIT 7 PASSWORD \'SCRAM-')
     assert made[1:] == [
         "ALTER ROLE \"users\" SET idle_in_transaction_session_timeout = '60s'",
@@ -27,6 +27,13 @@ def test_a_changed_password_is_set_again_and_nothing_else_is_done() -> None:
     known = Known({"users": postgres.verifier("old", SALT)}, frozenset(["users"]), frozenset(["users"]), superuser=True)
     (only,) = postgres.statements([Owner("users", "new")], known, Limits(), SALT)
     assert only.startswith('ALTER ROLE "users" PASSWORD \'SCRAM-SHA-256$4096:')
+
+
+@pytest.mark.parametrize(("limit", "done"), [(60, ['ALTER ROLE "users" CONNECTION LIMIT 120']), (300, []), (-1, [])])
+def test_a_limit_is_raised_for_more_replicas_and_never_lowered(limit: int, done: list[str]) -> None:
+    users, stored = frozenset(["users"]), postgres.verifier("pw", SALT)
+    known = Known({"users": stored}, users, users, superuser=True, connections={"users": limit})
+    assert postgres.statements([Owner("users", "pw", 120)], known, Limits(), SALT) == done
 
 
 def test_no_password_is_written_into_sql() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -78,12 +79,24 @@ async def test_a_new_password_of_a_known_service_is_set(home: Home, server: Serv
 
 
 async def test_a_service_has_no_more_connections_than_its_limit(home: Home, server: Server) -> None:
-    owner = Owner("users", "pw")
-    await create_databases(superuser_dsn(home, server), [owner], Limits(role_connections=1))
+    owner = Owner("users", "pw", connections=1)
+    await create_databases(superuser_dsn(home, server), [owner], Limits())
     first = await asyncpg.connect(service_dsn(server, owner))
     with pytest.raises(asyncpg.TooManyConnectionsError):
         await asyncpg.connect(service_dsn(server, owner))
+    # When the declaration has more replicas, Then the role that is there already has more too.
+    await create_databases(superuser_dsn(home, server), [replace(owner, connections=2)], Limits())
+    second = await asyncpg.connect(service_dsn(server, owner))
     await first.close()
+    await second.close()
+
+
+async def test_who_is_no_superuser_raises_the_limit_of_a_role_that_it_made(home: Home, server: Server) -> None:
+    await run(superuser_dsn(home, server), "CREATE ROLE dba LOGIN CREATEDB CREATEROLE PASSWORD 'pw'")
+    dba = postgres.redirected(superuser_dsn(home, server), "postgres", Owner("dba", "pw"))
+    await adopt_databases(dba, [Owner("users", "one", connections=1)], Limits())
+    await adopt_databases(dba, [Owner("users", "one", connections=7)], Limits())
+    assert await value(dba, "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'users'") == 7
 
 
 async def test_a_server_that_is_not_there_is_an_error_without_its_password() -> None:

@@ -12,12 +12,12 @@ from atoll.supervisor.environment import Engines, Environment, read_environment
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import make_folders
 from atoll.supervisor.plan import Options, Plan, plan, ports_needed
-from atoll.supervisor.resolve import broker_of, environment_of, write_secrets
+from atoll.supervisor.resolve import broker_of, connections_of, environment_of, write_secrets
 from atoll.wire.description import SecretData
 from tests.supervisor.described import sample
 
 
-def make(folder: Path, addresses: Engines | None = None) -> Plan:
+def make(folder: Path, addresses: Engines | None = None, options: Options | None = None) -> Plan:
     """The sample, whose counter wants a secret."""
     members = tuple(
         msgspec.structs.replace(each, secrets={"tax_key": SecretData("tax-key", "url")})
@@ -27,10 +27,10 @@ def make(folder: Path, addresses: Engines | None = None) -> Plan:
     )
     description = msgspec.structs.replace(sample(), members=members)
     addresses = addresses or Engines()
-    ports = {wish.name: 20_000 + n for n, wish in enumerate(ports_needed(description, Options(), addresses))}
+    ports = {wish.name: 20_000 + n for n, wish in enumerate(ports_needed(description, options or Options(), addresses))}
     home = Home(folder / ".atoll" / "sample")
     make_folders(home)
-    return plan(description, home, Options(), addresses, ports, {})
+    return plan(description, home, options or Options(), addresses, ports, {})
 
 
 def content(made: Plan, name: str) -> str:
@@ -55,6 +55,15 @@ def test_a_secret_without_a_value_is_named_with_the_variable_that_would_do(tmp_p
     with pytest.raises(AtollError, match="ATL2207") as caught:
         write_secrets(make(tmp_path), Environment(), {})
     assert "ATOLL_SECRET_TAX_KEY_URL" in caught.value.problems[0].do
+
+
+def test_replicas_that_are_asked_for_may_open_their_connections_here_too(tmp_path: Path) -> None:
+    one, twenty = make(tmp_path), make(tmp_path, options=Options(replicas={"counter": 20}))
+    counter = one.description.member("counter")
+    assert counter
+    assert counter.database
+    for made, replicas in ((one, 1), (twenty, 20)):
+        assert connections_of(made)["counter"] > 2 * replicas * (counter.database.connections + 1)
 
 
 def test_a_service_does_not_inherit_the_secrets_of_others() -> None:

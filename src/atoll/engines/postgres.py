@@ -19,10 +19,9 @@ _SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """connections: of the server; role_connections: of one service; idle: seconds a transaction may do nothing."""
+    """connections: of the server; idle: seconds a transaction may do nothing."""
 
     connections: int = 200
-    role_connections: int = 60
     idle: int = 60
 
 
@@ -52,10 +51,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A service's database: database and role have the same name."""
+    """A service's database: database and role have the same name. connections: most at once; -1 is any number."""
 
     name: str
     password: str = field(repr=False)
+    connections: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,14 @@ class Known:
     """What the server has already.
 
     roles: name → its SCRAM verifier, "" where we may not see it. closed: databases that PUBLIC can't connect to.
-    superuser: whether whoever asks is one.
+    superuser: whether whoever asks is one. connections: name → the role's limit, -1 for none.
     """
 
     roles: Mapping[str, str]
     databases: frozenset[str]
     closed: frozenset[str]
     superuser: bool
+    connections: Mapping[str, int] = field(default_factory=dict)
 
 
 def initdb(server: Server, target: PurePath, password_file: PurePath) -> Command:
@@ -175,11 +176,16 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+MOST_CONNECTIONS = """
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+"""
 IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 MAY_CREATE = "SELECT rolsuper OR (rolcreaterole AND rolcreatedb) FROM pg_roles WHERE rolname = current_user"
 # What `Known` is read from. The first fails for anybody but a superuser; the second is for the others.
-ROLES = "SELECT rolname AS name, coalesce(rolpassword, '') AS verifier FROM pg_authid"
-ROLES_WITHOUT_VERIFIER = "SELECT rolname AS name, '' AS verifier FROM pg_roles"
+ROLES = """
+SELECT rolname AS name, coalesce(rolpassword, '') AS verifier, rolconnlimit AS connections FROM pg_authid
+"""
+ROLES_WITHOUT_VERIFIER = "SELECT rolname AS name, '' AS verifier, rolconnlimit AS connections FROM pg_roles"
 DATABASES = """
 SELECT datname AS name, NOT has_database_privilege('public', oid, 'CONNECT') AS closed FROM pg_database
 """
@@ -194,7 +200,8 @@ def closing(known: Known) -> list[str]:
 def statements(owners: Iterable[Owner], known: Known, limits: Limits, salt: bytes) -> list[str]:
     """The SQL that is still to be run, in this order and each by itself, until every owner has its database.
 
-    No password is in it, only verifiers. What exists is left as it is: run again, it is an empty list.
+    No password is in it, only verifiers. What exists is left as it is: run again, it is an empty list. Limits are
+    raised and never lowered: a higher one is an administrator's, or that of a version that still leaves.
     salt: 16 random bytes.
     """
     todo: list[str] = []
@@ -212,14 +219,15 @@ def statements(owners: Iterable[Owner], known: Known, limits: Limits, salt: byte
 
 def _role(owner: Owner, known: Known, limits: Limits, salt: bytes) -> list[str]:
     name, present = identifier(owner.name), known.roles.get(owner.name)
-    if present is not None and proves(present, owner.password):
-        return []
     password = f"PASSWORD {_literal(verifier(owner.password, salt))}"
     if present is not None:
-        return [f"ALTER ROLE {name} {password}"]
+        todo = [] if proves(present, owner.password) else [password]
+        if 0 <= known.connections.get(owner.name, -1) < owner.connections:
+            todo.append(f"CONNECTION LIMIT {owner.connections}")
+        return [f"ALTER ROLE {name} {' '.join(todo)}"] if todo else []
     # Roles of one server see each other's names, and nothing else of each other.
     return [
-        f"CREATE ROLE {name} LOGIN NOCREATEDB NOCREATEROLE CONNECTION LIMIT {limits.role_connections} {password}",
+        f"CREATE ROLE {name} LOGIN NOCREATEDB NOCREATEROLE CONNECTION LIMIT {owner.connections} {password}",
         f"ALTER ROLE {name} SET idle_in_transaction_session_timeout = '{limits.idle}s'",
     ]
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from atoll.engines import connections
 from atoll.errors import BAD_ENVIRONMENT, Problem
+from atoll.kubernetes.engines import postgres_busy, postgres_memory_limit, postgres_roles
 from atoll.kubernetes.environment import EngineIn, Resources, ServiceIn, WayIn
 from atoll.kubernetes.names import RESERVED, Target, admin_port_of, port_of
 from atoll.kubernetes.quantities import bytes_of
@@ -38,6 +40,7 @@ def environment_problems(target: Target, file: str) -> list[Problem]:
         _quantities,
         _way_in,
         _engines,
+        _connections,
         _monitoring,
         _addresses,
         _foreign,
@@ -170,6 +173,23 @@ def _engines(target: Target, file: str) -> Iterator[Problem]:
     if target.environment.images.engines not in {"official", "wheels"}:
         reason = f"is {target.environment.images.engines!r}"
         yield _wrong(file, "images.engines", reason, "use official or wheels")
+
+
+def _connections(target: Target, file: str) -> Iterator[Problem]:
+    """Of a PostgreSQL inside: not more than one server serves, nor than its memory has room for."""
+    roles, wanted = postgres_roles(target), target.environment.engines.postgres
+    if not target.runs_postgres or not all(_BYTES.fullmatch(each) for each in (wanted.memory, wanted.memory_limit)):
+        return
+    name = max(roles, key=lambda each: roles[each])
+    most, needed = connections.room(roles.values()).connections, connections.memory(postgres_busy(target))
+    do = f"lower services.{name}.replicas or its Postgres(connections=...), or name a server elsewhere"
+    if most > connections.MOST:
+        reason = f"would take {most} connections, {roles[name]} of them for {name}; {connections.MOST} are the most"
+        yield _wrong(file, "engines.postgres", reason, do)
+    elif bytes_of(postgres_memory_limit(target)) < needed:
+        busy = postgres_busy(target)
+        reason = f"has no room for {busy} connections of all replicas, most of them of {name}: {needed >> 20}Mi"
+        yield _wrong(file, "engines.postgres.memory_limit", reason, f"raise it; or {do}")
 
 
 def _monitoring(target: Target, file: str) -> Iterator[Problem]:

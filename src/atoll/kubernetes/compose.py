@@ -274,7 +274,7 @@ def _setup(target: Target) -> _Made:
 
 
 def _postgres(target: Target) -> _Made:
-    files = engines.postgres_files()
+    files = engines.postgres_files(target)
     secret = (POSTGRES, PASSWORD_KEY)
     own: Object = {
         "entrypoint": ["/bin/sh", "-c", _POSTGRES_START],
@@ -293,9 +293,7 @@ def _postgres(target: Target) -> _Made:
         folders=["/tmp", f"{_PASSWORD_FOLDER}:mode=0700,uid={user},gid={user}"],  # noqa: S108 - as above
         after={VOLUMES: _UNTIL_DONE},
         user=user,
-        memory=memory_limit_of(
-            target.environment.engines.postgres.memory, target.environment.engines.postgres.memory_limit
-        ),
+        memory=engines.postgres_memory_limit(target),
         grace=60,
     )
     return _Made(_service(target, POSTGRES, container), files, [secret])

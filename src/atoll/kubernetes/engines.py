@@ -3,10 +3,13 @@
 from pathlib import PurePosixPath
 
 from atoll.engines import nats, postgres
+from atoll.engines.connections import WATCHING, memory, opened, room
 from atoll.engines.declared import account_of, looking_account, uses_broker
-from atoll.kubernetes.environment import EngineIn
+from atoll.kubernetes.environment import EngineIn, PostgresIn
+from atoll.kubernetes.monitoring import watches_engines
 from atoll.kubernetes.names import (
     COLLECTOR,
+    FIGURES,
     NATS,
     NATS_MONITOR_PORT,
     NATS_PORT,
@@ -21,6 +24,7 @@ from atoll.kubernetes.names import (
     selector,
 )
 from atoll.kubernetes.objects import key_of
+from atoll.kubernetes.quantities import bytes_of, memory_limit_of
 from atoll.kubernetes.resolve import PASSWORD_KEY, nats_secret
 from atoll.kubernetes.workloads import (
     CONTAINER_SECURITY,
@@ -42,6 +46,7 @@ NATS_DATA = PurePosixPath("/data")
 POSTGRES_SECRET = PurePosixPath("/run/secrets/postgres")
 
 _COMPONENT = "engine"
+_MEMORY_STEP = 256 * 2**20
 _CLUSTER = POSTGRES_DATA / "pgdata"
 _START = f"""\
 #!/bin/sh
@@ -57,7 +62,27 @@ exec postgres -D {_CLUSTER} -c config_file={CONFIGURATION}/postgresql.conf -c hb
 """
 
 
-def postgres_files() -> dict[str, str]:
+def postgres_roles(target: Target) -> dict[str, int]:
+    """How many connections each role of the server inside may have, by whose it is."""
+    found = {each.name: target.connections(each) for each in target.members if target.owns_database(each)}
+    return {**found, **({FIGURES: WATCHING} if watches_engines(target) else {})}
+
+
+def postgres_busy(target: Target) -> int:
+    """How many connections all replicas have when all of them are busy."""
+    owning = (each for each in target.members if target.owns_database(each))
+    return sum(opened(each, target.replicas(each)[1]) for each in owning)
+
+
+def postgres_memory_limit(target: Target) -> str:
+    """Room for every connection, where the environment says nothing else."""
+    wanted = target.environment.engines.postgres
+    limit, needed = memory_limit_of(wanted.memory, wanted.memory_limit), memory(postgres_busy(target))
+    is_given = wanted.memory_limit != PostgresIn().memory_limit
+    return limit if is_given or bytes_of(limit) >= needed else f"{-(-needed // _MEMORY_STEP) * _MEMORY_STEP >> 20}Mi"
+
+
+def postgres_files(target: Target) -> dict[str, str]:
     """What the server reads in CONFIGURATION, and the script that starts it."""
     server = postgres.Server(
         programs=PurePosixPath(),
@@ -65,12 +90,13 @@ def postgres_files() -> dict[str, str]:
         port=POSTGRES_PORT,
         host="*",
         clients=("0.0.0.0/0", "::/0"),
+        limits=room(postgres_roles(target).values()),
     )
     return {**{each.path.name: each.content for each in postgres.configuration(server)}, "start.sh": _START}
 
 
 def postgres_objects(target: Target) -> list[Object]:
-    made = configuration(target, POSTGRES, POSTGRES, _COMPONENT, postgres_files())
+    made = configuration(target, POSTGRES, POSTGRES, _COMPONENT, postgres_files(target))
     wanted = target.environment.engines.postgres
     ready = {"exec": {"command": ["pg_isready", "--host", "127.0.0.1", "--username", postgres.SUPERUSER]}}
     container: Object = {
@@ -79,7 +105,7 @@ def postgres_objects(target: Target) -> list[Object]:
         "command": ["/bin/sh", str(CONFIGURATION / "start.sh")],
         "ports": [{"name": "postgres", "containerPort": POSTGRES_PORT}],
         "env": [{"name": "LC_ALL", "value": "C"}, {"name": "TZ", "value": "UTC"}],
-        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        "resources": resources(wanted.cpu, wanted.memory, postgres_memory_limit(target)),
         # Recovery after a crash may take its time; a server that recovers is not to be killed.
         "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 600},
         "livenessProbe": {"tcpSocket": {"port": "postgres"}, "periodSeconds": 10, "failureThreshold": 6},

@@ -7,6 +7,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TypeAlias
 
+from atoll.engines.connections import allowed
 from atoll.engines.declared import engines_of
 from atoll.kubernetes.environment import Environment, ServiceIn
 from atoll.wire.description import Description, MemberData
@@ -88,6 +89,10 @@ class Target:
         if asked is None:
             return member.replicas_least, member.replicas_most
         return (asked, asked) if isinstance(asked, int) else asked
+
+    def connections(self, member: MemberData) -> int:
+        """Most that the role of its database may have."""
+        return allowed(member, self.replicas(member)[1])
 
     @cached_property
     def runs_postgres(self) -> bool:

@@ -1,6 +1,7 @@
 """What has to be there once in a namespace: itself, its secrets, and the databases; made by a Job of the cluster."""
 
 from atoll.engines import postgres
+from atoll.engines.connections import WATCHING
 from atoll.engines.declared import database_name
 from atoll.kubernetes.engines import nats_users
 from atoll.kubernetes.monitoring import watches_engines
@@ -40,10 +41,12 @@ def namespace_object(target: Target) -> Object:
 def setup_document(target: Target) -> Setup:
     """Which secrets and databases to make where they are missing."""
     owners = [each for each in target.members if target.owns_database(each)]
-    databases = [OwnDatabase(database_name(each), *dsn_secret(target, each)) for each in owners]
+    databases = [
+        OwnDatabase(database_name(each), *dsn_secret(target, each), target.connections(each)) for each in owners
+    ]
     watchers: tuple[str, ...] = ()
     if watches_engines(target) and target.runs_postgres:
-        databases.append(OwnDatabase(FIGURES, *FIGURES_SECRET))
+        databases.append(OwnDatabase(FIGURES, *FIGURES_SECRET, WATCHING))
         watchers = (FIGURES,)
     generated: list[Generated] = []
     if target.runs_postgres:

@@ -13,11 +13,12 @@ class Generated(msgspec.Struct, frozen=True):
 
 
 class OwnDatabase(msgspec.Struct, frozen=True):
-    """A database with an owner of the same name; its DSN is kept in the secret."""
+    """A database with an owner of the same name; its DSN is kept in the secret. connections: most at once."""
 
     name: str
     secret: str
     key: str
+    connections: int
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,6 +61,18 @@ async def adopt_databases(dsn: str, owners: Sequence[Owner], limits: Limits) -> 
     return {each.name: postgres.redirected(dsn, each.name) for each in owners}
 
 
+async def most_connections(dsn: str) -> int:
+    """How many a server takes of all that are no superuser's. Raises ENGINE_UNUSABLE."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_PATIENCE)
+        try:
+            return int(await connection.fetchval(postgres.MOST_CONNECTIONS))
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, OSError, TimeoutError) as error:
+        raise _unusable(dsn, error) from error
+
+
 async def let_watch(admin: str, roles: Sequence[str]) -> None:
     """Let roles of our own server see its figures, and the queries of all; none of their data.
 
@@ -93,6 +105,7 @@ async def _known(connection: "asyncpg.Connection") -> Known:
         databases=frozenset(row["name"] for row in databases),
         closed=frozenset(row["name"] for row in databases if row["closed"]),
         superuser=superuser,
+        connections={row["name"]: row["connections"] for row in roles},
     )
 
 

@@ -9,7 +9,7 @@ import asyncpg
 from atoll.engines import postgres
 from atoll.engines.postgres import Owner
 from atoll.model.setup import Setup, variable_of
-from atoll.provision.databases import adopt_databases, create_databases, let_watch
+from atoll.provision.databases import adopt_databases, create_databases, let_watch, most_connections
 from atoll.provision.passwords import new_password
 
 _LOOK_AGAIN = 1.0
@@ -58,9 +58,17 @@ async def set_up(setup: Setup, store: Store, say: Callable[[str], None]) -> None
         raise OSError(f"{setup.system}: the secret {setup.admin_secret} has no key {setup.admin_key}")
     admin = _admin(setup, kept)
     await _until_reachable(admin, say)
-    owners = [Owner(each.name, await _password(store, each.secret, each.key)) for each in setup.databases]
+    owners = [
+        Owner(each.name, await _password(store, each.secret, each.key), each.connections) for each in setup.databases
+    ]
     if setup.is_dsn:
         found = await adopt_databases(admin, owners, postgres.Limits())
+        most, wanted = await most_connections(admin), sum(each.connections for each in setup.databases)
+        if wanted > most:
+            say(
+                f"warning: PostgreSQL at {postgres.address(admin)} takes {most} connections, and the services may open "
+                f"{wanted} while all are rolled out: raise its max_connections, or lower replicas or connections"
+            )
     else:
         await create_databases(admin, owners, postgres.Limits())
         await let_watch(admin, setup.watchers)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atoll.engines import alertmanager, collector, envoy, nats, postgres, prometheus, versions
 from atoll.engines.alerts import Observed
+from atoll.engines.connections import room
 from atoll.engines.engine import Engine, Readiness
 from atoll.engines.pace import Pace
 from atoll.provision.programs import find_program
@@ -18,7 +19,7 @@ from atoll.supervisor.initdb import prepare_postgres
 from atoll.supervisor.install import secret, write, write_files
 from atoll.supervisor.plan import HOST, Plan
 from atoll.supervisor.process import Process
-from atoll.supervisor.resolve import broker_of
+from atoll.supervisor.resolve import broker_of, connections_of
 
 _KEEP_EVERY = 30.0
 
@@ -50,7 +51,9 @@ class Engines:
     async def _engine(self, name: str, plan: Plan, serving: Mapping[str, int]) -> Engine:
         match name:
             case "postgres":
-                self.server = await prepare_postgres(self._home, plan.ports["postgres"])
+                self.server = await prepare_postgres(
+                    self._home, plan.ports["postgres"], room(connections_of(plan).values())
+                )
                 return postgres.engine(self.server)
             case "nats":
                 return nats.engine(find_program(versions.NATS), broker_of(plan), self._home.state / "nats")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from atoll.engines import postgres, versions
 from atoll.engines.engine import File, User
-from atoll.engines.postgres import Owner, Server
+from atoll.engines.postgres import Limits, Owner, Server
 from atoll.errors import (
     ENGINE_FAILED,
     ENGINE_STATE_FOREIGN,
@@ -32,7 +32,7 @@ _ACCOUNTS = ("postgres", "_postgres", "nobody")
 _LAST_LINES = 20
 
 
-async def prepare_postgres(home: Home, port: int) -> Server:
+async def prepare_postgres(home: Home, port: int, limits: Limits | None = None) -> Server:
     """PostgreSQL's data folder, made by initdb the first time (about a second), and freed from what a crash left.
 
     As root it belongs to an unprivileged user. Raises NO_UNPRIVILEGED_USER if there is none, ENGINE_FAILED if initdb
@@ -44,7 +44,7 @@ async def prepare_postgres(home: Home, port: int) -> Server:
     base = _postgres_folder(home, user)
     if user is not None and not reachable(program, user):
         program = await asyncio.to_thread(_copied, program, home)
-    server = Server(program.parent, base / "data", port, user)
+    server = Server(program.parent, base / "data", port, user, limits=limits or Limits())
     if _is_new(server, home):
         await _initdb(server, base, home)
     _check_version(server)

@@ -1,5 +1,6 @@
 """References become what they stand for: passwords and DSNs in files that only their owner can read."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from atoll.engines import nats, postgres
+from atoll.engines.connections import allowed
 from atoll.engines.engine import File
 from atoll.errors import SECRET_WITHOUT_SOURCE, AtollError, Problem
 from atoll.model.check import variable_of
@@ -72,12 +74,20 @@ def broker_of(plan: Plan) -> nats.Broker:
     )
 
 
+def connections_of(plan: Plan) -> dict[str, int]:
+    """How many each database's role may have."""
+    running = Counter(each.service for each in plan.processes)
+    owning = [each for each in plan.description.members if each.name in plan.databases]
+    return {plan.databases[each.name]: allowed(each, running[each.name]) for each in owning}
+
+
 async def create_databases(plan: Plan, server: postgres.Server | None) -> None:
     """A database and a role for each service that has none yet, and its DSN in a file.
 
     server: our own; None if the plan has the address of one. Raises ENGINE_UNUSABLE.
     """
-    names = owners(plan.home, plan.databases.values())
+    most = connections_of(plan)
+    names = [replace(each, connections=most[each.name]) for each in owners(plan.home, most)]
     if server is not None:
         await databases.create_databases(superuser_dsn(plan.home, server), names, server.limits)
         found = {each.name: service_dsn(server, each) for each in names}
