@@ -1,8 +1,13 @@
 """What is wrong in an environment is told all at once, each with its entry and what to do."""
 
+from typing import get_args
+
+import msgspec
 import pytest
 
 from atoll.kubernetes.check import environment_problems
+from atoll.kubernetes.entries import RELATIONS, RULES
+from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.objects import items, mapping
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, rendered, target_of
@@ -58,6 +63,35 @@ def test_a_limit_that_is_not_given_follows_what_is_asked_for(shop: Description) 
         ({"services": {"cart": {"cpu": "1Gi"}}}, "services.cart.cpu"),
         ({"gateway": {"memory": ""}}, "gateway.memory"),
         ({"services": {"email": {"volumes": {"/mails": "1Gi"}, "replicas": 2}}}, "services.email.volumes"),
+        ({"services": {"email": {"volumes": {"/mails": "0Gi"}}}}, "services.email.volumes./mails"),
+        ({"services": {"users": {"replicas": 0}}}, "services.users.replicas"),
+        ({"services": {"users": {"replicas": [0, 2]}}}, "services.users.replicas"),
+        ({"services": {"users": {"replicas": [3, 2]}}}, "services.users.replicas"),
+        ({"services": {"users": {"environment": {"A B": "x"}}}}, "services.users.environment"),
+        ({"images": {"registry": "https://registry.example.com/shop"}}, "images.registry"),
+        ({"images": {"registry": "registry.example.com/the shop"}}, "images.registry"),
+        ({"images": {"registry": "registry.example.com/Shop"}}, "images.registry"),
+        ({"images": {"base": ""}}, "images.base"),
+        ({"images": {"base": "Python 3.13"}}, "images.base"),
+        ({"images": {"node": "node 22"}}, "images.node"),
+        ({"images": {"python": "abc"}}, "images.python"),
+        ({"images": {"python": "3.9"}}, "images.python"),
+        ({"telemetry": {"kept_days": -1.0}}, "telemetry.kept_days"),
+        ({"telemetry": {"kept_days": float("nan")}}, "telemetry.kept_days"),
+        ({"telemetry": {"kept_days": float("inf")}}, "telemetry.kept_days"),
+        ({"telemetry": {"endpoint": "http://elsewhere:4318", "collector": True}}, "telemetry.endpoint"),
+        ({"telemetry": {"secret": "headers"}}, "telemetry.secret"),
+        ({"telemetry": {"storage": "0Gi"}}, "telemetry.storage"),
+        ({"engines": {"nats": {"secret": "broker"}}}, "engines.nats.secret"),
+        ({"engines": {"nats": {"key": "a b", "address": "nats://broker", "secret": "x"}}}, "engines.nats.key"),
+        ({"gateway": {"parent": "infra/public"}}, "gateway.parent"),
+        ({"cluster": {"namespace": "default"}}, "cluster.namespace"),
+        ({"cluster": {"namespace": "kube-system"}}, "cluster.namespace"),
+        ({"defaults": {"cpu": "0"}}, "defaults.cpu"),
+        ({"defaults": {"cpu": "0.0m"}}, "defaults.cpu"),
+        ({"monitoring": {"labels": {"a b": "x"}}}, "monitoring.labels"),
+        ({"monitoring": {"labels": {"team": "web shop"}}}, "monitoring.labels.team"),
+        ({"monitoring": {"page": "pager"}}, "monitoring.page"),
         ({"services": {"email": {"volumes": {"/mails": "1Gi"}, "replicas": [1, 3]}}}, "services.email.volumes"),
     ],
 )
@@ -65,6 +99,57 @@ def test_what_the_cluster_would_refuse_is_told_before(
     shop: Description, environment: dict[str, object], entry: str
 ) -> None:
     assert entries(shop, **environment) == [entry]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/tmp", "volume for passing files at /tmp"),
+        ("/etc/atoll", "documents are at /etc/atoll"),
+        ("/etc/atoll/mails", "documents are at /etc/atoll"),
+        ("/etc", "documents are at /etc/atoll"),
+        ("/app", "the code is at /app"),
+        ("/proc/mails", "the kernel's files are at /proc"),
+        ("mails", "no absolute path"),
+        ("/", "no absolute path"),
+        ("/mails/", "no absolute path"),
+        ("/mails/../tmp", "no absolute path"),
+    ],
+)
+def test_a_volume_that_would_hide_what_is_there_is_refused_with_what_that_is(
+    shop: Description, path: str, says: str
+) -> None:
+    target = target_of(shop, services={"email": {"volumes": {path: "1Gi"}}})
+    (problem,) = environment_problems(target, FILE)
+    assert says in problem.sentence
+
+
+def test_what_a_cluster_takes_is_accepted(shop: Description) -> None:
+    wanted: dict[str, object] = {
+        "cluster": {"namespace": "kubernetes-shop"},
+        "images": {
+            "registry": "10.0.0.1:5000/team_a/shop-2/",
+            "base": f"registry.example.com:5000/python:3.13@sha256:{'0' * 64}",
+            "python": "3.14",
+        },
+        "gateway": {"way_in": "ingress:nginx", "hosts": ["*.example.com"], "tls": "certificate", "cpu": "0.5"},
+        "telemetry": {"endpoint": "https://otlp.example.com", "secret": "headers", "kept_days": 0.5},
+        "monitoring": {"kind": "operator", "labels": {"example.com/team": "web", "release": ""}},
+        "services": {"email": {"volumes": {"/app/.atoll": "1.5Gi"}}, "users": {"replicas": [1, 1]}},
+        "secrets": {},
+    }
+    assert entries(shop, **wanted) == []
+
+
+def test_every_rule_is_of_an_entry_that_there_is() -> None:
+    for entry in {each for rule in RULES for each in rule.entries} | {each.entry for each in RELATIONS}:
+        kind: object = Environment
+        for name in entry.split("."):
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                (kind,) = [each.type for each in msgspec.structs.fields(kind) if each.name == name]
+            else:
+                assert name in {"*", "?"}
+                (*_, kind) = [each for each in get_args(kind) if each is not Ellipsis]
 
 
 def test_files_that_go_with_the_pod_may_have_many_replicas(shop: Description) -> None:

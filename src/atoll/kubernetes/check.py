@@ -3,50 +3,40 @@
 import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
 from atoll.engines import connections
 from atoll.errors import BAD_ENVIRONMENT, Problem
 from atoll.kubernetes.engines import postgres_busy, postgres_memory_limit, postgres_roles
+from atoll.kubernetes.entries import BYTES, LABEL, entry_problems
 from atoll.kubernetes.environment import EngineIn, Resources, ServiceIn, WayIn
-from atoll.kubernetes.names import RESERVED, Target, admin_port_of, port_of
+from atoll.kubernetes.names import CODE, DOCUMENTS, RESERVED, Target, admin_port_of, port_of
 from atoll.kubernetes.quantities import bytes_of
 from atoll.kubernetes.resolve import set_variables
 from atoll.model.suggest import nearest
 
 _Asking: TypeAlias = Resources | WayIn | EngineIn | ServiceIn
 
-_CPU = re.compile(r"[0-9]+(\.[0-9]+)?m?")
-_BYTES = re.compile(r"[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti)?")
-_QUANTITIES: Mapping[str, tuple[re.Pattern[str], str]] = {
-    "cpu": (_CPU, '"250m" or "2"'),
-    "memory": (_BYTES, '"512Mi"'),
-    "memory_limit": (_BYTES, '"512Mi"'),
-    "storage": (_BYTES, '"10Gi"'),
+_BYTES, _LABEL = re.compile(BYTES), re.compile(LABEL)
+_SHARED = ("default", "kube-")
+"""A namespace that is called so, or begins so, has others in it."""
+_TAKEN: Mapping[str, str] = {
+    CODE: "the code is",
+    "/tmp": "every pod has a volume for passing files",  # noqa: S108 - of the pod
+    DOCUMENTS: "atoll's own documents are",
+    "/dev": "the kernel's files are",
+    "/proc": "the kernel's files are",
+    "/sys": "the kernel's files are",
 }
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_HOST = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
-_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_PULLS = ("IfNotPresent", "Always", "Never")
-_WAYS = ("loadbalancer", "nodeport", "httproute")
+"""Folders that no volume can hide, by itself or above them."""
+_WHOLE = (DOCUMENTS, "/dev", "/proc", "/sys")
+"""Those in which there is no room for one either."""
 
 
 def environment_problems(target: Target, file: str) -> list[Problem]:
     """Of the environment read from this file, and of names of the declaration that a cluster can't have."""
-    rules = (
-        _names,
-        _services,
-        _kept_files,
-        _quantities,
-        _way_in,
-        _engines,
-        _connections,
-        _monitoring,
-        _addresses,
-        _foreign,
-        _secrets,
-    )
-    return [problem for rule in rules for problem in rule(target, file)]
+    rules = (_names, _services, _folders, _kept_files, _contradictions, _connections, _secrets)
+    found = [problem for rule in rules for problem in rule(target, file)]
+    return [*found, *entry_problems(target.environment, file)]
 
 
 def _names(target: Target, file: str) -> Iterator[Problem]:
@@ -62,14 +52,17 @@ def _names(target: Target, file: str) -> Iterator[Problem]:
             yield BAD_ENVIRONMENT.at(
                 member.place, entry=f"the port of {member.name!r}", reason="is its admin port", do="choose another"
             )
-    namespace = target.environment.cluster.namespace
-    if namespace and not _LABEL.fullmatch(namespace):
+    namespace = target.namespace
+    if not _LABEL.fullmatch(namespace):
         yield _wrong(file, "cluster.namespace", f"is {namespace!r}, no DNS label", "use a-z, 0-9 and hyphens")
+    if namespace == _SHARED[0] or namespace.startswith(_SHARED[1]):
+        do = "choose one for this system alone: it is labelled `restricted`, and taken for the system's own"
+        yield _wrong(file, "cluster.namespace", f"is {namespace!r}, where others are", do)
 
 
 def _services(target: Target, file: str) -> Iterator[Problem]:
     names = [member.name for member in target.members]
-    for name, wanted in sorted(target.environment.services.items()):
+    for name in sorted(target.environment.services):
         if name not in names:
             yield BAD_ENVIRONMENT.at(
                 file,
@@ -78,14 +71,19 @@ def _services(target: Target, file: str) -> Iterator[Problem]:
                 reason="names no service of the system",
                 do="correct the name, or remove the entry",
             )
-        asked = wanted.replicas
-        least, most = asked if isinstance(asked, tuple) else (asked or 1, asked or 1)
-        if not 0 < least <= most:
-            do = "write a number from 1, or [least, most]"
-            yield _wrong(file, f"services.{name}.replicas", f"is {asked}", do)
-        for path in wanted.volumes:
-            if not path.startswith("/"):
-                yield _wrong(file, f"services.{name}.volumes", f"has {path!r}, no absolute path", "begin it with /")
+
+
+def _folders(target: Target, file: str) -> Iterator[Problem]:
+    for name, wanted in sorted(target.environment.services.items()):
+        for path in sorted(wanted.volumes):
+            for folder, what in _TAKEN.items():
+                is_within = folder in _WHOLE and path.startswith(f"{folder}/")
+                if path == folder or folder.startswith(f"{path}/") or is_within:
+                    reason, do = (
+                        f"has {path!r}, but {what} at {folder}",
+                        "choose another folder, such as /var/lib/files",
+                    )
+                    yield _wrong(file, f"services.{name}.volumes", reason, do)
 
 
 def _kept_files(target: Target, file: str) -> Iterator[Problem]:
@@ -103,7 +101,7 @@ def _kept_files(target: Target, file: str) -> Iterator[Problem]:
             yield _wrong(file, entry, "is a variable that atoll sets", "leave it out, or call it otherwise")
 
 
-def _quantities(target: Target, file: str) -> Iterator[Problem]:
+def _contradictions(target: Target, file: str) -> Iterator[Problem]:
     environment = target.environment
     parts: dict[str, _Asking] = {
         "defaults": environment.defaults,
@@ -114,65 +112,17 @@ def _quantities(target: Target, file: str) -> Iterator[Problem]:
         **{f"services.{name}": each for name, each in sorted(environment.services.items())},
     }
     for part, values in parts.items():
-        problems = list(_no_quantities(part, values, file))
-        yield from problems or _contradiction(part, values, environment.defaults, file)
-    for name, each in sorted(environment.services.items()):
-        for path, size in each.volumes.items():
-            if size and not _BYTES.fullmatch(size):
-                yield _wrong(file, f"services.{name}.volumes", f"gives {path} {size!r}", 'write such as "1Gi"')
-
-
-def _no_quantities(part: str, values: _Asking, file: str) -> Iterator[Problem]:
-    for name, (pattern, example) in _QUANTITIES.items():
-        value = getattr(values, name, "")
-        # A service's "" is the default.
-        is_left_out = not value and isinstance(values, ServiceIn)
-        if hasattr(values, name) and not is_left_out and not pattern.fullmatch(value):
-            yield _wrong(file, f"{part}.{name}", f"is {value!r}, no quantity", f"write such as {example}")
+        yield from _contradiction(part, values, environment.defaults, file)
 
 
 def _contradiction(part: str, values: _Asking, defaults: Resources, file: str) -> Iterator[Problem]:
     """A limit that was given, and is lower than what is asked for; one that was not given follows."""
     memory, limit = values.memory or defaults.memory, values.memory_limit
     is_given = limit != type(values)().memory_limit
-    if is_given and _BYTES.fullmatch(memory) and bytes_of(memory) > bytes_of(limit):
+    are_sizes = _BYTES.fullmatch(memory) and _BYTES.fullmatch(limit)
+    if is_given and are_sizes and bytes_of(memory) > bytes_of(limit):
         reason = f"is {limit}, less than the memory that is asked for: {memory}"
         yield _wrong(file, f"{part}.memory_limit", reason, "raise it, or lower memory")
-
-
-def _way_in(target: Target, file: str) -> Iterator[Problem]:
-    wanted = target.environment.gateway
-    kind, _, detail = wanted.way_in.partition(":")
-    if not (wanted.way_in in _WAYS or (kind == "ingress" and detail)):
-        ways = ", ".join((*_WAYS, "ingress:CLASS"))
-        yield _wrong(file, "gateway.way_in", f"is {wanted.way_in!r}", f"use one of {ways}")
-    for host in wanted.hosts:
-        if not _HOST.fullmatch(host):
-            yield _wrong(file, "gateway.hosts", f"has {host!r}, no host name", "write such as shop.example.com")
-    if kind == "httproute" and not wanted.parent:
-        yield _wrong(file, "gateway.parent", "is missing", 'name the Gateway: parent = "namespace/name"')
-    if kind == "httproute" and wanted.tls:
-        yield _wrong(file, "gateway.tls", "has no use with httproute", "TLS ends at the Gateway: name the Secret there")
-    if kind == "ingress" and wanted.tls and not wanted.hosts:
-        yield _wrong(file, "gateway.hosts", "are missing", "an Ingress with TLS needs the names of the certificate")
-    if wanted.node_port and not 30000 <= wanted.node_port <= 32767:
-        yield _wrong(file, "gateway.node_port", f"is {wanted.node_port}", "choose one from 30000 to 32767")
-    if wanted.node_port and wanted.way_in != "nodeport":
-        do = 'set way_in = "nodeport", or leave it out'
-        yield _wrong(file, "gateway.node_port", f"has no use with {wanted.way_in}", do)
-    if wanted.replicas < 1:
-        yield _wrong(file, "gateway.replicas", f"is {wanted.replicas}", "write a number from 1")
-
-
-def _engines(target: Target, file: str) -> Iterator[Problem]:
-    engines = target.environment.engines
-    if engines.nats.address and not engines.nats.secret:
-        yield _wrong(file, "engines.nats.secret", "is missing", "name the Secret with the password for the address")
-    if target.environment.images.pull not in _PULLS:
-        yield _wrong(file, "images.pull", f"is {target.environment.images.pull!r}", f"use one of {', '.join(_PULLS)}")
-    if target.environment.images.engines not in {"official", "wheels"}:
-        reason = f"is {target.environment.images.engines!r}"
-        yield _wrong(file, "images.engines", reason, "use official or wheels")
 
 
 def _connections(target: Target, file: str) -> Iterator[Problem]:
@@ -190,67 +140,6 @@ def _connections(target: Target, file: str) -> Iterator[Problem]:
         busy = postgres_busy(target)
         reason = f"has no room for {busy} connections of all replicas, most of them of {name}: {needed >> 20}Mi"
         yield _wrong(file, "engines.postgres.memory_limit", reason, f"raise it; or {do}")
-
-
-def _monitoring(target: Target, file: str) -> Iterator[Problem]:
-    kind = target.environment.monitoring.kind
-    if kind not in {"annotations", "operator", "none"}:
-        yield _wrong(file, "monitoring.kind", f"is {kind!r}", "use annotations, operator or none")
-
-
-def _addresses(target: Target, file: str) -> Iterator[Problem]:
-    environment = target.environment
-    urls = {
-        "engines.nats.address": (environment.engines.nats.address, ("nats", "tls")),
-        "telemetry.endpoint": (environment.telemetry.endpoint, ("http", "https")),
-        "monitoring.alertmanager": (environment.monitoring.alertmanager, ("http", "https")),
-    }
-    for entry, (url, schemes) in urls.items():
-        if url and not _is_address(url, schemes):
-            written = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes)
-            yield _wrong(file, entry, f"is {url!r}, no address", f"write {written}")
-    ports = {
-        "engines.postgres.port": environment.engines.postgres.port,
-        "cluster.api_port": environment.cluster.api_port or 443,
-    }
-    for entry, port in ports.items():
-        if not 0 < port < 65536:
-            yield _wrong(file, entry, f"is {port}", "choose one from 1 to 65535")
-
-
-def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _foreign(target: Target, file: str) -> Iterator[Problem]:
-    """Names of what the cluster has already."""
-    environment = target.environment
-    namespace, _, parent = environment.gateway.parent.rpartition("/")
-    kind, _, ingress_class = environment.gateway.way_in.partition(":")
-    named = {
-        "images.pull_secret": environment.images.pull_secret,
-        "gateway.tls": environment.gateway.tls,
-        "gateway.way_in": ingress_class if kind == "ingress" else "",
-        "engines.postgres.secret": environment.engines.postgres.secret,
-        "engines.postgres.storage_class": environment.engines.postgres.storage_class,
-        "engines.nats.secret": environment.engines.nats.secret,
-        "engines.nats.storage_class": environment.engines.nats.storage_class,
-        "telemetry.secret": environment.telemetry.secret,
-        "telemetry.storage_class": environment.telemetry.storage_class,
-        **{f"secrets.{name}": value for name, value in sorted(environment.secrets.items())},
-    }
-    for entry, name in named.items():
-        if name and not _NAME.fullmatch(name):
-            yield _wrong(
-                file, entry, f"names {name!r}, which no object can be called", "use a-z, 0-9, hyphens and dots"
-            )
-    is_parent = _NAME.fullmatch(parent) and (not namespace or _LABEL.fullmatch(namespace))
-    if environment.gateway.parent and not is_parent:
-        yield _wrong(file, "gateway.parent", f"is {environment.gateway.parent!r}", "write namespace/name of a Gateway")
 
 
 def _secrets(target: Target, file: str) -> Iterator[Problem]:

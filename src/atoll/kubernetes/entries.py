@@ -1,0 +1,293 @@
+"""What an entry of an environment may be, by itself and beside others: a row a rule."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from atoll.errors import BAD_ENVIRONMENT, Problem
+from atoll.kubernetes.environment import Environment
+
+Fits: TypeAlias = Callable[[object], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """entries: such as "images.base"; "*" is each item of a list or value of a table, "?" each name in one.
+
+    reason: with the value as {value}. do: what to write instead.
+    """
+
+    entries: tuple[str, ...]
+    fits: Fits
+    reason: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What one entry asks of others."""
+
+    entry: str
+    is_broken: Callable[[Environment], bool]
+    reason: str
+    do: str
+
+
+def entry_problems(environment: Environment, file: str) -> list[Problem]:
+    """Of values by themselves, and of those that do not go together."""
+    found = [
+        BAD_ENVIRONMENT.at(file, entry=entry, reason=rule.reason.format(value=repr(value)), do=rule.do)
+        for rule in RULES
+        for pattern in rule.entries
+        for entry, value in _values(environment, pattern)
+        if not rule.fits(value)
+    ]
+    for each in RELATIONS:
+        if each.is_broken(environment):
+            reason = each.reason.format(way_in=environment.gateway.way_in)
+            found.append(BAD_ENVIRONMENT.at(file, entry=each.entry, reason=reason, do=each.do))
+    return found
+
+
+def _values(value: object, pattern: str, path: str = "") -> Iterator[tuple[str, object]]:
+    """Everything that a pattern stands for, with the name of the entry that it is written in."""
+    name, _, rest = pattern.partition(".")
+    if not name:
+        yield path, value
+    elif isinstance(value, msgspec.Struct):
+        yield from _values(getattr(value, name), rest, f"{path}.{name}" if path else name)
+    elif name == "?" and isinstance(value, Mapping):
+        for each in sorted(value):
+            yield path, each
+    elif isinstance(value, Mapping):
+        for each, inner in sorted(value.items()):
+            yield from _values(inner, rest, f"{path}.{each}")
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _values(inner, rest, path)
+
+
+def _text(pattern: str, *, blank: bool = False) -> Fits:
+    known = re.compile(pattern)
+    return lambda value: isinstance(value, str) and ((blank and not value) or known.fullmatch(value) is not None)
+
+
+def _number(least: float, most: float) -> Fits:
+    return lambda value: isinstance(value, int | float) and least <= value <= most
+
+
+def _address(*schemes: str) -> Fits:
+    def fits(value: object) -> bool:
+        try:
+            parts = urlsplit(str(value))
+            return not value or bool(parts.scheme in schemes and parts.hostname and parts.port != 0)
+        except ValueError:
+            return False
+
+    return fits
+
+
+def _replicas(value: object) -> bool:
+    """None is what is declared."""
+    if value is None:
+        return True
+    least, most = value if isinstance(value, tuple) else (value, value)
+    return bool(0 < least <= most)
+
+
+LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+BYTES = r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti)?"
+_CPU = r"(?=.*[1-9])[0-9]+(\.[0-9]+)?m?"
+_HOST = r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+"
+_NAME = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_KEY = r"[-._A-Za-z0-9]{1,253}"
+_LABEL_NAME = r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_VARIABLE = r"[-._A-Za-z][-._A-Za-z0-9]*"
+_FOLDER = r"(/(?!\.\.?(/|$))[^/:\s]+)+"
+_PYTHON = r"3\.(1[1-9]|[2-9][0-9])(\.[0-9]+)?"
+_REPOSITORY = r"(\[[0-9a-f:]+\]|[a-z0-9]+([.-]+[a-z0-9]+)*)(:[0-9]+)?(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*"
+_IMAGE = rf"{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
+
+_ASKING = ("defaults", "gateway", "engines.postgres", "engines.nats", "telemetry")
+_STORING = ("engines.postgres", "engines.nats", "telemetry")
+_NAMED = ("images.pull_secret", "gateway.tls", "telemetry.secret", "secrets.*")
+_KEPT = tuple(f"{part}.{entry}" for part in _STORING for entry in ("secret", "storage_class"))
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        ("images.registry",),
+        _text(rf"{_REPOSITORY}/?", blank=True),
+        "is {value}, where no image can be",
+        'write such as "registry.example.com/shop": a host and a path in lower case, without https://',
+    ),
+    Rule(("images.base", "images.node"), _text(_IMAGE), "is {value}, no image", 'write such as "python:3.13-slim"'),
+    Rule(("images.python",), _text(_PYTHON), "is {value}, no version that services run on", 'write such as "3.13"'),
+    Rule(("images.lock",), _text(".+"), "is {value}, no file", 'write such as "requirements.txt"'),
+    Rule(("images.pull",), _text("IfNotPresent|Always|Never"), "is {value}", "use one of IfNotPresent, Always, Never"),
+    Rule(("images.engines",), _text("official|wheels"), "is {value}", "use official or wheels"),
+    Rule(
+        ("gateway.way_in",),
+        _text(rf"loadbalancer|nodeport|httproute|ingress:{_NAME}"),
+        "is {value}",
+        "use one of loadbalancer, nodeport, httproute, ingress:CLASS",
+    ),
+    Rule(("gateway.hosts.*",), _text(_HOST), "has {value}, no host name", "write such as shop.example.com"),
+    Rule(
+        ("gateway.parent",),
+        _text(rf"({LABEL}/)?{_NAME}", blank=True),
+        "is {value}",
+        "write namespace/name of a Gateway",
+    ),
+    Rule(("gateway.replicas",), _number(1, math.inf), "is {value}", "write a number from 1"),
+    Rule(
+        ("gateway.node_port",),
+        lambda value: value == 0 or _number(30000, 32767)(value),
+        "is {value}",
+        "choose one from 30000 to 32767",
+    ),
+    Rule(("cluster.api_port",), _number(0, 65535), "is {value}", "choose one from 1 to 65535"),
+    Rule(("engines.postgres.port",), _number(1, 65535), "is {value}", "choose one from 1 to 65535"),
+    Rule(
+        ("engines.nats.address",),
+        _address("nats", "tls"),
+        "is {value}, no address",
+        "write nats://HOST:PORT or tls://HOST:PORT",
+    ),
+    Rule(
+        ("telemetry.endpoint", "monitoring.alertmanager", "monitoring.page", "monitoring.ticket"),
+        _address("http", "https"),
+        "is {value}, no address",
+        "write http://HOST:PORT or https://HOST:PORT",
+    ),
+    Rule(
+        ("telemetry.kept_days",),
+        lambda value: isinstance(value, float) and 0 < value < math.inf,
+        "is {value}",
+        "write a number above 0, such as 3 or 0.5",
+    ),
+    Rule(
+        ("monitoring.kind",),
+        _text("annotations|operator|none"),
+        "is {value}",
+        "use annotations, operator or none",
+    ),
+    Rule(
+        ("monitoring.labels.?",),
+        _text(rf"({_NAME}/)?{_LABEL_NAME}"),
+        "has {value}, which no label can be called",
+        'write such as "release" or "example.com/team"',
+    ),
+    Rule(
+        ("monitoring.labels.*",),
+        _text(_LABEL_NAME, blank=True),
+        "is {value}, which no label can be",
+        "use at most 63 of a-z, A-Z, 0-9, hyphens, dots and underscores",
+    ),
+    Rule(("services.*.replicas",), _replicas, "is {value}", "write a number from 1, or [least, most]"),
+    Rule(
+        ("services.*.volumes.?",),
+        _text(_FOLDER),
+        "has {value}, no absolute path of a folder",
+        "begin it with /, and end it without one; it has no .., colon or space",
+    ),
+    Rule(("services.*.volumes.*",), _text(BYTES, blank=True), "is {value}, no size", 'write such as "1Gi"'),
+    Rule(
+        ("services.*.environment.?",),
+        _text(_VARIABLE),
+        "has {value}, which no variable can be called",
+        "use letters, 0-9 and underscores, and begin with a letter",
+    ),
+    Rule(
+        tuple(f"{part}.cpu" for part in _ASKING), _text(_CPU), "is {value}, no quantity", 'write such as "250m" or "2"'
+    ),
+    Rule(
+        tuple(f"{part}.{entry}" for part in _ASKING for entry in ("memory", "memory_limit")),
+        _text(BYTES),
+        "is {value}, no quantity",
+        'write such as "512Mi"',
+    ),
+    Rule(
+        tuple(f"{part}.storage" for part in _STORING), _text(BYTES), "is {value}, no quantity", 'write such as "10Gi"'
+    ),
+    Rule(("services.*.cpu",), _text(_CPU, blank=True), "is {value}, no quantity", 'write such as "250m" or "2"'),
+    Rule(
+        ("services.*.memory", "services.*.memory_limit"),
+        _text(BYTES, blank=True),
+        "is {value}, no quantity",
+        'write such as "512Mi"',
+    ),
+    Rule(
+        tuple(dict.fromkeys((*_NAMED, *_KEPT))),
+        _text(_NAME, blank=True),
+        "names {value}, which no object can be called",
+        "use a-z, 0-9, hyphens and dots",
+    ),
+    Rule(
+        tuple(f"{part}.key" for part in _STORING),
+        _text(_KEY),
+        "is {value}, which no key of a Secret can be called",
+        "use letters, 0-9, hyphens, dots and underscores",
+    ),
+)
+
+RELATIONS: tuple[Relation, ...] = (
+    Relation(
+        "gateway.parent",
+        lambda file: file.gateway.way_in == "httproute" and not file.gateway.parent,
+        "is missing",
+        'name the Gateway: parent = "namespace/name"',
+    ),
+    Relation(
+        "gateway.parent",
+        lambda file: file.gateway.way_in != "httproute" and bool(file.gateway.parent),
+        "has no use with {way_in}",
+        'set way_in = "httproute", or leave it out',
+    ),
+    Relation(
+        "gateway.tls",
+        lambda file: file.gateway.way_in == "httproute" and bool(file.gateway.tls),
+        "has no use with httproute",
+        "TLS ends at the Gateway: name the Secret there",
+    ),
+    Relation(
+        "gateway.hosts",
+        lambda file: file.gateway.way_in.startswith("ingress:") and bool(file.gateway.tls) and not file.gateway.hosts,
+        "are missing",
+        "an Ingress with TLS needs the names of the certificate",
+    ),
+    Relation(
+        "gateway.node_port",
+        lambda file: file.gateway.way_in != "nodeport" and bool(file.gateway.node_port),
+        "has no use with {way_in}",
+        'set way_in = "nodeport", or leave it out',
+    ),
+    Relation(
+        "engines.nats.secret",
+        lambda file: bool(file.engines.nats.address) and not file.engines.nats.secret,
+        "is missing",
+        "name the Secret with the password for the address",
+    ),
+    Relation(
+        "engines.nats.secret",
+        lambda file: not file.engines.nats.address and bool(file.engines.nats.secret),
+        "has no use with a server inside",
+        "give the address of the server that it is for, or leave it out",
+    ),
+    Relation(
+        "telemetry.endpoint",
+        lambda file: file.telemetry.collector and bool(file.telemetry.endpoint),
+        "has no use beside a collector inside, which forwards nothing",
+        "leave it out, or set collector = false and no dashboard",
+    ),
+    Relation(
+        "telemetry.secret",
+        lambda file: not file.telemetry.endpoint and bool(file.telemetry.secret),
+        "has no use without an endpoint",
+        "give the endpoint that it is for, or leave it out",
+    ),
+)
