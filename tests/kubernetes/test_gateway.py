@@ -15,6 +15,7 @@ from atoll.provision.issuer import LOCAL_ISSUER
 from atoll.wire.description import ApiKeysData, Description, GatewayData, IssuerData, RateLimitData, SecretData
 from tests.kubernetes.targets import container_of, find, rendered, target_of, variable
 
+FOLLOWED = "certificate.json"
 ISSUER = IssuerData("https://login.example", "shop", url="https://login.example:8443/keys")
 KEYS = ApiKeysData(SecretData("api-keys", "value"), "x-api-key", {"partner": ("a",)})
 
@@ -86,6 +87,20 @@ def test_a_clients_address_is_taken_from_a_proxy_of_the_clusters_own_alone(
     config = envoy_in(rendered(target_of(knowing, gateway=way)))
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager.get("xff_num_trusted_hops") == hops
+
+
+def test_the_certificate_is_followed_by_a_document_beside_envoys_own_in_pods_and_in_compose(shop: Description) -> None:
+    target = target_of(shop, gateway={"tls": "certificate"})
+    (written,) = [data for each in rendered(target) for name, data in mapping(each, "data").items() if name == FOLLOWED]
+    (secret,) = json.loads(str(written))["resources"]
+    assert secret["tls_certificate"]["watched_directory"] == {"path": "/etc/tls"}
+    assert render_compose(target)[f"{GATEWAY}/{FOLLOWED}"] == written
+    (tls,) = [each for each in envoy_in(rendered(target))["static_resources"]["listeners"] if "tls" in each["name"]]
+    context = tls["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"]
+    (asked,) = context["tls_certificate_sds_secret_configs"]
+    assert asked["name"] == secret["name"]
+    assert asked["sds_config"]["path_config_source"] == {"path": f"/etc/atoll/{FOLLOWED}"}
+    assert FOLLOWED not in json.dumps(rendered(target_of(shop)))
 
 
 @pytest.mark.parametrize(("cpu", "threads"), [("100m", 2), ("2", 2), ("2500m", 3), ("8", 8)])

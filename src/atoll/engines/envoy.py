@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from atoll.engines.access import clusters as issuer_clusters
+from atoll.engines.certificates import Tls, encrypted
 from atoll.engines.edge import COLLECTOR, Limits, Policy, connection_manager
 from atoll.engines.engine import Command, Engine, File, HttpGet
-from atoll.engines.observing import admin_cluster, certificate, observing
+from atoll.engines.observing import admin_cluster, observing
 from atoll.engines.routing import Route, route_table
 from atoll.engines.xds import TYPE, address, compact, named, resources, seconds, text, watched
 
@@ -37,15 +38,6 @@ class Cluster:
     health_path: str = "/health/ready"
     connect_timeout: float = 0.25
     dns: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """A port for HTTPS, and the files of the certificate with its chain and of its key."""
-
-    port: int
-    certificate: PurePath
-    key: PurePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +243,7 @@ def _listener(
                         **routes,
                     )
                 ],
-                **({"transport_socket": certificate(tls.certificate, tls.key)} if tls else {}),
+                **({"transport_socket": encrypted(tls)} if tls else {}),
             }
         ],
     }

@@ -1,6 +1,4 @@
-"""The gateway's side doors: where a cluster asks for its health and figures, and the certificate of its TLS port."""
-
-from pathlib import PurePath
+"""The gateway's side door: where a cluster asks for its health and figures."""
 
 from atoll.engines.xds import address, named
 
@@ -38,17 +36,3 @@ def admin_cluster(port: int) -> dict[str, object]:
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
-
-
-def certificate(chain: PurePath, key: PurePath) -> dict[str, object]:
-    """The transport socket of a port with HTTPS."""
-    files = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
-    return named(
-        "envoy.transport_sockets.tls",
-        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        common_tls_context={
-            "tls_certificates": [files],
-            "alpn_protocols": ["h2", "http/1.1"],
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        },
-    )

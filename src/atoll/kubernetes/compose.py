@@ -356,7 +356,7 @@ def _collector(target: Target) -> _Made:
 
 
 def _gateway(target: Target) -> _Made:
-    files = {gateway.ENVOY: gateway.envoy_configuration(target)}
+    files = gateway.gateway_files(target)
     ports = [f"${{GATEWAY_ADDRESS:-127.0.0.1:8080}}:{GATEWAY_PORT}"]
     mounts: list[str] = []
     if gateway.ends_tls(target):

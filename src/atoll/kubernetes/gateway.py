@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from atoll.engines import envoy
 from atoll.engines.access import Access, ClientKeys
+from atoll.engines.certificates import Tls, certificate_file
 from atoll.engines.declared import exposed, issuers_of, limits_of, policy_of, routes_of
-from atoll.engines.envoy import Observed, Places, Tls
+from atoll.engines.envoy import Observed, Places
 from atoll.kubernetes.monitoring import ENVOY_PATH, scraped
 from atoll.kubernetes.names import (
     DOCUMENTS,
@@ -41,6 +42,7 @@ from atoll.kubernetes.workloads import (
 from atoll.wire.description import MemberData
 
 ENVOY = "envoy.json"
+CERTIFICATE = "certificate.json"
 ADMIN_PORT = GATEWAY_ADMIN_PORT
 TLS_FOLDER = PurePosixPath("/etc/tls")
 
@@ -83,7 +85,7 @@ def gateway_variables(target: Target) -> list[Object]:
 
 
 def gateway_objects(target: Target) -> list[Object]:
-    made = configuration(target, GATEWAY, GATEWAY, _COMPONENT, {ENVOY: envoy_configuration(target)})
+    made = configuration(target, GATEWAY, GATEWAY, _COMPONENT, gateway_files(target))
     found = [account(target, GATEWAY, _COMPONENT), made, _deployment(target, made), _service(target)]
     if target.environment.gateway.replicas > 1:
         found.append(budget(target, GATEWAY, _COMPONENT))
@@ -95,8 +97,15 @@ def gateway_objects(target: Target) -> list[Object]:
     return found
 
 
+def gateway_files(target: Target) -> dict[str, str]:
+    """What Envoy reads in DOCUMENTS: a change of it is a new ConfigMap, and new pods."""
+    files = {ENVOY: envoy_configuration(target)}
+    tls = _tls(target)
+    return {**files, CERTIFICATE: certificate_file(tls).content} if tls else files
+
+
 def envoy_configuration(target: Target) -> str:
-    """One document: a change of it is a new ConfigMap, and new pods."""
+    """All that it is told, in one document."""
     behind = exposed(target.description)
     declared, wanted = target.description.gateway, target.environment.gateway
     assert declared is not None
@@ -109,7 +118,7 @@ def envoy_configuration(target: Target) -> str:
         routes=tuple(route for member in behind for route in routes_of(target.description, member)),
         clusters=tuple(_cluster(member) for member in behind),
         host="0.0.0.0",  # noqa: S104 - a pod has its own network
-        tls=Tls(GATEWAY_TLS_PORT, TLS_FOLDER / "tls.crt", TLS_FOLDER / "tls.key") if ends_tls(target) else None,
+        tls=_tls(target),
         observed=Observed(GATEWAY_ADMIN_PORT, _ENVOY_ADMIN),
         collector=_collector(target),
         limits=replace(
@@ -144,6 +153,12 @@ def ends_tls(target: Target) -> bool:
     """Whether TLS ends at Envoy: an Ingress or a Gateway before it does it by itself."""
     wanted = target.environment.gateway
     return bool(wanted.tls) and wanted.way_in in {"loadbalancer", "nodeport"}
+
+
+def _tls(target: Target) -> Tls | None:
+    if not ends_tls(target):
+        return None
+    return Tls(GATEWAY_TLS_PORT, TLS_FOLDER / "tls.crt", TLS_FOLDER / "tls.key", PurePosixPath(DOCUMENTS) / CERTIFICATE)
 
 
 def _deployment(target: Target, made: Object) -> Object:
