@@ -58,7 +58,9 @@ class Clock:
     async def time(self) -> float:
         return time.time()
 """,
-    "small/own/Dockerfile": "FROM atoll-test/python:bookworm\nWORKDIR /app\nCOPY . .\nUSER 10001:10001\n",
+    "small/own/Dockerfile": "FROM atoll-test/python:bookworm\nWORKDIR /app\n"
+    # It may fetch what it likes: it finds a network.
+    "RUN grep -q eth0 /proc/net/dev\nCOPY . .\nUSER 10001:10001\n",
     "small/own/.dockerignore": "notes\n",
     "small/own/.env.production": f"TOKEN={SECRET}\n",
     "small/own/.version": "1\n",

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from atoll.errors import AtollError
-from atoll.kubernetes.build import find_builder, write_context
+from atoll.kubernetes.build import Builder, find_builder, write_context
 from atoll.kubernetes.engine_images import from_wheels
-from atoll.kubernetes.image import Folder, Image, last_base, node_image, own_image, python_image
+from atoll.kubernetes.image import Folder, Image, bare_image, last_base, node_image, own_image, python_image
 from atoll.kubernetes.names import Target
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.project import images_of, tags_of
@@ -107,6 +107,18 @@ def test_a_dockerfile_of_ones_own_is_built_as_it_is(target: Target) -> None:
     assert made.dockerfile == "FROM alpine:3\n"
     assert made.executable == {"go"}
     assert made.is_own
+
+
+@pytest.mark.parametrize("program", ["docker", "buildah"])
+def test_only_a_dockerfile_of_ones_own_is_built_with_a_network(target: Target, program: str) -> None:
+    builder, context = Builder(program, {}), Path("context")
+
+    def options(image: Image) -> str:
+        return " ".join(builder.command(image, context, context / "Dockerfile", {}))
+
+    own = own_image(target, WEB, Folder({"Dockerfile": b"FROM alpine:3\nRUN apk add curl\n"}, frozenset()))
+    assert "--network" not in options(own)
+    assert "--network none" in options(bare_image(target, "setup", "", Base("python:3.13")))
 
 
 def test_pinned_bases_make_other_images_and_are_built_from_by_digest(shop: Description) -> None:

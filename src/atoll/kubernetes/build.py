@@ -35,18 +35,23 @@ class Builder:
         # buildah writes "localhost/" before a name without a registry.
         return frozenset(line.strip().removeprefix("localhost/") for line in lines)
 
-    async def build(self, image: Image, context: Path, dockerfile: Path, log: Path, labels: Mapping[str, str]) -> None:
-        """Raises AtollError BUILD_FAILED with the last lines."""
+    def command(self, image: Image, context: Path, dockerfile: Path, labels: Mapping[str, str]) -> list[str]:
+        """What builds it. Touches nothing."""
         arguments = [self.program, "build", "--file", str(dockerfile), "--tag", image.reference]
         for name, value in image.arguments.items():
             arguments += ["--build-arg", f"{name}={value}"]
         for name, value in labels.items():
             arguments += ["--label", f"{name}={value}"]
-        # Everything that it needs is in the context.
-        arguments += ["--network", "none"]
+        # Everything that it needs is in the context, unless the Dockerfile is the user's, who may fetch what he likes.
+        arguments += [] if image.is_own else ["--network", "none"]
         # buildah keeps neither layers between builds nor, in its own format, a HEALTHCHECK.
         arguments += ["--layers", "--format", "docker"] if self.is_buildah else ["--progress", "plain"]
-        status, lines = await run([*arguments, str(context)], self.environment)
+        return [*arguments, str(context)]
+
+    async def build(self, image: Image, context: Path, dockerfile: Path, log: Path, labels: Mapping[str, str]) -> None:
+        """Raises AtollError BUILD_FAILED with the last lines."""
+        arguments = self.command(image, context, dockerfile, labels)
+        status, lines = await run(arguments, self.environment)
         log.write_text("\n".join(lines) + "\n")
         if status:
             raise BUILD_FAILED.error(
