@@ -10,6 +10,7 @@ from atoll.errors import VOLUME_FIXED, AtollError
 from atoll.kubernetes.client import Api, connect
 from atoll.kubernetes.deploy import Changes, carry_out, find_changes
 from atoll.kubernetes.names import Object
+from atoll.kubernetes.scope import Scope
 from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.programs import Failed
@@ -50,7 +51,7 @@ def keeper(image: str, storage: str) -> Object:
 async def deployed(api: Api, made: Object) -> Changes:
     """What has changed."""
     parts = {"keeper": [made]}
-    changes = await find_changes(api, SYSTEM, parts)
+    changes = await find_changes(api, SYSTEM, Scope(parts, parts))
     await carry_out(api, SYSTEM, parts, changes, alone, unseen, within=60.0)
     return changes
 

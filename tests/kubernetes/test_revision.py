@@ -6,7 +6,7 @@ import random
 import msgspec
 import pytest
 
-from atoll.kubernetes.names import Object, Target
+from atoll.kubernetes.names import Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import MOST_CONTENT, objects
 from atoll.kubernetes.revision import (
@@ -17,7 +17,6 @@ from atoll.kubernetes.revision import (
     Revision,
     built_of,
     entry_of,
-    following,
     read_revision,
     revision_objects,
 )
@@ -80,18 +79,3 @@ def test_what_is_too_large_for_one_object_lies_in_several_of_which_the_first_is_
 def size_of(made: dict[str, object]) -> int:
     """Bytes of what it holds."""
     return sum(len(base64.b64decode(str(each))) for each in mapping(made, "binaryData").values())
-
-
-def test_a_whole_deployment_keeps_nothing_of_a_service_that_is_not_declared_any_more(target: Target) -> None:
-    before = revision_of(target)
-    parts = {part: each for part, each in before.parts.items() if part != "ads"}
-    built = {name: each for name, each in before.built.items() if name != "ads"}
-    assert following(before, parts, built, is_whole=True) == (parts, built)
-
-
-def test_a_deployment_of_some_services_keeps_the_others_as_they_are_deployed(target: Target) -> None:
-    before = revision_of(target)
-    made: list[Object] = [{"kind": "Deployment"}]
-    contracts = Built()
-    parts, built = following(before, {"ads": made}, {"ads": contracts}, is_whole=False)
-    assert (parts, built) == ({**before.parts, "ads": made}, {**before.built, "ads": contracts})

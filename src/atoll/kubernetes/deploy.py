@@ -1,7 +1,7 @@
 """Brings a namespace to what was rendered: shows the difference, applies in order, waits, and removes what is left."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from atoll.errors import (
@@ -15,13 +15,16 @@ from atoll.kubernetes.client import Api
 from atoll.kubernetes.diff import difference
 from atoll.kubernetes.drift import Drift, drift
 from atoll.kubernetes.handover import handed_over, merged
-from atoll.kubernetes.names import GATEWAY, HOLDER, MANAGER, NAMESPACE, SETUP, Object, Target
+from atoll.kubernetes.names import GATEWAY, HOLDER, MANAGER, SETUP, Object, Target
 from atoll.kubernetes.objects import Key, items, key_of, mapping
+from atoll.kubernetes.permissions import SERVER, configuration_key
 from atoll.kubernetes.revision import COMPONENT as REVISION
 from atoll.kubernetes.rollout import WATCHED, has_failed
+from atoll.kubernetes.scope import Parts, Scope, made_by, references
 from atoll.kubernetes.setup import setup_document
+from atoll.kubernetes.transition import transition
 from atoll.kubernetes.volumes import grow, let_go
-from atoll.kubernetes.waiting import Show, wait
+from atoll.kubernetes.waiting import Show, until_left, wait
 
 _AT_ONCE = 16
 _TOLD_TOGETHER = (CLUSTER_REFUSED.code, VOLUME_FIXED.code)
@@ -45,18 +48,21 @@ _PRUNED = (
     "ServiceAccount",
 )
 
-Parts = Mapping[str, Sequence[Object]]
 Confirm = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An object, with the lines that say how it is to be changed, and what others have changed in it."""
+    """An object, with the lines that say how it is to be changed, and what others have changed in it.
+
+    live: as it is there.
+    """
 
     wanted: Object
     lines: tuple[str, ...]
     is_new: bool
     drift: tuple[Drift, ...] = ()
+    live: Object | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +101,12 @@ def _stage(part: str, kind: str) -> int:
     return 1
 
 
-async def find_changes(
-    api: Api, system: str, parts: Parts, apps: Iterable[str] = (), deployed: Parts | None = None
-) -> Changes:
+async def find_changes(api: Api, system: str, scope: Scope, deployed: Parts | None = None) -> Changes:
     """What the API server would make of the objects; nothing is kept.
 
-    apps: remove only what belongs to these; () is everything of the system. deployed: what was applied last, where that
-    is known. Raises AtollError with all it refuses.
+    deployed: what was applied last, where that is known. Raises AtollError with all it refuses.
     """
-    wanted = [made for each in parts.values() for made in each]
+    wanted = [made for each in scope.parts.values() for made in each]
     there = await api.get(Key("Namespace", api.namespace))
     if there is None:
         # Nothing can be tried where nothing is.
@@ -116,7 +119,8 @@ async def find_changes(
         raise AtollError(*problems)
     changes = [each for each in found if isinstance(each, Change)]
     applied = tuple(each for each in changes if each.lines or each.is_new)
-    removed = await _left(api, system, {key_of(made) for made in wanted}, frozenset(apps))
+    stays = {key_of(made) for each in scope.after.values() for made in each}
+    removed = await _left(api, system, stays, frozenset(scope.apps))
     return Changes(applied, removed, tuple(one for each in changes for one in each.drift))
 
 
@@ -136,17 +140,18 @@ async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Sem
         return Change(made, (), is_new=True)
     if made["kind"] == "StatefulSet":
         after = as_asked(after, made)
-    return Change(made, tuple(difference(live, after)), False, tuple(drift(live, after, is_as_deployed=made == last)))
+    others = tuple(drift(live, after, is_as_deployed=made == last))
+    return Change(made, tuple(difference(live, after)), False, others, live)
 
 
-async def _left(api: Api, system: str, wanted: set[Key], apps: frozenset[str]) -> tuple[Key, ...]:
+async def _left(api: Api, system: str, stays: set[Key], apps: frozenset[str]) -> tuple[Key, ...]:
     labels = f"app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/part-of={system}"
     lists = await asyncio.gather(*(api.all(kind, labels, is_bare=True) for kind in _PRUNED))
     return tuple(
         key_of(each)
         for found in lists
         for each in found
-        if key_of(each) not in wanted and is_ours(each) and (not apps or _app(each) in apps)
+        if key_of(each) not in stays and is_ours(each) and (not apps or _app(each) in apps)
     )
 
 
@@ -167,17 +172,21 @@ async def carry_out(
     """Apply stage by stage, and wait for each. Raises AtollError ROLLOUT_FAILED with the reason and the last words.
 
     confirm: before each stage and at the end, that nobody took over meanwhile: what came up may be another's.
-    within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it; but an
-    autoscaler goes first, for it would take back a number of pods that is declared again.
+    within: seconds for each stage. What is not rendered any more goes at the end, when nothing needs it, and so do
+    connections and accounts that only the old version uses; but an autoscaler goes first, for it would take back a
+    number of pods that is declared again.
     """
     await confirm()
     for key in changes.removed:
         if key.kind == "HorizontalPodAutoscaler":
             await api.delete(key)
     changed = {key_of(each.wanted) for each in changes.applied}
+    meanwhile = transition(parts, await _there(api, changes))
+    changed.update(meanwhile.more)
+    ordered = stages(meanwhile.parts)
     # What is up needs no order.
-    whole = [[made for stage in stages(parts) for made in stage]]
-    for stage in whole if changes.is_nothing else stages(parts):
+    whole = [[made for stage in ordered for made in stage]]
+    for stage in whole if changes.is_nothing else ordered:
         for made in stage:
             if made["kind"] == "Job":
                 await _run_again(api, key_of(made), changed)
@@ -185,8 +194,25 @@ async def carry_out(
                 await _apply(api, made)
         await wait(api, system, [key_of(made) for made in stage if made["kind"] in WATCHED], show, within)
         await confirm()
-    for key in changes.removed:
+    if meanwhile.narrower:
+        await until_left(api, system, within)
+        await confirm()
+        for made in meanwhile.narrower:
+            await _apply(api, made)
+        await wait(api, system, [key_of(made) for made in meanwhile.narrower if made["kind"] in WATCHED], show, within)
+        await confirm()
+    for key in (*changes.removed, *meanwhile.more):
         await api.delete(key)
+
+
+async def _there(api: Api, changes: Changes) -> dict[Key, Object]:
+    """What is there of all that changes, and what the broker reads."""
+    found = {key_of(each.wanted): each.live for each in changes.applied if each.live is not None}
+    if SERVER in found:
+        key = configuration_key(found[SERVER])
+        read = await api.get(key) if key.name else None
+        found |= {key: read} if read else {}
+    return found
 
 
 async def _apply(api: Api, made: Object) -> None:
@@ -216,9 +242,8 @@ async def _run_again(api: Api, key: Key, changed: set[Key]) -> None:
 
 async def check_secrets(api: Api, target: Target, parts: Parts) -> None:
     """Raises AtollError SECRETS_MISSING for each that objects read, and neither is there nor will be made."""
-    made = setup_document(target)
-    ours = {(each.secret, each.key) for each in made.secrets} | {(each.secret, each.key) for each in made.databases}
-    wanted = {reference for each in parts.values() for one in each for reference in _references(one)} - ours
+    ours = made_by(setup_document(target))
+    wanted = {reference for each in parts.values() for one in each for reference in references(one)} - ours
     if not wanted:
         return
     names = sorted({name for name, _ in wanted})
@@ -232,21 +257,3 @@ async def check_secrets(api: Api, target: Target, parts: Parts) -> None:
                 for name, key in missing
             )
         )
-
-
-def _references(value: object) -> Iterable[tuple[str, str]]:
-    """Every secretKeyRef below."""
-    if isinstance(value, dict):
-        reference = value.get("secretKeyRef")
-        if isinstance(reference, dict):
-            yield str(reference["name"]), str(reference["key"])
-        for each in value.values():
-            yield from _references(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _references(each)
-
-
-def selected(parts: Mapping[str, list[Object]], services: Sequence[str]) -> dict[str, list[Object]]:
-    """The parts of these services alone; all of them for ()."""
-    return {part: each for part, each in parts.items() if not services or part in services or part == NAMESPACE}

@@ -43,6 +43,7 @@ POSTGRES_USER = 999
 CONFIGURATION = PurePosixPath("/etc/atoll")
 POSTGRES_DATA = PurePosixPath("/var/lib/postgresql/data")
 NATS_DATA = PurePosixPath("/data")
+NATS_FILE = "nats.conf"
 POSTGRES_SECRET = PurePosixPath("/run/secrets/postgres")
 
 _COMPONENT = "engine"
@@ -160,7 +161,7 @@ def nats_files(target: Target) -> dict[str, str]:
     for user in nats_users(target):
         # A variable is only one where it has no quotes.
         written = written.replace(f'"{_unquoted(user)}"', _unquoted(user))
-    return {"nats.conf": written}
+    return {NATS_FILE: written}
 
 
 def nats_objects(target: Target) -> list[Object]:
@@ -169,7 +170,7 @@ def nats_objects(target: Target) -> list[Object]:
     container: Object = {
         "name": NATS,
         "image": target.images[NATS],
-        "args": ["-c", str(CONFIGURATION / "nats.conf")],
+        "args": ["-c", str(CONFIGURATION / NATS_FILE)],
         "ports": [
             {"name": "nats", "containerPort": NATS_PORT},
             {"name": "monitor", "containerPort": NATS_MONITOR_PORT},

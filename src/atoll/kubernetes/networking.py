@@ -30,7 +30,11 @@ from atoll.kubernetes.names import (
     port_of,
     selector,
 )
+from atoll.kubernetes.objects import items, mapping
 from atoll.wire.description import MemberData
+
+POLICY = "NetworkPolicy"
+DIRECTIONS = ("ingress", "egress")
 
 _COMPONENT = "network"
 _PREPARE = "-prepare"
@@ -258,6 +262,13 @@ def _rule(direction: str, peer: str, ports: Iterable[int]) -> Object:
     return {direction: [{"podSelector": {"matchLabels": selector(peer)}}], "ports": _ports(ports)}
 
 
+def peer_of(rule: Object) -> str:
+    """The label `app` of those whom a rule is about; "" where it is about others than pods of the system."""
+    peers = [*items(rule, "from"), *items(rule, "to")]
+    labels = [mapping(each, "podSelector", "matchLabels") for each in peers if "namespaceSelector" not in each]
+    return next((str(each["app"]) for each in labels if "app" in each), "")
+
+
 def _ports(numbers: Iterable[int]) -> list[Object]:
     return [{"protocol": "TCP", "port": number} for number in numbers]
 
@@ -265,7 +276,7 @@ def _ports(numbers: Iterable[int]) -> list[Object]:
 def _policy(target: Target, name: str, spec: Object) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
+        "kind": POLICY,
         "metadata": metadata(target, name, _COMPONENT),
         "spec": spec,
     }

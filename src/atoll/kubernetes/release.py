@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NEVER_WHOLE, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
-from atoll.kubernetes.deploy import Changes, Confirm, Parts
+from atoll.kubernetes.deploy import Changes, Confirm
 from atoll.kubernetes.history import History
 from atoll.kubernetes.lease import LEASE, Holding, Terms, back_to, take
 from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
-from atoll.kubernetes.revision import Built, Entry, Revision, built_of, conflicts, following, previous
+from atoll.kubernetes.revision import Built, Entry, Revision, built_of, conflicts, previous
+from atoll.kubernetes.scope import Parts, Scope, scope_of
 from atoll.kubernetes.standing import gateway_key, url_of
 from atoll.kubernetes.volumes import all_as_there
 from atoll.kubernetes.waiting import Show
@@ -26,13 +27,12 @@ _OF_EVERY_NAMESPACE = "kube-root-ca.crt"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a deployment would do. parts: what is wanted of the services named, or of all; built: their contracts."""
+    """What a deployment would do. built: contracts of all that is deployed then."""
 
-    parts: Parts
+    scope: Scope
     changes: Changes
     built: Mapping[str, Built]
     before: Revision | None
-    is_whole: bool
 
 
 class Release:
@@ -63,26 +63,27 @@ class Release:
 
         Raises AtollError: NEVER_WHOLE, BREAKS_CONSUMER unless it is forced, SECRETS_MISSING, CLUSTER_REFUSED, …
         """
-        target, whole = self._target, objects(self._target)
-        parts = deploy.selected(whole, services)
+        target, declared = self._target, objects(self._target)
         if await self._is_anothers():
             # Whoever made the namespace says what it is like; we are guests.
-            parts = {part: [each for each in found if each["kind"] != "Namespace"] for part, found in parts.items()}
+            declared[NAMESPACE] = [each for each in declared[NAMESPACE] if each["kind"] != "Namespace"]
         built = {each.name: built_of(target, each) for each in target.members if not services or each.name in services}
         kept = await self.revisions()
         before = await self._history.read(kept[-1]) if kept else None
         if before is None and services:
             raise NEVER_WHOLE.error(
-                has=[f"no {part}" for part in whole if part not in parts],
+                has=[f"no {part}" for part in declared if part not in (NAMESPACE, *services)],
                 services=", ".join(services),
                 system=target.system,
                 namespace=target.namespace,
             )
         if before is not None and not is_forced:
             self._check_contracts(before, built, is_whole=not services)
-        await deploy.check_secrets(self._api, target, parts)
-        changes = await self._changes(parts, services, before.parts if before else None)
-        return Plan(parts, changes, built, before, is_whole=not services)
+        scope = scope_of(target, declared, services, before.parts if before else {})
+        await deploy.check_secrets(self._api, target, scope.parts)
+        changes = await self._changes(scope, before.parts if before else None)
+        stays = before.built if before and services else {}
+        return Plan(scope, changes, {**stays, **built}, before)
 
     async def deploy(self, plan: Plan, note: str, *, is_forced: bool) -> int:
         """Carry it out, and keep it as a revision; its number.
@@ -92,10 +93,10 @@ class Release:
         before = plan.before
         left = await self._api.get(LEASE)
         if plan.changes.is_nothing and before is not None and left is None:
-            await self._carry_out(plan.parts, plan.changes, _nobody_else)
+            await self._carry_out(plan.scope.parts, plan.changes, _nobody_else)
             return before.number
         # What the Lease lies in. Nothing happens to one that is there.
-        for made in plan.parts.get(NAMESPACE, ()):
+        for made in plan.scope.parts.get(NAMESPACE, ()):
             if made["kind"] == "Namespace" and await self._api.get(key_of(made)) is None:
                 await self._api.apply(made)
         held = await self._take(before.number if before else 0, is_forced=is_forced)
@@ -107,9 +108,8 @@ class Release:
             raise DEPLOYED_MEANWHILE.error(
                 system=self._target.system, namespace=self._api.namespace, number=kept[-1].number if kept else 0
             )
-        await self._carry_out(plan.parts, plan.changes, held.confirm)
-        parts, built = following(before, plan.parts, plan.built, is_whole=plan.is_whole)
-        return await self._history.keep(parts, built, note)
+        await self._carry_out(plan.scope.parts, plan.changes, held.confirm)
+        return await self._history.keep(plan.scope.after, plan.built, note)
 
     async def _carry_out(self, parts: Parts, changes: Changes, confirm: Confirm) -> None:
         await deploy.carry_out(self._api, self._target.system, parts, changes, confirm, self._show, self._within)
@@ -143,7 +143,7 @@ class Release:
             part: await all_as_there(self._api, [each for each in found if each["kind"] != "Job"])
             for part, found in to.parts.items()
         }
-        changes = await self._changes(parts, (), None)
+        changes = await self._changes(Scope(parts, parts), None)
         kept = replace(changes, removed=tuple(each for each in changes.removed if each.kind != "Job"))
         await self._carry_out(parts, kept, held.confirm)
         return await self._history.keep(to.parts, to.built, f"back to {to.number}"), kept
@@ -151,7 +151,7 @@ class Release:
     async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> int:
         """Remove all that is ours; Secrets and volumes only `with_data`. How many objects went."""
         api, system = self._api, self._target.system
-        changes = await deploy.find_changes(api, system, {})
+        changes = await deploy.find_changes(api, system, Scope({}, {}))
         removed = [*await self._history.keys(), *changes.removed, LEASE]
         for key in removed:
             await api.delete(key)
@@ -195,9 +195,9 @@ class Release:
         found = await self._api.get(Key("Namespace", self._api.namespace))
         return found is not None and not (_is_part_of(found, self._target.system) and deploy.is_ours(found))
 
-    async def _changes(self, parts: Parts, services: Sequence[str], deployed: Parts | None) -> Changes:
+    async def _changes(self, scope: Scope, deployed: Parts | None) -> Changes:
         # Jobs that have been carry a hash in their name, and are removed with what they prepared.
-        return await deploy.find_changes(self._api, self._target.system, parts, services, deployed)
+        return await deploy.find_changes(self._api, self._target.system, scope, deployed)
 
     def _check_contracts(self, before: Revision, built: Mapping[str, Built], *, is_whole: bool) -> None:
         deployed = {name: each for name, each in before.built.items() if not is_whole or name in built}

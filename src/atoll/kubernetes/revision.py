@@ -135,15 +135,6 @@ def _broken_topics(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> l
     return found
 
 
-def following(
-    before: Revision | None, parts: Mapping[str, Sequence[Object]], built: Mapping[str, Built], *, is_whole: bool
-) -> tuple[dict[str, Sequence[Object]], dict[str, Built]]:
-    """Objects and contracts of the next revision: all that is deployed, or this instead of what was there of it."""
-    if is_whole or before is None:
-        return dict(parts), dict(built)
-    return {**before.parts, **parts}, {**before.built, **built}
-
-
 def revision_objects(target: Target, revision: Revision) -> list[Object]:
     """Several of them where one would be too large. The first of all comes last: who sees it finds the others."""
     content = gzip.compress(msgspec.json.encode(revision), mtime=0)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from atoll.errors import ROLLOUT_FAILED, AtollError, Problem
 from atoll.kubernetes.client import Api
-from atoll.kubernetes.objects import Key, key_of
+from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.rollout import WATCHED, Log, Row, Seen, rows, waiting_apps
 
 _LOOK_AGAIN = 1.0
@@ -49,6 +49,17 @@ async def wait(api: Api, system: str, keys: Sequence[Key], show: Show, within: f
         if now > limit:
             raise AtollError(*[await _failure(api, row) for row in found if row.state != "done"])
         await asyncio.sleep(min(max(_LOOK_AGAIN, _REST * (now - began)), _LOOK_AT_LEAST))
+
+
+async def until_left(api: Api, system: str, within: float) -> None:
+    """Wait for pods that were told to stop, which still serve what they have begun. `within` seconds are enough."""
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + within
+    while loop.time() < limit:
+        pods = await api.all("Pod", f"app.kubernetes.io/part-of={system}", is_bare=True)
+        if not any("deletionTimestamp" in mapping(each, "metadata") for each in pods):
+            return
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
 def _patience(row: Row) -> float:
