@@ -140,6 +140,11 @@ def test_what_was_set_up_once_is_not_set_up_again(shop: Description) -> None:
     assert set(scope(there, more, "ads").parts) == {NAMESPACE, "ads"}
 
 
+def test_a_database_for_more_replicas_is_set_up_for_them(shop: Description) -> None:
+    more = changed(shop, "catalog", replicas_least=2, replicas_most=8)
+    assert set(scope(shop, more, "catalog").parts) == {NAMESPACE, SETUP, "catalog"}
+
+
 def test_the_first_service_with_an_engine_brings_the_engine(shop: Description) -> None:
     without = replace(
         shop, members=tuple(replace(each, database=None, publishes=(), consumes=()) for each in shop.members)

@@ -126,10 +126,15 @@ def _with_broker(deployed: Sequence[Object], declared: Sequence[Object], service
 
 
 def _sets_up(target: Target, parts: Parts, deployed: Sequence[Object]) -> bool:
-    """Whether the parts read Secrets that setup is to make, and was not told to before."""
+    """Whether the parts read Secrets of what setup is to make, and was not told to make so before."""
     read = {each for made in parts.values() for each in references(list(made))}
-    known: set[Reference] = set()
-    for each in deployed:
-        written = mapping(each, "data").get(SETUP_FILE) if each["kind"] == "ConfigMap" else None
-        known |= made_by(msgspec.json.decode(str(written), type=Setup)) if written else set()
-    return bool((read & made_by(setup_document(target))) - known)
+    written = [mapping(each, "data").get(SETUP_FILE) for each in deployed if each["kind"] == "ConfigMap"]
+    known = [each for text in written if text for each in _made(str(text).encode())]
+    wanted = _made(msgspec.json.encode(setup_document(target)))
+    return any((each["secret"], each["key"]) in read and each not in known for each in wanted)
+
+
+def _made(document: bytes) -> list[Object]:
+    """Its secrets and databases as data, for another version may have written other fields."""
+    found = msgspec.json.decode(document)
+    return [*items(found, "secrets"), *items(found, "databases")]
