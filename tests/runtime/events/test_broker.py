@@ -81,6 +81,35 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
     await broker.close()
 
 
+async def test_what_is_no_broker_yet_is_tried_until_it_is_one(nats_server: NatsServer) -> None:
+    # Given an address that answers with anything at all, hangs up before and after its greeting, and at last is NATS
+    greeting = b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576}\r\n'
+    nonsense = [b"x" * 200_000, b"", b"INFO []\r\n", b"INFO {\r\n", greeting]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if nonsense:
+            writer.write(nonsense.pop(0))
+        else:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", nats_server.port)
+            await asyncio.gather(passed(inner_reader, writer), passed(reader, inner_writer))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        broker = Broker(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", "admin", nats_server.password, "test")
+        broker.start()
+        connection = await broker.connection(20.0)
+        # Then it is found, and works
+        assert nonsense == []
+        assert await connection.request("$JS.API.INFO")
+        await broker.close()
+
+
+async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()
+
+
 async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
     broker = Broker(nats_server.url, "admin", "wrong", "test")
     broker.start()

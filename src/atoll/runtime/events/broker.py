@@ -24,6 +24,7 @@ ANSWER_WITHIN = 5.0
 """Seconds for the broker to answer; longer, and it is asked again."""
 
 _CONNECT_WITHIN = 2  # seconds
+_CLOSE_WITHIN = 2.0  # seconds
 _PING_EVERY = 5  # seconds; two without an answer, and the connection counts as lost
 _RETRY_FIRST, _RETRY_MOST = 0.1, 2.0  # seconds between attempts to connect
 _BUFFER = 8 * 2**20  # bytes written and not yet sent; more waits
@@ -119,7 +120,8 @@ class Connection:
         self._trouble: Exception | None = None
 
     async def open(self, url: str, user: str, password: str, name: str) -> None:
-        """Connect and sign in. Raises OSError, nats.errors.Error or TimeoutError."""
+        """Connect and sign in. Raises OSError, nats.errors.Error or TimeoutError, and
+        anything else if what is there is no NATS."""
         try:
             await self._client.connect(
                 url.split(","),
@@ -141,15 +143,18 @@ class Connection:
         except nats.errors.NoServersError as error:
             # The client says only that it gave up; why, it told the callback.
             raise self._trouble or error from error
+        if not self._client.is_connected:
+            raise ConnectionError("it hung up instead of letting us in")
         self._answers = self.inbox()
         await self._client.subscribe(f"{self._answers}.*", cb=self._on_answer)
 
     async def close(self) -> None:
         """Send what is buffered, and end."""
         self._end()
-        # A socket that is gone already has nothing left to close.
-        with contextlib.suppress(OSError, nats.errors.Error):
-            await self._client.close()
+        # A socket that is gone already has nothing left to close; nobody may be there to read what is buffered.
+        with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await self._client.close()
 
     @property
     def is_open(self) -> bool:
@@ -164,14 +169,14 @@ class Connection:
         try:
             return await self._client.subscribe(subject, cb=callback)
         except (nats.errors.Error, OSError) as error:
-            raise Lost(str(error)) from error
+            raise self._lose(error) from error
 
     async def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
         """Without an answer. Raises Lost."""
         try:
             await self._client.publish(subject, payload, reply)
         except (nats.errors.Error, OSError) as error:
-            raise Lost(str(error)) from error
+            raise self._lose(error) from error
 
     async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> "asyncio.Future[Msg]":
         """Send to a stream; `stored` reads the answer. Messages are stored in the order of the calls. Raises Lost."""
@@ -182,7 +187,7 @@ class Connection:
         try:
             await self._client.flush(timeout=int(ANSWER_WITHIN))
         except (nats.errors.Error, OSError) as error:
-            raise Lost(str(error)) from error
+            raise self._lose(error) from error
 
     async def request(self, subject: str, payload: bytes = b"") -> bytes:
         """The answer of JetStream's API. Raises Lost, Denied, NoStream, Refused, TimeoutError."""
@@ -203,7 +208,7 @@ class Connection:
             await self._client.publish(subject, payload, f"{self._answers}.{token}", headers)
         except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError, OSError) as error:
             future.cancel()
-            raise Lost(str(error)) from error
+            raise self._lose(error) from error
         except nats.errors.Error:
             future.cancel()
             raise
@@ -230,6 +235,11 @@ class Connection:
 
     async def _on_closed(self) -> None:
         self._end()
+
+    def _lose(self, error: Exception) -> Lost:
+        """Whoever meets `Lost` waits for the next connection, so this one has to end, whatever its client thinks."""
+        self._end()
+        return Lost(str(error))
 
     def _end(self) -> None:
         self.lost.set()
@@ -315,7 +325,7 @@ class Broker:
             connection = Connection(subjects.inbox(self._user))
             try:
                 await connection.open(self._url, self._user, self._password, self._name)
-            except (OSError, nats.errors.Error, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 (what is no NATS, or half of one, makes its client raise anything)
                 self._failed(error)
                 await connection.close()
                 await asyncio.sleep(wait)

@@ -24,6 +24,7 @@ logger = logging.getLogger("atoll.events")
 _WINDOW = 128  # messages in hand
 _WINDOW_BATCH = 4 * MOST_TOGETHER
 _LAG_EVERY = 5.0  # seconds
+_PAUSE = 1.0  # seconds before beginning again after what nobody expected
 
 _ACK, _NAK, _IN_PROGRESS = b"+ACK", b"-NAK", b"+WPI"
 
@@ -115,17 +116,21 @@ class Consumer:
         returned: list[Incoming] = []
         while True:
             connection = await self._broker.connection()
-            with contextlib.suppress(Lost):
+            try:
                 # The broker would keep them for the rest of `ack_wait`, while newer ones overtake them.
                 await self._give_back(connection, returned)
                 await self._consume(connection)
+            except Lost:
+                await connection.lost.wait()
+            except Exception:
+                logger.exception("consumer %s begins again", self._source.durable)
+                await asyncio.sleep(_PAUSE)
             # Never acknowledged by another connection: should the broker have lost its newest messages, the same
             # numbers may mean other messages now. To give back the wrong one does no harm.
             returned = list(self._held.values())
             for message in self._work.drop():
                 self.forget(message)
             self._connection = self._pull = None
-            await connection.lost.wait()
 
     async def _consume(self, connection: Connection) -> None:
         """Until the connection is lost: raises Lost."""
