@@ -94,6 +94,32 @@ async def test_a_cluster_that_cannot_be_reached_is_said_and_no_key_is_left(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ("{here}/none", "KUBECONFIG names {here}/none, and there is no such file"),
+        ("{here}/none:{here}/neither", "KUBECONFIG names {here}/none and {here}/neither, and there is no such file"),
+        ("", "there is no file ~/.kube/config, and KUBECONFIG names no other"),
+        ("{here}/empty", "{here}/empty lacks what a kubeconfig has"),
+    ],
+)
+async def test_a_kubeconfig_that_is_not_there_is_told_with_its_path(
+    names: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given nobody's kubeconfig but an empty one
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    (tmp_path / "empty").touch()
+    # When a cluster is connected to
+    with pytest.raises(AtollError) as raised:
+        async with connect("", "shop", names.format(here=tmp_path)):
+            pass
+    # Then what there is not is said
+    (problem,) = raised.value.problems
+    assert problem.code == CLUSTER_UNREACHABLE.code
+    assert says.format(here=tmp_path) in problem.sentence
+
+
 async def test_an_api_server_that_is_away_or_busy_for_a_moment_is_asked_again(kubeconfig: Path) -> None:
     # Given one that answers, is busy, hangs up, and answers again
     said = iter([b"200 OK", b"503 Service Unavailable", b"429 Too Many Requests", b"", b"200 OK"])

@@ -1,9 +1,10 @@
 """What the commands for a cluster share: the connection, and how far things are."""
 
 import getpass
+import os
 import platform
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import click
 from rich.live import Live
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from atoll.cli.console import console
 from atoll.dashboard.words import plain
-from atoll.kubernetes.client import connect
+from atoll.kubernetes.client import Api, connect
 from atoll.kubernetes.names import Target
 from atoll.kubernetes.release import Release
 from atoll.kubernetes.rollout import Row
@@ -20,10 +21,15 @@ from atoll.kubernetes.rollout import Row
 _STYLES: Mapping[str, str] = {"done": "green", "waiting": "cyan", "failed": "red"}
 
 
+def connected(target: Target) -> AbstractAsyncContextManager[Api]:
+    """The namespace of a system. Raises AtollError CLUSTER_UNREACHABLE."""
+    return connect(target.environment.cluster.context, target.namespace, os.environ.get("KUBECONFIG", ""))
+
+
 @asynccontextmanager
 async def released(target: Target, timeout: float = 0.0, *, as_lines: bool) -> AsyncIterator[Release]:
     """The system in its cluster, and how far things are told meanwhile. Raises AtollError CLUSTER_UNREACHABLE."""
-    async with connect(target.environment.cluster.context, target.namespace) as api:
+    async with connected(target) as api:
         with Progress(as_lines=as_lines) as show:
             yield Release(api, target, show, timeout, _who())
 

@@ -5,10 +5,10 @@ import sys
 
 import click
 
+from atoll.cli.cluster import connected
 from atoll.cli.declared import declared
 from atoll.cli.options import environment_option, json_option, target_argument
 from atoll.errors import NO_DASHBOARD
-from atoll.kubernetes.client import connect
 from atoll.kubernetes.collector import DASHBOARD_PORT
 from atoll.kubernetes.names import COLLECTOR
 from atoll.kubernetes.objects import mapping
@@ -27,7 +27,7 @@ def command(target: str | None, environment: str, only_print: bool, as_json: boo
 
 async def _forward(target: str | None, environment: str, *, as_json: bool, opens: bool) -> None:
     wanted = await declared(target, environment)
-    async with connect(wanted.environment.cluster.context, wanted.namespace) as api:
+    async with connected(wanted) as api:
         pods = await api.all("Pod", f"app={COLLECTOR}")
         running = [pod for pod in pods if mapping(pod, "status").get("phase") == "Running"]
         if not running:

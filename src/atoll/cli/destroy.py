@@ -22,8 +22,10 @@ def command(target: str | None, environment: str, with_data: bool, yes: bool) ->
 async def _destroy(target: str | None, environment: str, with_data: bool, yes: bool) -> None:
     wanted = await declared(target, environment)
     what = "with all of its data" if with_data else "without its volumes and secrets"
-    if not yes:
-        click.confirm(f"Remove {wanted.system} from {wanted.namespace}, {what}?", abort=True)
     async with released(wanted, as_lines=True) as release:
+        if not yes:
+            # Whether there is a cluster, and whether it lets us see, before anybody is asked.
+            await release.revisions()
+            click.confirm(f"Remove {wanted.system} from the namespace {wanted.namespace}, {what}?", abort=True)
         count = await release.destroy(click.echo, with_data=with_data)
-    click.echo(f"{count} objects of {wanted.system} are removed from {wanted.namespace}")
+    click.echo(f"{count} objects of {wanted.system} are removed from the namespace {wanted.namespace}")

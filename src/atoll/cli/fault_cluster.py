@@ -5,10 +5,10 @@ import json
 
 import click
 
+from atoll.cli.cluster import connected
 from atoll.cli.declared import declared
 from atoll.cli.fault import read
 from atoll.cli.options import environment_option, json_option, target_option
-from atoll.kubernetes.client import connect
 from atoll.kubernetes.faults import chosen, order
 from atoll.supervisor.faults import FaultAsked
 
@@ -39,5 +39,5 @@ async def _order(asked: FaultAsked, target: str | None, environment: str, yes: b
     if not yes and (asked.kill or asked.fault):
         what = "end" if asked.kill else "fail"
         click.confirm(f"Let {', '.join(asked.names)} in {wanted.namespace} {what} on purpose?", abort=True)
-    async with connect(wanted.environment.cluster.context, wanted.namespace) as api:
+    async with connected(wanted) as api:
         return await order(api, members, None if asked.kill else asked.fault)

@@ -4,12 +4,12 @@ import asyncio
 
 import click
 
+from atoll.cli.cluster import connected
 from atoll.cli.console import console
 from atoll.cli.declared import declared
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.cli.printer import Printer
 from atoll.errors import NO_SUCH_SERVICE, AtollError
-from atoll.kubernetes.client import connect
 from atoll.kubernetes.names import COLLECTOR, FIGURES, GATEWAY, NATS, POSTGRES, SETUP, Target
 from atoll.kubernetes.networking import preparing
 from atoll.kubernetes.reading import Follower, Written, last_lines
@@ -41,7 +41,7 @@ async def _show(
 ) -> None:
     wanted = await declared(target, environment)
     chosen = _chosen(wanted, services)
-    async with connect(wanted.environment.cluster.context, wanted.namespace) as api:
+    async with connected(wanted) as api:
         if not follow:
             for each in await last_lines(api, wanted, chosen, lines):
                 printer.show(_line(each))

@@ -7,13 +7,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from atoll.cli.cluster import state_of
+from atoll.cli.cluster import connected, state_of
 from atoll.cli.console import console
 from atoll.cli.declared import declared
 from atoll.cli.exits import DONE, PROBLEMS
 from atoll.cli.options import environment_option, json_option, target_argument
 from atoll.dashboard.words import plain
-from atoll.kubernetes.client import connect
 from atoll.kubernetes.reading import standing
 from atoll.kubernetes.standing import Standing, Workload
 
@@ -38,7 +37,7 @@ def command(target: str | None, environment: str, as_json: bool) -> int:
 
 async def _standing(target: str | None, environment: str) -> Standing:
     wanted = await declared(target, environment)
-    async with connect(wanted.environment.cluster.context, wanted.namespace) as api:
+    async with connected(wanted) as api:
         return await standing(api, wanted)
 
 

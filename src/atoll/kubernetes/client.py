@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,6 +29,9 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries: an API server that starts again is back within them."""
 _PAGE = 500
 _GOING = 60.0
+_USUAL = "~/.kube/config"
+_UNCONNECTED = (httpx.HTTPError, ValueError, OSError, LookupError, TypeError, yaml.YAMLError, kr8s.ServerError)
+"""What a kubeconfig that is missing, wrong or of a silent cluster leads to."""
 _BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -215,17 +220,34 @@ def unreachable(address: str, error: Exception) -> Exception:
 
 
 @asynccontextmanager
-async def connect(context: str, namespace: str) -> AsyncIterator[Api]:
-    """To the cluster of the kubeconfig's context; "" is the current one. Raises AtollError CLUSTER_UNREACHABLE."""
+async def connect(context: str, namespace: str, kubeconfig: str = "") -> AsyncIterator[Api]:
+    """To the cluster of the kubeconfig's context; "" is the current one. Raises AtollError CLUSTER_UNREACHABLE.
+
+    kubeconfig: as the variable KUBECONFIG has it; "" is the usual file.
+    """
     with _keys_in_a_folder():
         try:
             # It warns of versions newer than itself; the objects we apply are in all of them.
             warnings.filterwarnings("ignore", message="Kubernetes version", module="kr8s")
-            api = await kr8s.asyncio.api(context=context or None, namespace=namespace)
-        except (httpx.HTTPError, ValueError, OSError, KeyError, yaml.YAMLError, kr8s.ServerError) as error:
-            raise unreachable(context or "the current context", error) from error
+            api = await kr8s.asyncio.api(kubeconfig=kubeconfig or None, context=context or None, namespace=namespace)
+        except _UNCONNECTED as error:
+            # Without any file it looks for the account of a pod, and says that there are no credentials.
+            reason = _missing(kubeconfig)
+            if not reason and isinstance(error, LookupError | TypeError):
+                reason = f"{kubeconfig or _USUAL} lacks what a kubeconfig has: {error}"
+            raise unreachable(context or "the current context", ValueError(reason) if reason else error) from error
         api.timeout = 30.0
         yield Api(api, namespace)
+
+
+def _missing(kubeconfig: str) -> str:
+    """Which files there are not; "" if there is one."""
+    paths = [each for each in kubeconfig.split(os.pathsep) if each]
+    if any(Path(each).expanduser().exists() for each in paths or [_USUAL]):
+        return ""
+    if not paths:
+        return f"there is no file {_USUAL}, and KUBECONFIG names no other"
+    return f"KUBECONFIG names {' and '.join(paths)}, and there is no such file"
 
 
 @contextmanager
