@@ -10,7 +10,7 @@ from tests.cluster.shop import Shop
 
 WAYS = {
     "loadbalancer": 'way_in = "loadbalancer"\ntls = "certificate"',
-    "nodeport": 'way_in = "nodeport"\nnode_port = 31234',
+    "nodeport": 'way_in = "nodeport"\nnode_port = 31234\ntls_node_port = 31235\ntls = "certificate"',
     "ingress": 'way_in = "ingress:contour"\nhosts = ["shop.example.com"]\ntls = "certificate"',
     "httproute": 'way_in = "httproute"\nparent = "infra/public"\nhosts = ["shop.example.com"]',
 }

@@ -46,6 +46,13 @@ def test_a_limit_that_is_not_given_follows_what_is_asked_for(shop: Description) 
     [
         ({"gateway": {"node_port": 30080}}, "gateway.node_port"),
         ({"gateway": {"tls": "My Certificate"}}, "gateway.tls"),
+        ({"gateway": {"tls": "certificate", "tls_node_port": 30443}}, "gateway.tls_node_port"),
+        ({"gateway": {"way_in": "nodeport", "tls_node_port": 30443}}, "gateway.tls_node_port"),
+        ({"gateway": {"way_in": "nodeport", "tls": "certificate", "node_port": 30080}}, "gateway.tls_node_port"),
+        (
+            {"gateway": {"way_in": "nodeport", "tls": "certificate", "node_port": 30080, "tls_node_port": 30080}},
+            "gateway.tls_node_port",
+        ),
         ({"gateway": {"way_in": "ingress:Not A Class"}}, "gateway.way_in"),
         ({"gateway": {"way_in": "httproute", "parent": "a/b/c"}}, "gateway.parent"),
         ({"images": {"pull": "Sometimes"}}, "images.pull"),

@@ -89,6 +89,34 @@ def test_a_clients_address_is_taken_from_a_proxy_of_the_clusters_own_alone(
     assert manager.get("xff_num_trusted_hops") == hops
 
 
+def domains_in(config: dict[str, Any]) -> list[list[list[str]]]:
+    """By listener and virtual host."""
+    managers = [
+        each["filter_chains"][0]["filters"][0]["typed_config"]
+        for each in config["static_resources"]["listeners"]
+        if each["name"].startswith("gateway")
+    ]
+    return [[host["domains"] for host in each["route_config"]["virtual_hosts"]] for each in managers]
+
+
+@pytest.mark.parametrize(
+    ("way", "domains"),
+    [
+        ({"way_in": "loadbalancer"}, [[["a.example"], ["*"]]]),
+        ({"way_in": "nodeport"}, [[["a.example"], ["*"]]]),
+        ({"way_in": "loadbalancer", "tls": "certificate"}, [[["a.example"], ["*"]]] * 2),
+        # Whose controller looks at names by itself, and may ask for health by an address.
+        ({"way_in": "ingress:public"}, [[["*"]]]),
+        ({"way_in": "httproute", "parent": "infra/public"}, [[["*"]]]),
+    ],
+)
+def test_names_hold_at_envoy_where_it_is_the_first_to_read_them(
+    shop: Description, way: dict[str, object], domains: list[object]
+) -> None:
+    wanted = {**way, "hosts": ["a.example", "a.example"]}
+    assert domains_in(envoy_in(rendered(target_of(shop, gateway=wanted)))) == domains
+
+
 def test_the_certificate_is_followed_by_a_document_beside_envoys_own_in_pods_and_in_compose(shop: Description) -> None:
     target = target_of(shop, gateway={"tls": "certificate"})
     (written,) = [data for each in rendered(target) for name, data in mapping(each, "data").items() if name == FOLLOWED]

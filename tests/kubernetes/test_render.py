@@ -17,7 +17,7 @@ from tests.kubernetes.targets import container_of, find, pod_of, rendered, targe
 NEWEST = ("1.35", "1.36", "1.37")
 WAYS = {
     "loadbalancer": {"way_in": "loadbalancer", "tls": "certificate"},
-    "nodeport": {"way_in": "nodeport", "node_port": 30080},
+    "nodeport": {"way_in": "nodeport", "node_port": 30080, "tls_node_port": 30443, "tls": "certificate"},
     "ingress": {"way_in": "ingress:contour", "hosts": ["shop.example.com"], "tls": "certificate"},
     "httproute": {"way_in": "httproute", "parent": "infra/public", "hosts": ["shop.example.com"]},
 }

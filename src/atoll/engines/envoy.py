@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from atoll.engines.access import clusters as issuer_clusters
 from atoll.engines.certificates import Tls, encrypted
+from atoll.engines.doors import sent_on
 from atoll.engines.edge import COLLECTOR, Limits, Policy, connection_manager
 from atoll.engines.engine import Command, Engine, File, HttpGet
 from atoll.engines.observing import admin_cluster, observing
@@ -57,7 +58,10 @@ class Gateway:
 
     collector: "host:port" that takes OTLP over HTTP; "" keeps spans in the access log alone.
     trusted_hops: how many proxies before it are ours, and say in `x-forwarded-for` whom they speak for.
-    tls: a second door; None if there is none. observed: None where the admin interface is at the Unix socket alone.
+    hosts: the names it answers to; () is any.
+    tls: a second door, to which the first then sends everybody; None if there is none. moved: ports of the second by
+    those of the first, as clients know them, where they are not the usual ones.
+    observed: None where the admin interface is at the Unix socket alone.
     """
 
     port: int
@@ -67,7 +71,9 @@ class Gateway:
     collector: str = ""
     limits: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
+    hosts: tuple[str, ...] = ()
     tls: Tls | None = None
+    moved: Mapping[int, int] = field(default_factory=dict)
     observed: Observed | None = None
     trusted_hops: int = 0
 
@@ -154,11 +160,13 @@ def _resources_of(cluster: Cluster, places: Places) -> File:
 def merged(gateway: Gateway, places: Places) -> str:
     """All of it in one document: for who replaces the process at a change, as a cluster does."""
     config = _bootstrap(gateway, places)
-    table = {key: value for key, value in route_table(gateway.routes, gateway.policy).items() if key != "@type"}
+    table = route_table(gateway.routes, gateway.policy, gateway.hosts)
+    table.pop("@type")
     clusters = [_cluster(each, gateway, None) for each in _sorted(gateway.clusters)]
     for cluster in clusters:
         cluster.pop("@type")
-    listeners = [_listener(gateway, places, {"route_config": table})]
+    plain = sent_on(gateway.hosts, gateway.policy, gateway.moved) if gateway.tls else table
+    listeners = [_listener(gateway, places, {"route_config": plain})]
     if gateway.tls:
         listeners.append(_listener(gateway, places, {"route_config": table}, gateway.tls))
     if gateway.observed:

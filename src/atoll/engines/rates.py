@@ -38,6 +38,11 @@ def after_access(rates: Iterable[Rate]) -> list[dict[str, object]]:
     return [made for each in rates if each.per == "token" for made in _filters(each)]
 
 
+def limiters(rates: Iterable[Rate]) -> list[str]:
+    """The names of the filters that count."""
+    return [f"atoll.limit.{each.per}" for each in rates]
+
+
 def policy_field(rates: Iterable[Rate]) -> str:
     """`RateLimit-Policy`, the same on every answer. Source: draft-ietf-httpapi-ratelimit-headers-11."""
     return ", ".join(f'"{each.per}";q={each.requests};w={each.seconds}' for each in rates)
@@ -45,7 +50,7 @@ def policy_field(rates: Iterable[Rate]) -> str:
 
 def _filters(rate: Rate) -> list[dict[str, object]]:
     """The limiter, and before it, which is behind it on the way back, what turns its fields into the standard's."""
-    name = f"atoll.limit.{rate.per}"
+    (name,) = limiters([rate])
     return [
         named(
             f"{name}.fields",

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from atoll.engines.access import ways
 from atoll.engines.cors import NAME as CORS
 from atoll.engines.cors import cors_policy, preflight
+from atoll.engines.doors import direct, method_is, table
 from atoll.engines.edge import BODY_LIMIT, Policy
 from atoll.engines.rates import ROUTE_METADATA
 from atoll.engines.xds import TYPE, named, seconds
 
-_USUAL = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _LITERAL, _PARAMETER, _REST = range(3)
 
 
@@ -49,33 +49,14 @@ class Refusal:
     allowed: tuple[str, ...]
 
 
-def route_table(routes: Sequence[Route], policy: Policy) -> dict[str, object]:
-    return {
-        "@type": TYPE + "envoy.config.route.v3.RouteConfiguration",
-        "name": "gateway",
-        # Which server answers, and how long it took, is not the client's business.
-        "response_headers_to_remove": ["server", "x-envoy-upstream-service-time"],
-        **({"request_headers_to_remove": list(policy.access.unseen)} if policy.access.unseen else {}),
-        "virtual_hosts": [
-            {
-                "name": "gateway",
-                "domains": ["*"],
-                "retry_policy": _retries(),
-                **({"typed_per_filter_config": {CORS: cors_policy(policy.cors)}} if policy.cors else {}),
-                "routes": [
-                    _direct("trace-is-refused", {"prefix": "/", "headers": [_method_is(["TRACE"])]}, 405, _USUAL),
-                    # Envoy joins what comes twice, and no name of a host has a comma.
-                    _direct("two-hosts", {"prefix": "/", "headers": [_TWO_HOSTS]}, 400),
-                    *_preflight(routes, policy),
-                    *_routes(routes, policy),
-                    _direct("nothing-here", {"prefix": "/"}, 404),
-                ],
-            }
-        ],
+def route_table(routes: Sequence[Route], policy: Policy, hosts: Sequence[str] = ()) -> dict[str, object]:
+    """hosts: the names that the routes are for; () is any."""
+    settings = {
+        "retry_policy": _retries(),
+        **({"typed_per_filter_config": {CORS: cors_policy(policy.cors)}} if policy.cors else {}),
     }
-
-
-_TWO_HOSTS: Mapping[str, object] = {"name": ":authority", "string_match": {"contains": ","}}
+    made = [*_preflight(routes, policy), *_routes(routes, policy), direct("nothing-here", {"prefix": "/"}, 404)]
+    return {"@type": TYPE + "envoy.config.route.v3.RouteConfiguration", **table(hosts, policy, made, settings)}
 
 
 def _preflight(routes: Sequence[Route], policy: Policy) -> list[dict[str, object]]:
@@ -106,8 +87,8 @@ def _routes(routes: Iterable[Route], policy: Policy) -> list[dict[str, object]]:
     made: list[dict[str, object]] = []
     for each in ordered(routes):
         if isinstance(each, Refusal):
-            unknown = {**_method_is(each.allowed), "invert_match": True}
-            made.append(_direct("method-not-allowed", {**_path(each.path), "headers": [unknown]}, 405, each.allowed))
+            unknown = {**method_is(each.allowed), "invert_match": True}
+            made.append(direct("method-not-allowed", {**_path(each.path), "headers": [unknown]}, 405, each.allowed))
         else:
             made.extend(_route(each, policy))
     return made
@@ -115,10 +96,10 @@ def _routes(routes: Iterable[Route], policy: Policy) -> list[dict[str, object]]:
 
 def _route(route: Route, policy: Policy) -> list[dict[str, object]]:
     if not route.prefix:
-        return _forward(route, _path(route.path), [_method_is(answered(route.methods))], policy)
+        return _forward(route, _path(route.path), [method_is(answered(route.methods))], policy)
     above = route.path.rstrip("/")
     where: dict[str, object] = {"path_separated_prefix": above} if above else {"prefix": "/"}
-    methods: list[dict[str, object]] = [_method_is(answered(route.methods))] if route.methods else []
+    methods: list[dict[str, object]] = [method_is(answered(route.methods))] if route.methods else []
     endless = replace(route, timeout=0.0)
     # What an application answers is known from the request alone: a browser's EventSource always sends this `accept`.
     events: dict[str, object] = {"name": "accept", "string_match": {"contains": "text/event-stream"}}
@@ -165,25 +146,8 @@ def _is_websocket() -> dict[str, object]:
     return {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
 
 
-def _direct(name: str, match: Mapping[str, object], status: int, allowed: Sequence[str] = ()) -> dict[str, object]:
-    # `allowed` is what a 405 must name.
-    allow = {"header": {"key": "allow", "value": ", ".join(allowed)}}
-    return {
-        "name": name,
-        "match": match,
-        "direct_response": {"status": status},
-        **({"response_headers_to_add": [allow]} if allowed else {}),
-    }
-
-
 def _path(path: str) -> dict[str, object]:
     return {"safe_regex": {"regex": pattern(path)}} if has_parameters(path) else {"path": path}
-
-
-def _method_is(methods: Iterable[str]) -> dict[str, object]:
-    several = list(methods)
-    match = {"exact": several[0]} if len(several) == 1 else {"safe_regex": {"regex": "|".join(several)}}
-    return {"name": ":method", "string_match": match}
 
 
 def segments(path: str) -> list[str]:

@@ -145,7 +145,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(("gateway.replicas",), _number(1, math.inf), "is {value}", "write a number from 1"),
     Rule(
-        ("gateway.node_port",),
+        ("gateway.node_port", "gateway.tls_node_port"),
         lambda value: value == 0 or _number(30000, 32767)(value),
         "is {value}",
         "choose one from 30000 to 32767",
@@ -235,6 +235,11 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+
+def _has_tls_at_a_node_port(file: Environment) -> bool:
+    return file.gateway.way_in == "nodeport" and bool(file.gateway.tls)
+
+
 RELATIONS: tuple[Relation, ...] = (
     Relation(
         "gateway.parent",
@@ -265,6 +270,24 @@ RELATIONS: tuple[Relation, ...] = (
         lambda file: file.gateway.way_in != "nodeport" and bool(file.gateway.node_port),
         "has no use with {way_in}",
         'set way_in = "nodeport", or leave it out',
+    ),
+    Relation(
+        "gateway.tls_node_port",
+        lambda file: bool(file.gateway.tls_node_port) and not _has_tls_at_a_node_port(file),
+        "has no use without TLS at a node port",
+        'set way_in = "nodeport" and tls, or leave it out',
+    ),
+    Relation(
+        "gateway.tls_node_port",
+        lambda file: _has_tls_at_a_node_port(file) and not file.gateway.tls_node_port,
+        "is missing",
+        "choose one from 30000 to 32767: who comes without TLS is sent there",
+    ),
+    Relation(
+        "gateway.tls_node_port",
+        lambda file: file.gateway.node_port == file.gateway.tls_node_port != 0,
+        "is that of the port without TLS",
+        "choose another",
     ),
     Relation(
         "engines.nats.secret",

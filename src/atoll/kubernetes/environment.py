@@ -36,13 +36,15 @@ class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The way in from outside, in front of the gateway.
 
     way_in: "loadbalancer", "nodeport", "ingress:CLASS" or "httproute". hosts: the names it answers to; () is any.
-    tls: name of a Secret with tls.crt and tls.key. node_port: 0 is any. parent: "namespace/gateway" of an httproute.
+    tls: name of a Secret with tls.crt and tls.key. node_port, tls_node_port: 0 is any. parent: "namespace/gateway" of
+    an httproute.
     """
 
     way_in: str = "loadbalancer"
     hosts: tuple[str, ...] = ()
     tls: str = ""
     node_port: int = 0
+    tls_node_port: int = 0
     parent: str = ""
     replicas: int = 2
     cpu: str = "100m"

@@ -118,7 +118,12 @@ def envoy_configuration(target: Target) -> str:
         routes=tuple(route for member in behind for route in routes_of(target.description, member)),
         clusters=tuple(_cluster(member) for member in behind),
         host="0.0.0.0",  # noqa: S104 - a pod has its own network
+        hosts=tuple(dict.fromkeys(wanted.hosts)) if is_first(target) else (),
         tls=_tls(target),
+        moved={
+            GATEWAY_PORT: GATEWAY_TLS_PORT,
+            **({wanted.node_port: wanted.tls_node_port} if wanted.node_port else {}),
+        },
         observed=Observed(GATEWAY_ADMIN_PORT, _ENVOY_ADMIN),
         collector=_collector(target),
         limits=replace(
@@ -126,7 +131,7 @@ def envoy_configuration(target: Target) -> str:
         ),
         policy=policy_of(declared, access, wanted.replicas),
         # The controller of an Ingress or a Gateway says whom it speaks for.
-        trusted_hops=0 if wanted.way_in in {"loadbalancer", "nodeport"} else 1,
+        trusted_hops=0 if is_first(target) else 1,
     )
     unused = PurePosixPath(DOCUMENTS)
     return envoy.merged(gateway, Places(unused, unused, PurePosixPath("/dev/stdout")))
@@ -149,10 +154,13 @@ def _collector(target: Target) -> str:
     return f"{url.hostname}:{url.port or 80}" if url.scheme == "http" else ""
 
 
+def is_first(target: Target) -> bool:
+    """Whether Envoy is the first to read a request, and not the controller of an Ingress or a Gateway before it."""
+    return target.environment.gateway.way_in in {"loadbalancer", "nodeport"}
+
+
 def ends_tls(target: Target) -> bool:
-    """Whether TLS ends at Envoy: an Ingress or a Gateway before it does it by itself."""
-    wanted = target.environment.gateway
-    return bool(wanted.tls) and wanted.way_in in {"loadbalancer", "nodeport"}
+    return bool(target.environment.gateway.tls) and is_first(target)
 
 
 def _tls(target: Target) -> Tls | None:
@@ -202,10 +210,9 @@ def _deployment(target: Target, made: Object) -> Object:
 def _service(target: Target) -> Object:
     wanted = target.environment.gateway
     kinds = {"loadbalancer": "LoadBalancer", "nodeport": "NodePort"}
-    node_port = {"nodePort": wanted.node_port} if wanted.node_port else {}
-    ports: list[Object] = [{"name": "http", "port": 80, "targetPort": "http", **node_port}]
+    ports: list[Object] = [{"name": "http", "port": 80, "targetPort": "http", **_node_port(wanted.node_port)}]
     if ends_tls(target):
-        ports.append({"name": "https", "port": 443, "targetPort": "https"})
+        ports.append({"name": "https", "port": 443, "targetPort": "https", **_node_port(wanted.tls_node_port)})
     # Or it would see the machines that pass requests on instead of clients. A node port is to answer at every machine.
     seen = {"externalTrafficPolicy": "Local"} if wanted.way_in == "loadbalancer" else {}
     return {
@@ -214,6 +221,10 @@ def _service(target: Target) -> Object:
         "metadata": metadata(target, GATEWAY, _COMPONENT),
         "spec": {"type": kinds.get(wanted.way_in, "ClusterIP"), **seen, "selector": selector(GATEWAY), "ports": ports},
     }
+
+
+def _node_port(number: int) -> Object:
+    return {"nodePort": number} if number else {}
 
 
 def _ingress(target: Target, ingress_class: str) -> Object:
