@@ -2,6 +2,7 @@
 
 from atoll.collector.values import Edge, EdgeKind, Figures, Series, ServiceSummary
 from atoll.dashboard.alertmanager import Alert, State
+from atoll.dashboard.crowd import crowd
 from atoll.dashboard.drawing import drawing
 from atoll.dashboard.graph import LAGS, Graph, Link, Node, Seen, graph
 from atoll.supervisor.status import ProcessStatus
@@ -36,7 +37,7 @@ def test_a_failing_call_is_bad_and_leads_to_its_failing_traces() -> None:
     found = graph(Seen(edges=[edge("checkout", "payment", errors=500)]))
     assert link(found, "checkout", "payment").health == "bad"
     assert found.wrong == ("checkout → payment: 50 % of calls fail",)
-    (drawn,) = drawing(found).links
+    (drawn,) = drawing(crowd(found)).links
     assert drawn.href == "/traces?service=payment&failed=1"
     assert drawn.text == "17/s · 9.0 ms · 50 % fail"
 

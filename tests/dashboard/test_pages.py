@@ -10,7 +10,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from atoll.collector.query import LogFilter, Query
 from atoll.collector.store import Arrival
-from tests.collector.sending import TRACE, arrival, hits, line, span, stored
+from atoll.dashboard.crowd import NODES
+from atoll.dashboard.pages.services import LISTED
+from atoll.dashboard.site import NAME, TEXT
+from atoll.dashboard.words import number
+from tests.collector.sending import TRACE, arrival, attributes, hits, line, span, stored
 from tests.dashboard.asking import client, word
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\x1b]0;owned\x07{{ 7*7 }}"
@@ -131,6 +135,56 @@ def test_nothing_that_was_stored_or_asked_for_is_ever_markup(tmp_path: Path, pat
     assert "\x1b" not in page
     assert "49" not in re.findall(r"owned\S*(49)", page)
     assert page.count("<script") == 1
+
+
+def test_no_page_is_filled_by_what_somebody_stored(tmp_path: Path) -> None:
+    long = "n" * 15_000
+    root, below = secrets.token_bytes(8), secrets.token_bytes(8)
+    spans = [
+        span(long, id=root, error="e" * 15_000),
+        span("SELECT", parent=root, kind=Span.SPAN_KIND_CLIENT, db__system__name=long, db__query__text=long),
+        span(long, id=below, parent=root, kind=Span.SPAN_KIND_CLIENT, peer__service=long),
+    ]
+    spans[0].attributes.extend(attributes({"k" * 15_000: "v" * 2_000_000}))
+    logs = [line("l" * 15_000, service=long, severity=17, trace=TRACE) for _ in range(20)]
+    asked = client(stored(tmp_path, arrival({long: spans, f"{long}2": [span(parent=below)]}), Arrival(logs=logs)))
+    frame = len(asked.get("/limits").content)
+    for path in (*PAGES, f"/traces/{TRACE.hex()}", "/logs/1"):
+        answer = asked.get(path)
+        assert answer.status_code == 200, path
+        assert len(answer.content) < frame + 80_000, path
+    trace = asked.get(f"/traces/{TRACE.hex()}").text
+    assert f"<dd>{'v' * TEXT} … {number(2_000_000 - TEXT)} more</dd>" in trace
+    assert f"<b>{'n' * NAME} … {number(15_000 - NAME)} more</b>" in trace
+
+
+def test_what_is_shown_is_whole_where_it_is_no_longer_than_a_page_bears(tmp_path: Path) -> None:
+    name, error = "GET /" + "n" * (NAME - 5), "e" * TEXT
+    asked = client(filled(tmp_path, name, "s" * NAME))
+    assert f"<b>{name}</b>" in asked.get("/traces").text
+    (href,) = set(re.findall(r'href="(/services/s+)"', asked.get("/services").text))
+    assert asked.get(href).status_code == 200
+    edge = re.search(r'href="(/traces[^"]*)" data-edge="gateway→', asked.get("/").text)
+    assert edge
+    assert TRACE.hex() in asked.get(edge[1].replace("&amp;", "&")).text
+    failed = client(stored(tmp_path / "failed", arrival({"a": [span(error=error)]}))).get(f"/traces/{TRACE.hex()}")
+    assert f'<dd class="error">{error}</dd>' in failed.text
+
+
+def test_a_crowd_of_strangers_is_drawn_and_listed_in_part_and_the_pages_say_so(tmp_path: Path) -> None:
+    peers = [
+        span(trace=secrets.token_bytes(16), kind=Span.SPAN_KIND_CLIENT, peer__service=f"h{number}")
+        for number in range(3_000)
+    ]
+    asked = client(stored(tmp_path, arrival({"front": peers})))
+    page = asked.get("/").text
+    assert page.count('<a class="node') == NODES + 1
+    assert f"{NODES} of 3001 are drawn" in page
+    assert f"{3_001 - NODES} more</text>" in page
+    listed = asked.get("/services").text
+    assert listed.count("<tr><td") == LISTED + 1
+    assert f"and {number(3_001 - LISTED)} more" in listed
+    assert f"and {number(3_000 - LISTED)} more" in asked.get("/services/front").text
 
 
 def test_a_service_with_a_hostile_name_has_a_page(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.dashboard.words import ago, milliseconds, number, plain, rate, share, size
+from atoll.dashboard.words import addressed, ago, cut, milliseconds, number, plain, rate, share, size
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,13 @@ def test_the_thin_space_of_a_large_number_stays_one() -> None:
 
 def test_terminal_escapes_and_turned_text_are_shown() -> None:
     assert plain("\x1b[31mred\x07 \u202egnp.exe\nnext é 世") == "␛[31mred\\x07 \\u202egnp.exe\nnext é 世"
+
+
+def test_a_text_that_is_cut_says_how_much_is_missing() -> None:
+    assert cut("abcd", 4) == "abcd"
+    assert cut("a" * 5_004, 4) == "aaaa … 5\u202f000 more"
+
+
+def test_a_name_in_an_address_is_quoted_and_not_endless() -> None:
+    assert addressed('a b/c?"') == "a%20b/c%3F%22"
+    assert len(addressed("\U0001f600" * 10_000)) < 5_000

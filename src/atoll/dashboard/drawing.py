@@ -1,14 +1,13 @@
 """The map as shapes: what the template only has to write down. Pure."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
 
-from atoll.collector.values import Figures
-from atoll.dashboard.graph import LAGS, Graph, Link, Node
+from atoll.dashboard.crowd import OTHERS, Crowd
+from atoll.dashboard.graph import HEALTHS, LAGS, Link, Node
 from atoll.dashboard.layout import Box, Layout, Point, Size, layout
-from atoll.dashboard.words import milliseconds, rate, share
+from atoll.dashboard.words import addressed, milliseconds, rate, share
 
 _WIDTH = 188.0
 _HEAD, _ROW = 48.0, 20.0
@@ -17,6 +16,9 @@ _MARGIN = 16.0
 _LABEL_HEIGHT = 15.0
 _CHARACTER = 6.2
 """How wide one is in a label."""
+
+_SQUARE = 128.0
+_TALL = 1_600.0
 
 _ALONG = (0.5, 0.36, 0.64, 0.24, 0.76, 0.14, 0.86)
 """Where on its line a label may stand, the best place first."""
@@ -36,28 +38,37 @@ class DrawnLink:
 
 @dataclass(frozen=True, slots=True)
 class DrawnNode:
+    """says: what stands below its name."""
+
     node: Node
     box: Box
     href: str
+    says: str
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The whole map. Its measures are of its own; whoever shows it scales it."""
+    """The whole map. Its measures are of its own; whoever shows it scales it, unless it is tall."""
 
     nodes: tuple[DrawnNode, ...]
     links: tuple[DrawnLink, ...]
     width: float
     height: float
 
+    @property
+    def is_tall(self) -> bool:
+        """Nobody could read it if it were as small as a window."""
+        return self.height > _TALL
 
-def drawing(graph: Graph) -> Drawing:
+
+def drawing(drawn: Crowd) -> Drawing:
     """Every node and link in its place; those in trouble last, so that nothing lies over them."""
+    graph = drawn.graph
     sizes = {node.name: _size(node) for node in graph.nodes}
     made = layout(sizes, [(link.caller, link.callee) for link in graph.links])
     boxes = {name: Box(box.x + _MARGIN, box.y + _MARGIN, box.width, box.height) for name, box in made.boxes.items()}
-    links = _drawn(graph.links, made, list(boxes.values()))
-    nodes = [DrawnNode(node, boxes[node.name], _page_of(node)) for node in graph.nodes]
+    links = _drawn(graph.links, made, boxes.values())
+    nodes = [DrawnNode(node, boxes[node.name], _page_of(node), _says(node, drawn)) for node in graph.nodes]
     return Drawing(tuple(nodes), tuple(links), made.width + 2 * _MARGIN, made.height + 2 * _MARGIN)
 
 
@@ -66,13 +77,21 @@ def _size(node: Node) -> Size:
 
 
 def _page_of(node: Node) -> str:
-    return "/events" if node.kind == "topic" else f"/services/{quote(node.name)}"
+    if node.kind == "others":
+        return "/services"
+    return "/events" if node.kind == "topic" else f"/services/{addressed(node.name)}"
 
 
-def _drawn(links: Iterable[Link], made: Layout, taken: list[Box]) -> list[DrawnLink]:
-    taken = list(taken)
+def _says(node: Node, drawn: Crowd) -> str:
+    if node.kind == "others":
+        return f"{drawn.nodes_left} more"
+    return f"{rate(node.figures.rate)} · {milliseconds(node.figures.p99)}" if node.figures.calls else "quiet"
+
+
+def _drawn(links: Iterable[Link], made: Layout, boxes: Iterable[Box]) -> list[DrawnLink]:
+    taken = _Taken(boxes)
     found: list[DrawnLink] = []
-    for link in sorted(links, key=lambda each: ("idle", "good", "warn", "bad").index(each.health)):
+    for link in sorted(links, key=lambda each: HEALTHS.index(each.health)):
         if link.caller == link.callee:
             continue
         points = [(x + _MARGIN, y + _MARGIN) for x, y in made.lines[link.caller, link.callee]]
@@ -80,7 +99,7 @@ def _drawn(links: Iterable[Link], made: Layout, taken: list[Box]) -> list[DrawnL
         width = len(text) * _CHARACTER + 10
         label = _place(points, width, taken) if text else (0.0, 0.0)
         if text:
-            taken.append(_around(label, width))
+            taken.add(_around(label, width))
         found.append(DrawnLink(link, _path(points), label, width, text, _traces_of(link)))
     return found
 
@@ -104,13 +123,38 @@ def _text(link: Link) -> str:
 def _traces_of(link: Link) -> str:
     """A link in trouble leads to its failing traces, any other one to all."""
     service = link.caller if link.kind == "publish" else link.callee
-    return "/traces?" + urlencode({"service": service, **({"failed": "1"} if link.figures.errors else {})})
+    asked = [] if service == OTHERS else [f"service={addressed(service)}"]
+    asked += ["failed=1"] if link.figures.errors else []
+    return "/traces?" + "&".join(asked)
 
 
-def _place(points: Sequence[Point], width: float, taken: Sequence[Box]) -> Point:
+class _Taken:
+    """Where labels would cover something, by squares of the map: most of what is taken is far from a label."""
+
+    def __init__(self, boxes: Iterable[Box]) -> None:
+        self._squares: dict[tuple[int, int], list[Box]] = {}
+        for box in boxes:
+            self.add(box)
+
+    def add(self, box: Box) -> None:
+        for square in self._under(box):
+            self._squares.setdefault(square, []).append(box)
+
+    def covered(self, label: Box) -> float:
+        """How much of what is taken."""
+        near = {id(box): box for square in self._under(label) for box in self._squares.get(square, ())}
+        return sum(_overlap(label, box) for box in near.values())
+
+    def _under(self, box: Box) -> Iterator[tuple[int, int]]:
+        for column in range(int(box.x // _SQUARE), int((box.x + box.width) // _SQUARE) + 1):
+            for row in range(int(box.y // _SQUARE), int((box.y + box.height) // _SQUARE) + 1):
+                yield column, row
+
+
+def _place(points: Sequence[Point], width: float, taken: _Taken) -> Point:
     """The first place on the line where the label covers nothing, or the least."""
     candidates = [_on(points, along) for along in _ALONG]
-    return min(candidates, key=lambda at: sum(_overlap(_around(at, width), box) for box in taken))
+    return min(candidates, key=lambda at: taken.covered(_around(at, width)))
 
 
 def _around(middle: Point, width: float) -> Box:
@@ -143,10 +187,3 @@ def _path(points: Sequence[Point]) -> str:
         parts.append(f"C{half:.0f},{y:.1f} {half:.0f},{y2:.1f} {x2:.0f},{y2:.1f}" if y2 != y else f"H{x2:.0f}")
         x, y = x2, y2
     return " ".join(parts)
-
-
-def summary(figures: Figures) -> str:
-    """What a node says of itself."""
-    if not figures.calls:
-        return "quiet"
-    return f"{rate(figures.rate)} · {milliseconds(figures.p99)}"

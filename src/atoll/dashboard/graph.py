@@ -13,13 +13,22 @@ from atoll.wire.description import Description
 Health = Literal["good", "idle", "warn", "bad"]
 """idle: nothing was asked. warn: something fails now and then. bad: look here."""
 
+HEALTHS: Sequence[Health] = ("idle", "good", "warn", "bad")
+"""The worst last."""
+
 BAD_SHARE = 0.01
 """Of calls in vain, from which on somebody should look."""
 
 LAGS = 100
 """Events that wait for a consumer, from which on it lags."""
 
+NodeKind = Literal["gateway", "service", "topic", "external", "others"]
+"""others: all that has no node of its own."""
+
 GATEWAY = "gateway"
+_DEEPEST = 32
+"""Services that ask one another in a row, between which causes are told from what they cause."""
+
 _BREAKERS = ("", "half-open", "open")
 _ON_ITS_WAY = ("left out", "preparing", "starting", "stopping")
 """States of a process that are no alarm by themselves; a reason why it does not come out of one is."""
@@ -47,11 +56,11 @@ class Node:
     """What stands on the map.
 
     notes: what is wrong, in words; that requests fail is the last of them. alerts: that page somebody because of it.
-    replicas: None where nobody tells. senders: replicas that have sent anything.
+    replicas: None where nobody tells. senders: replicas that have sent anything. declared: and not only seen.
     """
 
     name: str
-    kind: Literal["gateway", "service", "topic", "external"]
+    kind: NodeKind
     figures: Figures = field(default_factory=Figures)
     health: Health = "idle"
     stores: tuple[Store, ...] = ()
@@ -59,6 +68,7 @@ class Node:
     notes: tuple[str, ...] = ()
     senders: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
+    declared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +134,7 @@ def health(figures: Figures) -> Health:
 def _above(bad: Sequence[Link]) -> Mapping[str, int]:
     """How many calls that fail are, at most, between a caller and what fails by itself."""
     found: dict[str, int] = {}
-    for _ in bad:  # services that ask each other come to an end too
+    for _ in range(min(len(bad), _DEEPEST)):  # services that ask each other come to an end too
         before = dict(found)
         for link in bad:
             found[link.caller] = max(found.get(link.caller, 0), found.get(link.callee, 0) + 1)
@@ -149,16 +159,24 @@ def graph(
 ) -> Graph:
     """What was seen, with what is declared, what runs and who is paged, where that is known."""
     paging = [each for each in alerts if each.is_page and each.status.state == "active"]
-    databases = [edge for edge in seen.edges if edge.kind == "database"]
+    databases: dict[str, list[Edge]] = {}
+    for edge in seen.edges:
+        if edge.kind == "database":
+            databases.setdefault(edge.caller, []).append(edge)
+    paged: dict[str, list[str]] = {}
+    for alert in paging:
+        paged.setdefault(alert.labels.get("service", ""), []).append(alert.sentence)
     links = _links(seen, description)
     served = {each.service: each for each in seen.services}
     names = _names(links, seen, databases, description)
     topics = {link.callee for link in links if link.kind == "publish"}
     topics |= {link.caller for link in links if link.kind == "consume"}
+    declared = {name for caller, callee, _ in _declared(description) for name in (caller, callee)}
+    declared |= {each.name for each in description.members} if description else set()
     externals = {each.name for each in description.members if each.kind == "external"} if description else set()
     nodes: list[Node] = []
     for name in names:
-        kind: Literal["gateway", "service", "topic", "external"] = (
+        kind: NodeKind = (
             "topic"
             if name in topics
             else "external"
@@ -172,12 +190,10 @@ def graph(
         own_processes = processes_of(name, processes)
         replicas = _replicas(own_processes)
         notes = _notes(figures, own_processes)
-        stores = tuple(
-            Store(edge.callee, edge.figures, health(edge.figures)) for edge in databases if edge.caller == name
-        )
-        paged = tuple(each.sentence for each in paging if each.labels.get("service") == name)
-        state: Health = "bad" if notes or paged else health(figures)
-        nodes.append(Node(name, kind, figures, state, stores, replicas, notes, own.replicas, paged))
+        stores = tuple(Store(edge.callee, edge.figures, health(edge.figures)) for edge in databases.get(name, ()))
+        alarms = tuple(paged.get(name, ()))
+        state: Health = "bad" if notes or alarms else health(figures)
+        nodes.append(Node(name, kind, figures, state, stores, replicas, notes, own.replicas, alarms, name in declared))
     return Graph(tuple(nodes), tuple(links), tuple(each.sentence for each in paging))
 
 
@@ -216,12 +232,12 @@ def _declared(description: Description | None) -> Iterable[tuple[str, str, Liter
             yield consumer.topic, member.name, "consume"
 
 
-def _names(links: Iterable[Link], seen: Seen, databases: Iterable[Edge], description: Description | None) -> list[str]:
+def _names(links: Iterable[Link], seen: Seen, callers: Iterable[str], description: Description | None) -> list[str]:
     """The gateway first, then what is declared in its order, then what was only seen."""
     found = [each.name for each in description.members] if description else []
     found += [name for link in links for name in (link.caller, link.callee)]
     found += [each.service for each in seen.services]
-    found += [each.caller for each in databases]
+    found += callers
     first = [GATEWAY] if GATEWAY in found else []
     return list(dict.fromkeys([*first, *found]))
 

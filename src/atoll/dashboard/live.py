@@ -1,9 +1,14 @@
 """What a page is sent while it is open: server-sent events, a piece of it each."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
@@ -12,6 +17,67 @@ MOST = 64
 
 QUIET = 15.0
 """Seconds after which something is sent, though there is nothing to say: or who has left would not be noticed."""
+
+KEPT = 64
+"""Pieces that are shared at a time; the one longest known goes."""
+
+RESTS = 4.0
+"""Times as long as a piece took to make, for which it is not made again: it costs a fifth of a processor at most."""
+
+STALE = 15.0
+"""Seconds after its time for which a piece is still shown to whoever does not wait for the next one."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(slots=True)
+class _Piece:
+    """until: the time at which it is made again."""
+
+    text: Markup | None = None
+    until: float = 0.0
+    making: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Shared(Generic[K]):
+    """A piece of a page, made once for all who look at the same, and again after `every` seconds if somebody looks.
+
+    One of them makes it; the others are given the last one meanwhile. So it does not matter how many pages are open,
+    nor how many were left while they were made.
+    """
+
+    def __init__(self, make: Callable[[K], Markup], every: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._make, self._every, self._clock = make, every, clock
+        self._pieces: dict[K, _Piece] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, key: K) -> Markup:
+        """Blocks while it is made, where there is none that may be shown. Raises what making it raises."""
+        piece = self._piece(key)
+        now = self._clock()
+        if piece.text is not None and now < piece.until:
+            return piece.text
+        if not piece.making.acquire(blocking=piece.text is None or now > piece.until + STALE):
+            assert piece.text is not None
+            return piece.text
+        try:
+            began = self._clock()
+            if piece.text is None or began >= piece.until:
+                piece.text = self._make(key)
+                took = self._clock() - began
+                piece.until = began + took + max(self._every, RESTS * took)
+            return piece.text
+        finally:
+            piece.making.release()
+
+    def _piece(self, key: K) -> _Piece:
+        with self._lock:
+            found = self._pieces.get(key)
+            if found is None:
+                if len(self._pieces) >= KEPT:
+                    del self._pieces[next(iter(self._pieces))]
+                found = self._pieces[key] = _Piece()
+            return found
 
 
 class Live:

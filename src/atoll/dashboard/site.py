@@ -4,17 +4,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from atoll.collector.query import Window
 from atoll.collector.values import LimitHit
 from atoll.dashboard import words
-from atoll.dashboard.drawing import summary
 from atoll.dashboard.live import Live
 from atoll.dashboard.sources import Sources
 
@@ -23,6 +21,9 @@ WINDOWS: Mapping[str, float] = {"1 min": 60.0, "5 min": 300.0, "30 min": 1800.0,
 
 RECENT = 900.0
 """Seconds for which a limit that was reached is told of on every page."""
+
+NAME, TEXT = 200, 2_000
+"""Characters of a stored name, and of a stored text, that a page shows: of more it says how many."""
 
 _FOLDER = Path(__file__).parent
 _COLOURS = 10
@@ -53,11 +54,14 @@ class Site:
 
 
 def templates() -> jinja2.Environment:
-    """With every value escaped: nothing that is stored is ever markup, or moves a terminal."""
+    """With every value escaped and cut: nothing that is stored is ever markup, moves a terminal, or fills a page.
+
+    A value has NAME characters at most, one that says `|text` TEXT; `|own` is what we made, such as the line of a map.
+    """
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
-        finalize=_shown,
+        finalize=_shown,  # in this one place all that is stored is cut, whatever page shows it
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -71,16 +75,30 @@ def templates() -> jinja2.Environment:
         "number": words.number,
         "clock": words.clock,
         "ago": words.ago,
-        "figures": summary,
+        "text": _Text,
+        "urlencode": lambda name: escape(words.addressed(name)),
         "colour": Colours(),
-        "query": lambda values: urlencode({key: value for key, value in values.items() if value}, doseq=True),
+        "query": _query,
+        "own": escape,
     }
     made.filters.update(filters)
     return made
 
 
+def _query(values: Mapping[str, object]) -> Markup:
+    return escape("&".join(f"{key}={words.addressed(str(value))}" for key, value in values.items() if value))
+
+
+class _Text(str):
+    """What people wrote to be read, and not a name."""
+
+    __slots__ = ()
+
+
 def _shown(value: object) -> object:
-    return words.plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return words.plain(words.cut(value, TEXT if isinstance(value, _Text) else NAME))
 
 
 class Colours:

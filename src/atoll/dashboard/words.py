@@ -1,10 +1,14 @@
 """Figures and times as people read them. Pure."""
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 _THIN = "\N{NARROW NO-BREAK SPACE}"
 _SPACES = f"\n\t{_THIN}"
 """Not printable to Python, and harmless: the last stands between our own digits."""
+
+_LONGEST_ADDRESSED = 400
+"""Characters; each may be twelve in an address."""
 
 
 def rate(per_second: float) -> str:
@@ -57,6 +61,16 @@ def ago(seconds: float) -> str:
         if seconds >= least:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def cut(text: str, most: int) -> str:
+    """abcdef, 4 → abcd … 2 more"""
+    return text if len(text) <= most else f"{text[:most]} … {number(len(text) - most)} more"
+
+
+def addressed(name: str) -> str:
+    """As it stands in an address; of a name that is no name any more only the beginning, which leads nowhere."""
+    return quote(name[:_LONGEST_ADDRESSED])
 
 
 def plain(text: str) -> str:

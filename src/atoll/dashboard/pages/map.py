@@ -1,11 +1,14 @@
 """The live map: who asks whom, how often, how well; what is wrong is red."""
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from atoll.collector.query import Window
+from atoll.dashboard.crowd import crowd
 from atoll.dashboard.drawing import drawing
+from atoll.dashboard.live import Shared
 from atoll.dashboard.site import WINDOWS, Site, window_of
 
 EVERY = 1.0
@@ -13,9 +16,14 @@ EVERY = 1.0
 
 
 def routes(site: Site) -> list[Route]:
-    def piece(window: str) -> str:
+    def made(window: str) -> Markup:
         graph = site.sources.graph(Window.last(WINDOWS[window]))
-        return site.piece("map_piece.html", graph=graph, drawing=drawing(graph), window=window)
+        drawn = crowd(graph)
+        return site.piece(
+            "map_piece.html", graph=graph, wrong=graph.wrong, drawn=drawn, drawing=drawing(drawn), window=window
+        )
+
+    piece = Shared(made, EVERY)
 
     def page(request: Request) -> Response:
         window, _ = window_of(request)

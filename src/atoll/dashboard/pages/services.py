@@ -1,8 +1,10 @@
 """Services: all in a list, and one with its figures, replicas, dependencies and what went wrong lately."""
 
 import time
+from dataclasses import replace
 from urllib.parse import quote
 
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,13 +15,18 @@ from atoll.collector.query import LogFilter, TraceFilter, Window
 from atoll.collector.values import Moment
 from atoll.dashboard.access import form_of
 from atoll.dashboard.chart import Chart, chart, step_of
+from atoll.dashboard.crowd import foremost
 from atoll.dashboard.graph import GATEWAY, Graph, processes_of
+from atoll.dashboard.live import Shared
 from atoll.dashboard.site import WINDOWS, Site, window_of
 from atoll.dashboard.words import milliseconds, rate, share
 from atoll.errors import AtollError
 
 RECENT = 3_600.0
 """Seconds for which an error is recent."""
+
+LISTED = 200
+"""Services in a list at most; it says how many more there are."""
 
 _SHOWN = 12
 EVERY = 2.0
@@ -28,16 +35,21 @@ EVERY = 2.0
 def routes(site: Site) -> list[Route]:
     def every(request: Request) -> Response:
         window, span = window_of(request)
-        nodes = [node for node in site.sources.graph(span).nodes if node.kind != "topic"]
-        return site.page(request, "services.html", nodes=nodes, window=window, windows=list(WINDOWS))
+        graph = site.sources.graph(span)
+        every = [node for node in graph.nodes if node.kind != "topic"]
+        nodes = foremost(replace(graph, nodes=tuple(every)), LISTED)
+        return site.page(request, "services.html", nodes=nodes, all=every, window=window, windows=list(WINDOWS))
 
-    def piece(name: str, window: str) -> str:
-        return site.piece("service_piece.html", **_seen(site, name, Window.last(WINDOWS[window])))
+    def made(asked: tuple[str, str]) -> Markup:
+        name, window = asked
+        return site.piece("service_piece.html", **_seen(site, name, Window.last(WINDOWS[window])), shown=LISTED)
+
+    piece = Shared(made, EVERY)
 
     def one(request: Request) -> Response:
         name = request.path_params["name"]
         window, _ = window_of(request, "30 min")
-        shown = piece(name, window)
+        shown = piece((name, window))
         failed = TraceFilter(service=name, failed=True, since=_since(), limit=_SHOWN)
         logs = LogFilter(services=(name,), severity="error", since=_since(), limit=_SHOWN)
         return site.page(
@@ -55,7 +67,7 @@ def routes(site: Site) -> list[Route]:
 
     async def live(request: Request) -> Response:
         name, (window, _) = request.path_params["name"], window_of(request, "30 min")
-        return site.live.answer(site.live.changes(lambda: piece(name, window), EVERY))
+        return site.live.answer(site.live.changes(lambda: piece((name, window)), EVERY))
 
     async def restart(request: Request) -> Response:
         form, name = await form_of(request), request.path_params["name"]

@@ -16,6 +16,8 @@ LIMIT = 50
 KNOWN = 3 * 3_600.0
 """Seconds of which the services are offered to choose from."""
 
+CHOICES = 500
+
 _ID = re.compile(r"[0-9a-fA-F]{4,32}")
 
 
@@ -55,6 +57,7 @@ def routes(site: Site) -> list[Route]:
 
 
 def services(site: Site, chosen: str = "") -> list[str]:
-    """Names to choose from."""
-    names = {each.service for each in site.sources.query.services(Window.last(KNOWN))}
+    """Names to choose from, CHOICES of the busiest."""
+    known = sorted(site.sources.query.services(Window.last(KNOWN)), key=lambda each: -each.figures.calls)
+    names = {each.service for each in known[:CHOICES]}
     return sorted({*names, *([chosen] if chosen else [])})
