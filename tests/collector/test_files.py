@@ -1,11 +1,14 @@
 """Log files of processes that know nothing of a collector."""
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from atoll.collector.lines import parsed
 from tests.collector.running import collecting
+from tests.collector.sending import request, span
 from tests.waiting import until
 
 NOW = 1_790_000_000_000_000_000
@@ -33,7 +36,7 @@ def test_a_line_is_read_as_its_program_meant_it(line: str, severity: int, body: 
 
 
 def test_postgresql_tells_its_time_in_front() -> None:
-    assert parsed("2026-09-21 13:46:40.125 UTC [71] LOG:  ready", "a", "a-1", 0).time == 1_789_998_400_125_000_000
+    assert parsed("2026-09-21 13:46:40.125 UTC [71] LOG:  ready", "a", "a-1", NOW).time == 1_789_998_400_125_000_000
 
 
 def test_a_line_of_ours_keeps_its_time_trace_and_extras() -> None:
@@ -80,3 +83,21 @@ def test_the_access_log_is_left_to_the_spans_of_the_gateway(tmp_path: Path) -> N
     with collecting(tmp_path, logs=str(tmp_path)) as collector:
         until(collector.query.logs)
         assert [(each.service, each.body) for each in collector.query.logs()] == [("envoy", "started")]
+
+
+def test_a_time_that_nothing_can_have_does_not_end_the_collector(tmp_path: Path) -> None:
+    early = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+    # Given lines of Go's zero time, which loggers write for none, and of a year that a store has no number for
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    times = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2100-01-01T00:00:00Z", early.isoformat())
+    (logs / "users-1.log").write_text("".join(f'{{"time":"{each}","msg":"{each}"}}\n' for each in times))
+    before = time.time_ns()
+    with collecting(tmp_path, logs=str(logs)) as collector:
+        until(lambda: len(collector.query.logs()) == len(times))
+        found = {each.body: each.time for each in collector.query.logs()}
+        # Then those are of when they came; a line that is late keeps its time
+        assert all(before <= found[each] <= time.time_ns() for each in times[:3])
+        assert found[times[3]] == int(early.timestamp()) * 10**9
+        # And more are taken
+        assert collector.send(request({"a": [span()]})) == 200

@@ -23,9 +23,12 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     ScopeMetrics,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from atoll.collector.jsonform import to_protobuf
 from atoll.collector.limits import MIB
 from atoll.collector.query import LogFilter, TraceFilter, Window
+from atoll.collector.refusals import Refused
 from atoll.wire.protobuf import bytes_field, text_field
 from tests.collector.running import Collecting, collecting
 from tests.collector.sending import TRACE, attributes, request, span
@@ -256,3 +259,49 @@ def test_what_was_taken_survives_kill_9(tmp_path: Path) -> None:
         assert counted.figures.calls == 2 * len(traces)
         assert collector.send(request({"shop": [span(trace=b"after the killing"[:16])]})) == 200
         assert collector.query.stored().spans == 2 * len(traces) + 1
+
+
+def test_a_gzip_of_several_members_is_read_to_its_end(collector: Collecting) -> None:
+    # Given two requests that were packed alone, one behind the other: RFC 1952 calls that one gzip
+    traces = [b"first member....", b"second member..."]
+    members = [gzip.compress(request({"members": [span(trace=trace)]})) for trace in traces]
+    # Then all of it is stored
+    assert collector.send(b"".join(members), encoding="gzip") == 200
+    assert [len(collector.query.trace(trace.hex()).spans) for trace in traces] == [1, 1]
+    # And what is no member, begins one that never ends, or is a bomb made of many is refused
+    assert collector.send(members[0] + b"no member", encoding="gzip") == 400
+    assert collector.send(members[0] + members[1][:-9], encoding="gzip") == 400
+    assert collector.send(gzip.compress(b"\0" * (11 * MIB)) * 3, encoding="gzip") == 413
+    assert collector.send(gzip.compress(b"") * 5_000, encoding="gzip") == 400
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+@pytest.mark.parametrize(
+    ("trace", "id_", "parent", "status"),
+    [
+        (bytes(16), b"a-span-2", b"", 400),
+        (b"zeros..........1", bytes(8), b"", 400),
+        (b"zeros..........2", b"a-span-2", bytes(8), 200),
+    ],
+)
+def test_an_id_of_zeros_is_none_in_whatever_order_fields_come(
+    collector: Collecting, trace: bytes, id_: bytes, parent: bytes, status: int, *, is_early: bool
+) -> None:
+    made = span("GET /with/a/name/that/is/long/enough", trace=trace, id=id_, parent=parent)
+    name = Span(name=made.name).SerializeToString()
+    made.ClearField("name")
+    message = made.SerializeToString()
+    # Given the name where every sender writes it, or behind all else
+    at = 28 + (10 if parent else 0)
+    message = message[:at] + name + message[at:] if is_early else message + name
+    said = bytes_field(1, bytes_field(2, bytes_field(2, message)))
+    assert collector.send(said) == status
+    if status == 200:
+        found = collector.query.trace(trace.hex()).spans[0]
+        assert (found.name, found.parent) == ("GET /with/a/name/that/is/long/enough", "")
+
+
+def test_a_number_too_large_for_a_double_is_refused() -> None:
+    gauge = b'{"dataPoints":[{"asDouble":%d}]}' % 10**350
+    with pytest.raises(Refused, match="too large"):
+        to_protobuf(b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":%b}]}]}]}' % gauge, "metrics")

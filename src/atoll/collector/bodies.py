@@ -1,11 +1,13 @@
 """A request's body as Protocol Buffers, whatever it was sent as."""
 
 import zlib
+from collections.abc import Iterator
 
 from atoll.collector.jsonform import to_protobuf
 from atoll.collector.refusals import Refused, invalid, too_large
 
-_PART = 2**20
+_PART, _GIVEN = 2**20, 2**16
+_MEMBERS = 1_024
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
@@ -15,21 +17,35 @@ def plain(body: bytes, encoding: str, most: int) -> bytes:
         return body
     if encoding != "gzip":
         raise Refused(415, f"the collector unpacks gzip, not {encoding}")
-    unpacking = zlib.decompressobj(wbits=31)
     parts: list[bytes] = []
     size = 0
     try:
-        while part := unpacking.decompress(body, _PART):
+        for part in _unpacked(memoryview(body)):
             size += len(part)
             if size > most:
                 raise too_large(f"unpacked, a request may have {most} bytes")
             parts.append(part)
-            body = unpacking.unconsumed_tail
     except zlib.error as error:
         raise invalid(f"it is no gzip: {error}") from error
-    if not unpacking.eof:
-        raise invalid("its gzip ends too early")
     return b"".join(parts)
+
+
+def _unpacked(body: memoryview) -> Iterator[bytes]:
+    """Of all members: a gzip may be several, one behind the other (RFC 1952). Raises Refused, zlib.error."""
+    at = 0
+    for _ in range(_MEMBERS):
+        unpacking = zlib.decompressobj(wbits=31)
+        while not unpacking.eof:
+            # Little at a time, for what is behind the end of a member is copied.
+            given = body[at : at + _GIVEN]
+            part = unpacking.decompress(given, _PART)
+            if not given and not part:
+                raise invalid("its gzip ends too early")
+            at += len(given) - len(unpacking.unconsumed_tail) - len(unpacking.unused_data)
+            yield part
+        if at == len(body):
+            return
+    raise invalid(f"its gzip has more than {_MEMBERS} members")
 
 
 def message(data: bytes, kind: str, form: str) -> bytes:

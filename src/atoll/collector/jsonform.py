@@ -152,7 +152,7 @@ def to_protobuf(data: bytes, form: str) -> bytes:
     Raises Refused."""
     try:
         return _message(msgspec.json.decode(data), FORMS[form], 0)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         raise invalid(f"it is no OTLP in JSON: {str(error) or 'nested too deep'}") from error
 
 

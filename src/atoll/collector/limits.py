@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 MIB = 1024 * 1024
 
+AHEAD = 3_600
+"""Seconds by which the time of a log line may be later than the collector's; beyond, it is of when it came."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

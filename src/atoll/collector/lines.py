@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from atoll.collector.records import as_json, as_text
+from atoll.collector.records import as_json, as_text, when
 from atoll.collector.store import LogIn
 
 _SEVERITIES: Mapping[str, int] = {
@@ -86,14 +86,19 @@ def _id(value: object, digits: int) -> bytes | None:
 
 def _time(value: object, now: int) -> int:
     """ISO 8601, or a number of seconds, milliseconds or nanoseconds since the epoch."""
+    return when(_said(value), now)
+
+
+def _said(value: object) -> int:
+    """0 for nothing that is a time."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            return now
+            return 0
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6) * 1_000
     if isinstance(value, int | float) and value > 0:
         for least, factor in ((1e17, 1), (1e14, 1_000), (1e11, 1_000_000), (1e8, 1_000_000_000)):
             if value >= least:
-                return min(int(value * factor), (1 << 63) - 1)
-    return now
+                return int(value * factor)
+    return 0

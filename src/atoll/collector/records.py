@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from atoll.collector.limits import Limits
+from atoll.collector.limits import AHEAD, Limits
 from atoll.collector.spans import SpanReader, messages
 from atoll.collector.store import LogIn, PointIn
 from atoll.wire.otlp import Value, decode_attribute, decode_value
 from atoll.wire.protobuf import FIXED64, LENGTH, VARINT, MalformedError, double, fields, signed, text
 
 INFO = 9
-_MOST = 1 << 63
 
 
 def read_logs(data: bytes, reader: SpanReader, limits: Limits, now: int) -> list[LogIn]:
@@ -57,7 +56,15 @@ def _line(service: str, replica: str, data: bytes, place: int, end: int, limits:
         elif number in (1, 2, 5, 6, 9, 10, 11):
             raise MalformedError("a field has another wire type than its number")
     known = as_json(attributes) if attributes else None
-    return LogIn(service, replica, time if 0 < time < _MOST else now, severity, body, trace, span, known)
+    return LogIn(service, replica, when(time, now), severity, body, trace, span, known)
+
+
+def when(said: int, now: int) -> int:
+    """The time of a line, or now: of Go's zero time, which is the year 1, and of a clock in the future.
+
+    A line that comes late keeps its time: a file is followed from where it was left, however long ago.
+    """
+    return said if 0 < said <= now + AHEAD * 1_000_000_000 else now
 
 
 def as_text(value: Value) -> str:

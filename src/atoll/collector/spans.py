@@ -32,6 +32,7 @@ _LATEST = 1 << 63
 # 0a 10 <trace> 12 08 <span>, and 39 <start> 41 <end>: how every sender begins, for all write fields by their numbers.
 _IDS = Struct("<H16sH8s")
 _TIMES = Struct("<BQBQ")
+_NO_TRACE, _NOBODY = bytes(16), bytes(8)
 _TRACE_TAG, _SPAN_TAG = 0x100A, 0x0812
 _START_TAG, _END_TAG = 0x39, 0x41
 
@@ -100,12 +101,14 @@ class SpanReader:
         if end - place < 56:
             return self._anyhow(data, place, end)
         tag, trace, second, span = _IDS.unpack_from(data, place)
-        if tag != _TRACE_TAG or second != _SPAN_TAG:
+        if tag != _TRACE_TAG or second != _SPAN_TAG or trace == _NO_TRACE or span == _NOBODY:
             return self._anyhow(data, place, end)
         at = place + 28
         parent = b""
         if data[at] == 0x22 and data[at + 1] == 8:
             parent = data[at + 2 : at + 10]
+            if parent == _NOBODY:
+                parent = b""
             at += 10
         length = data[at + 1]
         behind = at + 2 + length
@@ -192,10 +195,10 @@ class SpanReader:
             elif number in numbers:
                 numbers[number] = first
         trace, span, parent = texts[_TRACE], texts[_SPAN], texts[_PARENT]
-        if len(trace) != 16 or len(span) != 8 or len(parent) not in (0, 8) or not any(trace) or not any(span):
+        if len(trace) != 16 or len(span) != 8 or len(parent) not in (0, 8) or trace == _NO_TRACE or span == _NOBODY:
             raise MalformedError("a span has no valid ids")
-        start, duration = numbers[_START], max(numbers[_END] - numbers[_START], 0)
-        if start >= _LATEST or duration >= _LATEST:
+        start, stop = numbers[_START], numbers[_END]
+        if start >= _LATEST or stop >= _LATEST:
             raise MalformedError("a span is later than the year 2262")
         error, facts, count = self._others(data, place, end)
         if count > self._limits.attributes:
@@ -203,7 +206,8 @@ class SpanReader:
         if error == _UNTOLD:
             error = str(facts.get("error.type", error))
         kind = numbers[_KIND] if numbers[_KIND] <= 5 else 0
-        parent = parent if any(parent) else b""
+        parent = b"" if parent == _NOBODY else parent
+        duration = max(stop - start, 0)
         return SpanIn(trace, span, parent, texts[_NAME], kind, start, duration, error, facts, place, end - place)
 
 

@@ -175,6 +175,9 @@ class Writer:
             store.hit("disk full", len(read))
             logger.warning("%d requests could not be stored: %s", len(read), error)
             refused = Refused(503, f"it could not be stored: {error}")
+        except Exception as error:  # nor must what it says
+            logger.exception("requests could not be stored")
+            refused = invalid(f"it could not be stored: {type(error).__name__}")
         else:
             for tell in self._stored:
                 tell(arrivals)
