@@ -89,6 +89,7 @@ async def test_what_is_rendered_comes_up_with_kubectl_alone(shop: Shop) -> None:
         await asyncio.to_thread(kubectl.run, "apply", "--server-side", "-k", folder)
         # Then all of it comes up, and sells
         await asyncio.to_thread(kubectl.wait, "condition=Available", "deployment", "--all", within=240)
+        await asyncio.to_thread(kubectl.wait, "condition=Complete", "job", "--all", within=120)
         alone = Shop(shop.folder, shop.cluster, shop.url.replace("30080", "30081"), "alone")
         alone.opened()
         await alone.sells()

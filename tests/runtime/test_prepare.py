@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 from atoll.model.launch import ConsumerOf, Preparation
 from atoll.model.references import Literal
 from atoll.runtime.events.inspect import admin_connection, overview
+from atoll.runtime.events.streams import YOUNG, begins
 from atoll.runtime.prepare import prepare
 from atoll.wire import subjects
 from tests.runtime.events.parts import value_of
@@ -83,7 +85,12 @@ async def test_a_changed_setting_is_applied(dsn: str, nats_server: NatsServer, s
         request = f"$JS.API.CONSUMER.INFO.{system}-order-placed.email-send"
         consumer = msgspec.json.decode(await admin.request(request))["config"]
     assert stream["max_bytes"] == 200_000_000
-    assert consumer["ack_wait"] == 20 * 10**9
+    assert (consumer["ack_wait"], consumer["deliver_policy"]) == (20 * 10**9, "all")
+
+
+def test_a_new_consumer_begins_with_a_young_stream_or_with_what_comes_from_now_on() -> None:
+    assert begins(timedelta()) == begins(YOUNG - timedelta(seconds=1)) == "all"
+    assert begins(YOUNG) == begins(timedelta(days=6)) == "new"
 
 
 async def test_services_that_share_topics_are_prepared_beside_each_other_and_twice_at_once(

@@ -3,6 +3,7 @@
 import asyncio
 
 import asyncpg
+import msgspec
 import pytest
 
 from atoll.errors import EventError
@@ -11,6 +12,10 @@ from atoll.runtime.context import NOBODY, Context, CurrentCaller, Identity, curr
 from atoll.runtime.database.database import PostgresDatabase
 from tests.runtime.events.parts import Orders, Placed, Running, handled, placed, publish
 from tests.waiting import eventually
+
+
+class Waiting(msgspec.Struct):
+    count: int
 
 
 async def test_an_event_published_in_a_transaction_is_handled_once(running: Running) -> None:
@@ -28,6 +33,30 @@ async def test_an_event_published_in_a_transaction_is_handled_once(running: Runn
     await eventually(lambda: is_idle(running))
     assert await handled(database) == [("a", 1)]
     assert orders.seen == [Placed("a", 1)]
+
+
+async def test_what_a_new_system_publishes_before_its_consumers_are_made_is_handled(running: Running) -> None:
+    # Given a publisher and a consumer that run before anything is prepared, as in a cluster that starts all at once
+    source = running.source("note")
+    broker = await running.broker()
+    database = await running.database(await running.leader("a", broker=broker))
+    orders = Orders(database)
+    await running.consumer(orders, source, database=database, broker=broker)
+    # When events are published, then the stream is made, then more are, and the consumer last
+    await publish(database, Placed("a", 1))
+    await running.prepare()
+    await eventually(lambda: is_published(database))
+    await publish(database, Placed("a", 2))
+    await eventually(lambda: is_published(database))
+    await running.prepare(source)
+    # Then none of them is lost
+    await eventually(lambda: len(orders.seen) >= 2)
+    assert await handled(database) == [("a", 1), ("a", 2)]
+
+
+async def is_published(database: PostgresDatabase) -> bool:
+    waiting = await database.all(Waiting, "SELECT count(*) AS count FROM atoll.outbox WHERE published_at IS NULL")
+    return waiting == [Waiting(0)]
 
 
 async def is_idle(running: Running, method: str = "note") -> bool:

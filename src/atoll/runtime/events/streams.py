@@ -1,6 +1,7 @@
 """The streams and consumers of a system, made as they are declared."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,9 @@ DEAD_KEPT = 30 * 86_400.0
 DEAD_BYTES = 64 * 2**20
 DUPLICATES = 120.0
 """Seconds in which a stream recognises an id; longer than the outbox keeps rows for publishing again."""
+
+YOUNG = timedelta(hours=1)
+"""A stream that is not older belongs to a system that is being deployed."""
 
 _MOST_IN_HAND = 8_192  # messages of one consumer without an answer, all replicas together
 _NANOSECONDS = 1_000_000_000
@@ -51,7 +55,7 @@ def _bounds(age: float, most_bytes: int) -> Settings:
 
 
 def consumer_settings(system: str, consumer: ConsumerOf) -> Settings:
-    """The durable consumer of a handler. A new one begins with the events published from now on.
+    """The durable consumer of a handler. Where it begins is decided when it is made: `begins`.
 
     Neither backoff nor a bound of deliveries: both are the process's own business, who knows why a try failed.
     """
@@ -62,7 +66,6 @@ def consumer_settings(system: str, consumer: ConsumerOf) -> Settings:
             subjects.subject(system, consumer.topic),
             subjects.redrive_subject(system, consumer.topic, consumer.durable),
         ],
-        "deliver_policy": "new",
         "ack_policy": "explicit",
         "replay_policy": "instant",
         "ack_wait": int(consumer.ack_wait * _NANOSECONDS),
@@ -93,11 +96,30 @@ async def ensure_consumer(connection: Connection, stream: str, settings: Setting
     except Refused as error:
         if error.code != _NO_CONSUMER:
             raise
+        known = msgspec.json.decode(await connection.request(f"$JS.API.STREAM.INFO.{stream}"), type=_Stream)
+        policy: object = begins(known.ts - known.created)
     else:
         if not _differs(present, settings):
             return
-    request = {"stream_name": stream, "config": settings}
+        policy = msgspec.json.decode(present, type=_Present).config.get("deliver_policy")  # it can't be changed
+    request = {"stream_name": stream, "config": {**settings, "deliver_policy": policy}}
     await connection.request(f"$JS.API.CONSUMER.CREATE.{stream}.{name}", msgspec.json.encode(request))
+
+
+def begins(age: timedelta) -> Literal["all", "new"]:
+    """Where a new consumer begins: with the events published from now on, or with all of a young stream.
+
+    The parts of a new system come up in any order, so who publishes may be quicker than the consumers are made.
+    age: of the stream.
+    """
+    return "all" if age < YOUNG else "new"
+
+
+class _Stream(msgspec.Struct):
+    """created, ts: when it was made, and when the broker said so; both by the broker's clock."""
+
+    created: datetime
+    ts: datetime
 
 
 class _Present(msgspec.Struct):
