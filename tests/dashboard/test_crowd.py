@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atoll.collector.values import Edge, Figures
-from atoll.dashboard.crowd import LINKS, NODES, OTHERS, STORES, Crowd, crowd
+from atoll.dashboard.crowd import LINKS, NODES, OTHERS, STORES, STRANGERS, Crowd, crowd
 from atoll.dashboard.drawing import drawing
 from atoll.dashboard.graph import Graph, Link, Node, Seen, Store, graph
 
@@ -23,17 +23,19 @@ def link(found: Crowd, caller: str, callee: str) -> Link:
 
 
 def test_a_system_that_can_be_drawn_is_drawn_as_it_is() -> None:
-    found = star(NODES - 1)
+    found = star(STRANGERS - 1)
     assert crowd(found) == Crowd(found)
+    declared = Graph(tuple(Node(f"s{number}", "service", declared=True) for number in range(NODES)), ())
+    assert crowd(declared) == Crowd(declared)
 
 
 def test_of_many_the_busiest_are_drawn_and_one_node_stands_for_all_others() -> None:
     found = crowd(star(3_000))
+    left = 3_000 - STRANGERS + 1
     names = [node.name for node in found.graph.nodes]
-    assert names == ["front", *(f"h{number:04}" for number in range(3_000 - NODES + 1, 3_000)), OTHERS]
-    assert found.nodes_left == 3_001 - NODES
+    assert names == ["front", *(f"h{number:04}" for number in range(left, 3_000)), OTHERS]
+    assert found.nodes_left == left
     others = link(found, "front", OTHERS)
-    left = 3_000 - NODES + 1
     assert others.figures.calls == left * (left + 1) // 2
     assert others.figures.p99 == left / 10
     drawn = drawing(found)
@@ -49,6 +51,8 @@ def test_what_is_declared_or_fails_is_drawn_though_others_are_busier() -> None:
     strangers = [Node(f"h{number}", "service", figures(1_000), "good") for number in range(9)]
     found = crowd(Graph((*strangers, bad, quiet, gateway), ()), nodes=4)
     assert [node.name for node in found.graph.nodes] == ["h0", "bad", "quiet", "gateway", OTHERS]
+    many = [Node(f"s{number}", "service", declared=True) for number in range(NODES + 1)]
+    assert crowd(Graph((*strangers, *many), ())).nodes_left == len(strangers) + 1
     assert crowd(Graph((*strangers, bad, quiet, gateway), ()), nodes=2).graph.nodes[-1].health == "bad"
 
 
@@ -68,7 +72,7 @@ def test_lines_between_others_are_none_and_what_is_wrong_with_one_shows_on_their
 def test_of_too_many_lines_those_in_trouble_and_the_busiest_are_drawn() -> None:
     edges = [Edge(f"a{one}", f"b{other}", "call", figures(one + other + 1)) for one in range(30) for other in range(30)]
     edges[0] = Edge("a0", "b0", "call", figures(10, 10))
-    found = crowd(graph(Seen(edges=edges)))
+    found = crowd(graph(Seen(edges=edges)), strangers=60)
     assert (len(found.graph.links), found.links_left) == (LINKS, 900 - LINKS)
     assert link(found, "a0", "b0").health == "bad"
     assert link(found, "a29", "b29").figures.calls == 59
@@ -87,12 +91,12 @@ KINDS = st.sampled_from(["call", "publish", "consume", "database"])
 EDGES = st.lists(st.builds(Edge, NAMES, NAMES, KINDS, st.builds(figures, st.integers(1, 99))), max_size=60)
 
 
-@given(edges=EDGES, nodes=st.integers(1, 14), links=st.integers(1, 60))
+@given(edges=EDGES, nodes=st.integers(1, 14), links=st.integers(1, 60), strangers=st.integers(1, 9))
 def test_whatever_was_seen_there_are_no_more_than_may_be_and_none_is_lost(
-    edges: list[Edge], nodes: int, links: int
+    edges: list[Edge], nodes: int, links: int, strangers: int
 ) -> None:
     seen = graph(Seen(edges=edges))
-    found = crowd(seen, nodes, links)
+    found = crowd(seen, nodes, links, strangers)
     names = [node.name for node in found.graph.nodes]
     assert len(names) == len(set(names)) <= nodes + 1
     assert len(found.graph.links) <= links

@@ -10,7 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from atoll.collector.query import LogFilter, Query
 from atoll.collector.store import Arrival
-from atoll.dashboard.crowd import NODES
+from atoll.dashboard.crowd import STRANGERS
 from atoll.dashboard.pages.services import LISTED
 from atoll.dashboard.site import NAME, TEXT
 from atoll.dashboard.words import number
@@ -178,9 +178,9 @@ def test_a_crowd_of_strangers_is_drawn_and_listed_in_part_and_the_pages_say_so(t
     ]
     asked = client(stored(tmp_path, arrival({"front": peers})))
     page = asked.get("/").text
-    assert page.count('<a class="node') == NODES + 1
-    assert f"{NODES} of 3001 are drawn" in page
-    assert f"{3_001 - NODES} more</text>" in page
+    assert page.count('<a class="node') == STRANGERS + 1
+    assert f"{STRANGERS} of 3001 are drawn" in page
+    assert f"{3_001 - STRANGERS} more</text>" in page
     listed = asked.get("/services").text
     assert listed.count("<tr><td") == LISTED + 1
     assert f"and {number(3_001 - LISTED)} more" in listed

@@ -1,7 +1,7 @@
 """`atoll fault`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
@@ -11,6 +11,12 @@ from atoll.cli.project import control_of
 from atoll.errors import BAD_ARGUMENT
 from atoll.model.launch import InjectedFault
 from atoll.supervisor.faults import FaultAsked
+
+_KINDS: Mapping[str, str] = {
+    "errors": "errors is a share from 0 to 1",
+    "latency": "latency is 0 to 60 seconds",
+}
+"""What is told of a value that is none."""
 
 _DO = "write SERVICE ... and errors=0.5 (a share), latency=0.8 (seconds), kill, or off"
 
@@ -45,7 +51,7 @@ def command(what: tuple[str, ...], target: str | None, as_json: bool) -> None:
 def read(what: Sequence[str]) -> FaultAsked:
     """Names first or last, as it comes. Raises BAD_ARGUMENT."""
     names = tuple(each for each in what if "=" not in each and each not in ("kill", "off"))
-    values = dict(each.split("=", 1) for each in what if "=" in each)
+    values = [each.split("=", 1) for each in what if "=" in each]
     is_off, kills = "off" in what, "kill" in what
     if not names:
         raise BAD_ARGUMENT.error(argument="atoll fault", reason="no service is named", do=_DO)
@@ -53,12 +59,17 @@ def read(what: Sequence[str]) -> FaultAsked:
         raise BAD_ARGUMENT.error(argument=" ".join(what), reason="it needs one kind of fault", do=_DO)
     if kills:
         return FaultAsked(names, kill=True)
-    try:
-        fault = msgspec.convert(values, _Values, strict=False)
-    except msgspec.ValidationError as error:
-        raise BAD_ARGUMENT.error(argument=" ".join(what), reason=str(error), do=_DO) from error
-    return FaultAsked(names, InjectedFault(fault.errors, fault.latency))
-
-
-class _Values(InjectedFault, frozen=True, forbid_unknown_fields=True):
-    """As written at the command line."""
+    fault = InjectedFault()
+    told: set[str] = set()
+    for kind, value in values:
+        if kind in told:
+            raise BAD_ARGUMENT.error(argument=" ".join(what), reason=f"{kind} is told twice", do=f"write {kind} once")
+        told.add(kind)
+        if kind not in _KINDS:
+            raise BAD_ARGUMENT.error(argument=" ".join(what), reason=f"{kind} is no kind of fault", do=_DO)
+        try:
+            one = msgspec.convert({kind: value}, InjectedFault, strict=False)
+        except msgspec.ValidationError as error:
+            raise BAD_ARGUMENT.error(argument=" ".join(what), reason=_KINDS[kind], do=_DO) from error
+        fault = InjectedFault(fault.errors or one.errors, fault.latency or one.latency)
+    return FaultAsked(names, fault)

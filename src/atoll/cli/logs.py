@@ -15,6 +15,7 @@ from atoll.errors import NO_SUCH_PROCESS
 from atoll.model.suggest import nearest
 from atoll.supervisor.control import ControlClient
 from atoll.supervisor.logs import Line
+from atoll.supervisor.status import process_called
 
 
 @click.command("logs")
@@ -32,14 +33,21 @@ def command(services: tuple[str, ...], follow: bool, lines: int, target: str | N
     what prepares a service as catalog-prepare.
     """
     state = find_state(target, running=follow)
-    names = _chosen(state, services)
+    wanted = _called(state, services)
+    names = _chosen(state, wanted)
     printer = Printer(console(), as_json=as_json)
     for line in merged(_tail(state / "logs" / f"{name}.log", name, lines) for name in names):
         printer.show(line)
     if follow:
         for line in ControlClient(state).follow():
-            if line.process in names or (services and _is_of(line.process, services)):
+            if line.process in names or (wanted and _is_of(line.process, wanted)):
                 printer.show(line)
+
+
+def _called(state: Path, services: Sequence[str]) -> list[str]:
+    """The gateway's log is Envoy's, unless a service is called so."""
+    there = [file.stem for file in state.glob("logs/*.log")]
+    return [each if any(_is_of(name, [each]) for name in there) else process_called(each) for each in services]
 
 
 def _chosen(state: Path, services: Sequence[str]) -> list[str]:

@@ -12,10 +12,15 @@ from atoll.cli.options import json_option, target_option
 from atoll.cli.project import find_state
 from atoll.collector.query import Query
 from atoll.collector.values import Span, Trace
-from atoll.dashboard.words import plain
+from atoll.dashboard.words import cut, plain
 from atoll.supervisor.home import Home
 
+NAME, TEXT = 200, 2_000
+"""Characters of a name, and of an error, that are shown."""
+
 _BAR = 30
+_DEEPEST = 30
+"""Spans below each other that are moved to the right."""
 
 
 @click.command("traces")
@@ -57,15 +62,17 @@ def listing(traces: list[Trace]) -> Table:
     """A row a trace, newest first."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("time", "trace", "asked for", "ms", "spans", "services", "errors"):
-        table.add_column(name, justify="right" if name in ("ms", "spans", "errors") else "left", no_wrap=True)
+        # Only of what may wrap rich takes width away; what is in it does not, but is cut.
+        whole = name not in ("asked for", "services")
+        table.add_column(name, justify="right" if name in ("ms", "spans", "errors") else "left", no_wrap=whole)
     for trace in traces:
         table.add_row(
             _clock(trace.start),
             trace.id[:12],
-            plain(f"{trace.telling.service} {trace.telling.name}"),
+            _cut(f"{trace.telling.service} {trace.telling.name}"),
             f"{trace.milliseconds:.1f}",
             str(len(trace.spans)),
-            plain(" ".join(trace.services)),
+            _cut(" ".join(trace.services)),
             Text(str(trace.errors or ""), "red"),
         )
     return table
@@ -79,12 +86,18 @@ def tree(trace: Trace) -> Table:
         table.add_column(name, justify="right" if name == "ms" else "left", no_wrap=name != "span")
     for root in trace.roots:
         for depth, span in root.walk():
-            said = "  " * depth + span.name + (f"  {span.error}" if span.error else "")
+            error = f"  {cut(span.error, TEXT)}" if span.error else ""
+            said = "  " * min(depth, _DEEPEST) + cut(span.name, NAME) + error
             kind = "" if span.kind == "internal" else f" {span.kind}"
-            service = Text.assemble(plain(span.replica or span.service), (kind, "dim"))
+            service = Text.assemble(plain(cut(span.replica or span.service, NAME)), (kind, "dim"))
             what = Text(plain(said), "red" if span.error else "")
             table.add_row(what, service, f"{span.milliseconds:.2f}", Text(bar(trace, span), "cyan"))
     return table
+
+
+def _cut(text: str) -> Text:
+    """In one line, as much of it as there is room for."""
+    return Text(plain(cut(text, NAME)), no_wrap=True, overflow="ellipsis")
 
 
 def bar(trace: Trace, span: Span) -> str:

@@ -11,6 +11,9 @@ OTHERS = "(others)"
 NODES = 150
 """That are drawn at most: the gateway, then what is declared, then what is bad, then the busiest."""
 
+STRANGERS = 30
+"""Of these, that are not declared: more would hide what is."""
+
 LINKS = 400
 """Lines that are drawn at most: those in trouble, then the busiest."""
 
@@ -27,9 +30,9 @@ class Crowd:
     links_left: int = 0
 
 
-def crowd(graph: Graph, nodes: int = NODES, links: int = LINKS) -> Crowd:
-    """The graph with so many nodes and links at most; a smaller one is as it was."""
-    drawn = foremost(graph, nodes)
+def crowd(graph: Graph, nodes: int = NODES, links: int = LINKS, strangers: int = STRANGERS) -> Crowd:
+    """The graph with so many nodes and links at most, and so many strangers; a smaller one is as it was."""
+    drawn = foremost(graph, nodes, strangers)
     names = {node.name for node in drawn}
     left = [node for node in graph.nodes if node.name not in names]
     found = _joined(graph.links, names) if left else list(graph.links)
@@ -42,9 +45,10 @@ def crowd(graph: Graph, nodes: int = NODES, links: int = LINKS) -> Crowd:
     return Crowd(Graph(tuple(shown), lines, graph.alerts), len(left), len(found) - len(lines))
 
 
-def foremost(graph: Graph, most: int) -> list[Node]:
-    """So many nodes at most, in their order."""
-    if len(graph.nodes) <= most:
+def foremost(graph: Graph, most: int, strangers: int) -> list[Node]:
+    """So many nodes at most, and of those that are not declared, in their order."""
+    known = sum(_is_known(node) for node in graph.nodes)
+    if len(graph.nodes) <= most and len(graph.nodes) - known <= strangers:
         return list(graph.nodes)
     calls: dict[str, int] = {node.name: node.figures.calls for node in graph.nodes}
     for link in graph.links:
@@ -54,9 +58,14 @@ def foremost(graph: Graph, most: int) -> list[Node]:
     def rank(node: Node) -> tuple[bool, bool, bool, int]:
         return node.kind != "gateway", not node.declared, node.health != "bad", -calls[node.name]
 
+    first = sorted(graph.nodes, key=rank)[: min(most, known + strangers)]
     # Whoever is called like what stands for the others is one of them.
-    names = {node.name for node in sorted(graph.nodes, key=rank)[:most]} - {OTHERS}
+    names = {node.name for node in first} - {OTHERS}
     return [node for node in graph.nodes if node.name in names]
+
+
+def _is_known(node: Node) -> bool:
+    return node.declared or node.kind == "gateway"
 
 
 def _joined(links: Iterable[Link], names: set[str]) -> list[Link]:

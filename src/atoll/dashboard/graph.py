@@ -7,7 +7,7 @@ from typing import Literal
 from atoll.collector.values import Edge, Figures, Series, ServiceSummary
 from atoll.dashboard.alertmanager import Alert
 from atoll.dashboard.words import share
-from atoll.supervisor.status import ProcessStatus
+from atoll.supervisor.status import ProcessStatus, process_called
 from atoll.wire.description import Description
 
 Health = Literal["good", "idle", "warn", "bad"]
@@ -253,8 +253,7 @@ def _latest(series: Iterable[Series], key: Callable[[Series], tuple[str, str]]) 
 
 def processes_of(name: str, processes: Sequence[ProcessStatus]) -> tuple[ProcessStatus, ...]:
     """Of a service; of the gateway Envoy's."""
-    wanted = "envoy" if name == GATEWAY else name
-    return tuple(each for each in processes if each.service == wanted)
+    return tuple(each for each in processes if each.service == process_called(name))
 
 
 def _replicas(processes: Sequence[ProcessStatus]) -> Replicas | None:

@@ -91,12 +91,18 @@ def serving(known: Known, ports: Mapping[int, int]) -> dict[str, int]:
     return {name: ports[pid] for name, pid in pids.items() if pid in ports}
 
 
+def process_called(name: str) -> str:
+    """The map, traces and declarations call Envoy by what it is there for: gateway → envoy. Any other is as it is."""
+    return "envoy" if name == "gateway" else name
+
+
 def named(known: Known, name: str) -> tuple[Process, ...]:
     """The process of this name, or those of the service. Raises NO_SUCH_PROCESS."""
-    found = tuple(each for each in known.processes.values() if name in (each.name, each.service))
-    if not found:
-        raise NO_SUCH_PROCESS.error(has=nearest(name, {each.service for each in known.processes.values()}), name=name)
-    return found
+    every = known.processes.values()
+    for wanted in (name, process_called(name)):
+        if found := tuple(each for each in every if wanted in (each.name, each.service)):
+            return found
+    raise NO_SUCH_PROCESS.error(has=nearest(name, {each.service for each in every}), name=name)
 
 
 def rows(

@@ -37,7 +37,7 @@ def routes(site: Site) -> list[Route]:
         window, span = window_of(request)
         graph = site.sources.graph(span)
         every = [node for node in graph.nodes if node.kind != "topic"]
-        nodes = foremost(replace(graph, nodes=tuple(every)), LISTED)
+        nodes = foremost(replace(graph, nodes=tuple(every)), LISTED, LISTED)
         return site.page(request, "services.html", nodes=nodes, all=every, window=window, windows=list(WINDOWS))
 
     def made(asked: tuple[str, str]) -> Markup:
