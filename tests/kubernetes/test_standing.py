@@ -51,14 +51,16 @@ def container(state: Object, restarts: int = 0, last: Object | None = None) -> O
     }
 
 
-def event(about: str, reason: str, message: str, count: int = 1) -> Object:
+def event(about: str, reason: str, message: str, lasts: int = 0, first: int = 0) -> Object:
+    """lasts: seconds since the first of its kind, which was at second `first`."""
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "involvedObject": {"uid": about},
         "reason": reason,
         "message": message,
-        "count": count,
+        "firstTimestamp": f"2026-01-01T10:00:{first:02}Z",
+        "lastTimestamp": f"2026-01-01T10:00:{first + lasts:02}Z",
     }
 
 
@@ -101,21 +103,46 @@ REASONS = {
     "unschedulable": (UNSCHEDULABLE, (), "waiting", "no machine has room for it: 0/1 nodes: Insufficient cpu"),
     "probe": (
         container({"running": {}}),
-        (event("p", "Unhealthy", "Readiness probe failed: 500", 5),),
+        (event("p", "Unhealthy", "Readiness probe failed: 500", 8),),
         "waiting",
         "a probe fails: Readiness probe failed: 500",
     ),
     "early probe": (
         container({"running": {}}),
-        (event("p", "Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 404", 4),),
+        (event("p", "Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 404", 7),),
         "waiting",
         "its pods are starting",
     ),
     "startup probe": (
         container({"running": {}}),
-        (event("p", "Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 404", 5),),
+        (event("p", "Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 404", 8),),
         "waiting",
         "a probe fails: Startup probe failed: HTTP probe failed with statuscode: 404",
+    ),
+    "dying": (
+        container({"running": {}}),
+        # It is asked every ten seconds: the second failure is the first that lasts.
+        (event("p", "Unhealthy", "Liveness probe failed: 500", 10),),
+        "waiting",
+        "a probe fails: Liveness probe failed: 500",
+    ),
+    "changing": (
+        container({"running": {}}),
+        (
+            event("p", "Unhealthy", "Readiness probe failed: 500", 4, first=0),
+            event("p", "Unhealthy", "(combined from similar events): Readiness probe failed: 503", 2, first=6),
+        ),
+        "waiting",
+        "a probe fails: (combined from similar events): Readiness probe failed: 503",
+    ),
+    "one of each": (
+        container({"running": {}}),
+        (
+            event("p", "Unhealthy", "Startup probe failed: 500", first=0),
+            event("p", "Unhealthy", "Readiness probe failed: 500", first=9),
+        ),
+        "waiting",
+        "its pods are starting",
     ),
     "starting": (
         container({"running": {}}),
@@ -131,13 +158,13 @@ REASONS = {
     ),
     "deaf again": (
         container({"running": {}}, 1),
-        (event("p", "Unhealthy", f"Startup probe failed: {REFUSED}", 5),),
+        (event("p", "Unhealthy", f"Startup probe failed: {REFUSED}", 8),),
         "waiting",
         f"a probe fails: Startup probe failed: {REFUSED}",
     ),
     "deaf later": (
         container({"running": {}}),
-        (event("p", "Unhealthy", f"Readiness probe failed: {REFUSED}", 5),),
+        (event("p", "Unhealthy", f"Readiness probe failed: {REFUSED}", 8),),
         "waiting",
         f"a probe fails: Readiness probe failed: {REFUSED}",
     ),

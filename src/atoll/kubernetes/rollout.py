@@ -1,7 +1,9 @@
 """How far a rollout is, and why something does not come up; decided from what the cluster tells, touching nothing."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from atoll.kubernetes.names import Object
@@ -13,10 +15,11 @@ WATCHED = ("Deployment", "StatefulSet", "Job")
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _RESTARTS = 2
 """A container that ended so often by itself will not come up without a change."""
-_TRIES = 5
-"""A probe that fails less often than this may just be early."""
-_STARTS = 12
-"""The same of a startup probe, once a second, that nobody answers yet: a program may take so long to listen."""
+_FAILS_FOR = 8.0
+"""Seconds: a probe that fails for less may just be early. Some ask every second, a liveness probe every ten: by
+tries it would be told of much later."""
+_STARTS_FOR = 12.0
+"""The same of a startup probe that nobody answers yet: a program may take so long to listen."""
 _SILENCE = ("connection refused", "no response")
 """What probes say then: those that ask by HTTP or TCP, and pg_isready."""
 
@@ -191,23 +194,47 @@ def _of_pod(seen: Seen, pod: Object) -> Why | None:
         if why:
             return why
     has_restarted = any(_number(status, "restartCount") for status in statuses)
-    unhealthy = [each for each in _events_of(seen, pod) if _tells_of_a_probe(each, has_restarted=has_restarted)]
-    if unhealthy:
+    unhealthy = _failing_probe(_events_of(seen, pod), has_restarted=has_restarted)
+    if unhealthy is not None:
         log = Log(key_of(pod).name, _main(pod), is_previous=False)
-        return Why(f"a probe fails: {unhealthy[-1].get('message', '')}", "see its log", log=log)
+        return Why(f"a probe fails: {unhealthy.get('message', '')}", "see its log", log=log)
     mounts = [each for each in _events_of(seen, pod) if each.get("reason") in {"FailedMount", "FailedAttachVolume"}]
     if mounts:
         return Why(f"a volume is missing: {mounts[-1].get('message', '')}", "make it, or correct its name")
     return None
 
 
-def _tells_of_a_probe(event: Object, *, has_restarted: bool) -> bool:
-    """Whether it is more than that a program starts."""
-    if event.get("reason") != "Unhealthy":
-        return False
-    said = str(event.get("message", ""))
-    is_early = not has_restarted and said.startswith("Startup probe failed") and any(each in said for each in _SILENCE)
-    return _number(event, "count") >= (_STARTS if is_early else _TRIES)
+def _failing_probe(events: list[Object], *, has_restarted: bool) -> Object | None:
+    """The last word of a probe that fails for longer than a program that starts lets it; by the cluster's clock."""
+    failures = [each for each in events if each.get("reason") == "Unhealthy"]
+    began: dict[str, float] = {}
+    for each in failures:
+        began[_probe_of(each)] = min(_first(each), began.get(_probe_of(each), math.inf))
+    for each in reversed(failures):
+        said = str(each.get("message", ""))
+        is_silent = _probe_of(each) == "Startup" and any(word in said for word in _SILENCE)
+        patience = _STARTS_FOR if is_silent and not has_restarted else _FAILS_FOR
+        if _last(each) - began[_probe_of(each)] >= patience:
+            return each
+    return None
+
+
+def _probe_of(event: Object) -> str:
+    """Such as "Liveness": what it says begins so, or with "(combined from similar events): " before it."""
+    return str(event.get("message", "")).partition(" probe ")[0].rpartition(" ")[2]
+
+
+def _first(event: Object) -> float:
+    return _seconds(event.get("firstTimestamp") or event.get("eventTime"))
+
+
+def _last(event: Object) -> float:
+    repeated = mapping(event, "series").get("lastObservedTime")
+    return max(_first(event), _seconds(event.get("lastTimestamp")), _seconds(repeated))
+
+
+def _seconds(time: object) -> float:
+    return datetime.fromisoformat(str(time)).timestamp() if time else 0.0
 
 
 def _of_container(pod: Object, status: Object) -> Why | None:
