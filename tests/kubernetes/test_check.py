@@ -9,10 +9,11 @@ from atoll.kubernetes.check import environment_problems
 from atoll.kubernetes.entries import RELATIONS, RULES
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.objects import items, mapping
+from atoll.kubernetes.written import Written
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, rendered, target_of
 
-FILE = "environments/production.toml"
+FILE = Written("environments/production.toml")
 
 
 def entries(shop: Description, **environment: object) -> list[str]:

@@ -12,10 +12,11 @@ from atoll.kubernetes.names import Target
 from atoll.kubernetes.objects import mapping
 from atoll.kubernetes.quantities import bytes_of
 from atoll.kubernetes.setup import setup_document
+from atoll.kubernetes.written import Written
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, rendered, target_of
 
-FILE = "environments/production.toml"
+FILE = Written("environments/production.toml")
 BESIDE = 2
 """Of a replica beside its pool: its leader's, and that of the keys at work."""
 

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from atoll.errors import BAD_ENVIRONMENT, AtollError
-from atoll.kubernetes.environment import Environment
+from atoll.kubernetes.environment import Environment, ServiceIn, TelemetryIn
 from atoll.kubernetes.project import read_environment
+from atoll.kubernetes.written import Written, lines_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "environments.md"
 _ROW = re.compile(r"\| `(.+?)` \| (.+?) \| `(.*?)` \| (.+) \|")
@@ -35,10 +36,10 @@ volumes = { "/a" = 1 }
 
 [telemetry]
 colector = true
+kept_days = 1
 """)
-    with pytest.raises(AtollError) as caught:
-        read_environment(tmp_path, "staging")
-    found = {each.sentence.split()[0]: each for each in caught.value.problems}
+    read = read_environment(tmp_path, "staging", tmp_path)
+    found = read.problems
     assert {each.code for each in found.values()} == {BAD_ENVIRONMENT.code}
     assert set(found) == {
         "namespce",
@@ -54,14 +55,61 @@ colector = true
     assert found["telemetry.colector"].has[0] == "collector"
     assert "expected `int`, got `str`" in found["gateway.replicas"].sentence
     assert "docs/reference/environments.md" in found["gateway.replicas"].do
+    # Each is told with its line, and what is right beside it is read.
+    assert {entry: each.place for entry, each in found.items()} == {
+        "namespce": "environments/staging.toml:1",
+        "images": "environments/staging.toml:2",
+        "gateway.replica": "environments/staging.toml:5",
+        "gateway.replicas": "environments/staging.toml:6",
+        "gateway.hosts": "environments/staging.toml:7",
+        "services.cart.replicas": "environments/staging.toml:10",
+        "services.cart.volumes./a": "environments/staging.toml:11",
+        "telemetry.colector": "environments/staging.toml:14",
+    }
+    assert read.environment == Environment(services={"cart": ServiceIn()}, telemetry=TelemetryIn(kept_days=1.0))
 
 
 def test_what_is_right_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "environments"
     folder.mkdir()
     (folder / "staging.toml").write_text("[services.cart]\nreplicas = [1, 2]\n[telemetry]\nkept_days = 2\n")
-    read = read_environment(tmp_path, "staging")
+    read = read_environment(tmp_path, "staging", tmp_path).environment
     assert (read.services["cart"].replicas, read.telemetry.kept_days) == ((1, 2), 2.0)
+
+
+def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    folder = tmp_path / "shop" / "environments"
+    folder.mkdir(parents=True)
+    (folder / "staging.toml").write_text("[gateway]\nreplicas = \n")
+    with pytest.raises(AtollError) as caught:
+        read_environment(tmp_path / "shop", "staging", tmp_path)
+    assert [each.place for each in caught.value.problems] == ["shop/environments/staging.toml:2"]
+
+
+def test_an_entry_is_found_however_it_is_written() -> None:
+    lines = lines_of("""\
+cluster.namespace = "x"
+
+[ services."the cart" ]
+replicas = 2  # [gateway]
+volumes = { "/a" = "1Gi" }
+"environment" . A = "b"
+[services.email.volumes]
+"/app/.atoll" = "1Gi"
+""")
+    written = Written("file.toml", lines)
+    assert {entry: written.at(entry) for entry in lines} == {
+        "cluster.namespace": "file.toml:1",
+        "services.the cart": "file.toml:3",
+        "services.the cart.replicas": "file.toml:4",
+        "services.the cart.volumes": "file.toml:5",
+        "services.the cart.environment.A": "file.toml:6",
+        "services.email.volumes": "file.toml:7",
+        "services.email.volumes./app/.atoll": "file.toml:8",
+    }
+    assert written.at("services.the cart.volumes./a") == "file.toml:5"
+    assert written.at("[services.the cart]") == "file.toml:3"
+    assert written.at("gateway.parent") == "file.toml"
 
 
 def test_the_page_lists_every_entry_with_its_type_and_its_default() -> None:

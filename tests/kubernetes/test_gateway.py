@@ -11,6 +11,7 @@ from atoll.kubernetes.check import environment_problems
 from atoll.kubernetes.compose import render_compose, secrets_of
 from atoll.kubernetes.names import GATEWAY, Object
 from atoll.kubernetes.objects import items, mapping
+from atoll.kubernetes.written import Written
 from atoll.provision.issuer import LOCAL_ISSUER
 from atoll.wire.description import ApiKeysData, Description, GatewayData, IssuerData, RateLimitData, SecretData
 from tests.kubernetes.targets import container_of, find, rendered, target_of, variable
@@ -143,7 +144,7 @@ def test_the_gateway_has_a_thread_for_each_processor_that_it_asks_for(
 
 def test_keys_of_clients_can_not_be_made_up_by_a_cluster(knowing: Description) -> None:
     target = target_of(knowing, secrets={"api-keys": "generate"})
-    (problem,) = environment_problems(target, "environments/production.toml")
+    (problem,) = environment_problems(target, Written("environments/production.toml"))
     assert "atoll key" in problem.do
 
 

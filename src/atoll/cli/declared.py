@@ -21,17 +21,21 @@ async def declared(target: str | None, environment: str, base: str = "") -> Targ
 
     Raises AtollError with everything that is wrong in the declaration or the environment.
     """
-    description = await find_target(target).project().describe()
-    read = read_environment(Path(description.folder), environment)
+    asked = find_target(target)
+    description = await asked.project().describe()
+    found = read_environment(Path(description.folder), environment, asked.folder)
+    read = found.environment
     if base:
         read = replace(read, images=replace(read.images, base=base))
     context = click.get_current_context(silent=True)
     if read.telemetry.dashboard or (context and context.meta.get(WITH_DASHBOARD)):
         read = replace(read, telemetry=replace(read.telemetry, collector=True, dashboard=True))
     wanted = Target(description, read)
-    problems = environment_problems(wanted, f"environments/{environment}.toml")
-    if problems:
-        raise AtollError(*problems)
+    # An entry that could not be read has its default here, of which nothing more is to be said.
+    unread = tuple(f"{entry} " for entry in found.problems)
+    judged = [each for each in environment_problems(wanted, found.written) if not each.sentence.startswith(unread)]
+    if found.problems or judged:
+        raise AtollError(*found.problems.values(), *judged)
     return wanted
 
 

@@ -12,6 +12,7 @@ from atoll.kubernetes.environment import EngineIn, Resources, ServiceIn, WayIn
 from atoll.kubernetes.names import CODE, DOCUMENTS, RESERVED, Target, admin_port_of, port_of
 from atoll.kubernetes.quantities import bytes_of
 from atoll.kubernetes.resolve import set_variables
+from atoll.kubernetes.written import Written
 from atoll.model.suggest import nearest
 
 _Asking: TypeAlias = Resources | WayIn | EngineIn | ServiceIn
@@ -32,14 +33,14 @@ _WHOLE = (DOCUMENTS, "/dev", "/proc", "/sys")
 """Those in which there is no room for one either."""
 
 
-def environment_problems(target: Target, file: str) -> list[Problem]:
+def environment_problems(target: Target, file: Written) -> list[Problem]:
     """Of the environment read from this file, and of names of the declaration that a cluster can't have."""
     rules = (_names, _services, _folders, _kept_files, _contradictions, _connections, _secrets)
     found = [problem for rule in rules for problem in rule(target, file)]
     return [*found, *entry_problems(target.environment, file)]
 
 
-def _names(target: Target, file: str) -> Iterator[Problem]:
+def _names(target: Target, file: Written) -> Iterator[Problem]:
     for member in target.members:
         if member.name in RESERVED:
             yield BAD_ENVIRONMENT.at(
@@ -60,12 +61,12 @@ def _names(target: Target, file: str) -> Iterator[Problem]:
         yield _wrong(file, "cluster.namespace", f"is {namespace!r}, where others are", do)
 
 
-def _services(target: Target, file: str) -> Iterator[Problem]:
+def _services(target: Target, file: Written) -> Iterator[Problem]:
     names = [member.name for member in target.members]
     for name in sorted(target.environment.services):
         if name not in names:
             yield BAD_ENVIRONMENT.at(
-                file,
+                file.at(f"services.{name}"),
                 has=nearest(name, names),
                 entry=f"[services.{name}]",
                 reason="names no service of the system",
@@ -73,7 +74,7 @@ def _services(target: Target, file: str) -> Iterator[Problem]:
             )
 
 
-def _folders(target: Target, file: str) -> Iterator[Problem]:
+def _folders(target: Target, file: Written) -> Iterator[Problem]:
     for name, wanted in sorted(target.environment.services.items()):
         for path in sorted(wanted.volumes):
             for folder, what in _TAKEN.items():
@@ -86,7 +87,7 @@ def _folders(target: Target, file: str) -> Iterator[Problem]:
                     yield _wrong(file, f"services.{name}.volumes", reason, do)
 
 
-def _kept_files(target: Target, file: str) -> Iterator[Problem]:
+def _kept_files(target: Target, file: Written) -> Iterator[Problem]:
     """And variables: what is wrong of a service only in the light of its declaration."""
     for member in target.members:
         wanted = target.wanted(member)
@@ -101,7 +102,7 @@ def _kept_files(target: Target, file: str) -> Iterator[Problem]:
             yield _wrong(file, entry, "is a variable that atoll sets", "leave it out, or call it otherwise")
 
 
-def _contradictions(target: Target, file: str) -> Iterator[Problem]:
+def _contradictions(target: Target, file: Written) -> Iterator[Problem]:
     environment = target.environment
     parts: dict[str, _Asking] = {
         "defaults": environment.defaults,
@@ -115,7 +116,7 @@ def _contradictions(target: Target, file: str) -> Iterator[Problem]:
         yield from _contradiction(part, values, environment.defaults, file)
 
 
-def _contradiction(part: str, values: _Asking, defaults: Resources, file: str) -> Iterator[Problem]:
+def _contradiction(part: str, values: _Asking, defaults: Resources, file: Written) -> Iterator[Problem]:
     """A limit that was given, and is lower than what is asked for; one that was not given follows."""
     memory, limit = values.memory or defaults.memory, values.memory_limit
     is_given = limit != type(values)().memory_limit
@@ -125,7 +126,7 @@ def _contradiction(part: str, values: _Asking, defaults: Resources, file: str) -
         yield _wrong(file, f"{part}.memory_limit", reason, "raise it, or lower memory")
 
 
-def _connections(target: Target, file: str) -> Iterator[Problem]:
+def _connections(target: Target, file: Written) -> Iterator[Problem]:
     """Of a PostgreSQL inside: not more than one server serves, nor than its memory has room for."""
     roles, wanted = postgres_roles(target), target.environment.engines.postgres
     if not target.runs_postgres or not all(_BYTES.fullmatch(each) for each in (wanted.memory, wanted.memory_limit)):
@@ -142,7 +143,7 @@ def _connections(target: Target, file: str) -> Iterator[Problem]:
         yield _wrong(file, "engines.postgres.memory_limit", reason, f"raise it; or {do}")
 
 
-def _secrets(target: Target, file: str) -> Iterator[Problem]:
+def _secrets(target: Target, file: Written) -> Iterator[Problem]:
     declared = {each.name for member in target.members for each in member.secrets.values()}
     declared |= {member.database.secret for member in target.members if member.database and member.database.secret}
     gateway = target.description.gateway
@@ -154,7 +155,7 @@ def _secrets(target: Target, file: str) -> Iterator[Problem]:
     for name in sorted(target.environment.secrets):
         if name not in declared:
             yield BAD_ENVIRONMENT.at(
-                file,
+                file.at(f"secrets.{name}"),
                 has=nearest(name, declared),
                 entry=f"secrets.{name}",
                 reason="is no secret of the declaration",
@@ -162,5 +163,5 @@ def _secrets(target: Target, file: str) -> Iterator[Problem]:
             )
 
 
-def _wrong(file: str, entry: str, reason: str, do: str) -> Problem:
-    return BAD_ENVIRONMENT.at(file, entry=entry, reason=reason, do=do)
+def _wrong(file: Written, entry: str, reason: str, do: str) -> Problem:
+    return BAD_ENVIRONMENT.at(file.at(entry), entry=entry, reason=reason, do=do)

@@ -11,6 +11,7 @@ import msgspec
 
 from atoll.errors import BAD_ENVIRONMENT, Problem
 from atoll.kubernetes.environment import Environment
+from atoll.kubernetes.written import Written
 
 Fits: TypeAlias = Callable[[object], bool]
 
@@ -38,10 +39,10 @@ class Relation:
     do: str
 
 
-def entry_problems(environment: Environment, file: str) -> list[Problem]:
+def entry_problems(environment: Environment, file: Written) -> list[Problem]:
     """Of values by themselves, and of those that do not go together."""
     found = [
-        BAD_ENVIRONMENT.at(file, entry=entry, reason=rule.reason.format(value=repr(value)), do=rule.do)
+        BAD_ENVIRONMENT.at(file.at(entry), entry=entry, reason=rule.reason.format(value=repr(value)), do=rule.do)
         for rule in RULES
         for pattern in rule.entries
         for entry, value in _values(environment, pattern)
@@ -50,7 +51,7 @@ def entry_problems(environment: Environment, file: str) -> list[Problem]:
     for each in RELATIONS:
         if each.is_broken(environment):
             reason = each.reason.format(way_in=environment.gateway.way_in)
-            found.append(BAD_ENVIRONMENT.at(file, entry=each.entry, reason=reason, do=each.do))
+            found.append(BAD_ENVIRONMENT.at(file.at(each.entry), entry=each.entry, reason=reason, do=each.do))
     return found
 
 

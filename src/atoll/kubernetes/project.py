@@ -1,13 +1,12 @@
 """What images are made from, read from the disk: a project's files, its lock, the environment."""
 
+import re
 import tomllib
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT, AtollError
+from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT, Problem
 from atoll.kubernetes.engine_images import engines_used, official
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.image import (
@@ -29,7 +28,8 @@ from atoll.kubernetes.package_lock import PACKAGE
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.resolve import project_of
 from atoll.kubernetes.setup import sets_up
-from atoll.kubernetes.structure import structure_problems
+from atoll.kubernetes.structure import structured
+from atoll.kubernetes.written import Written, lines_of
 from atoll.model.suggest import nearest
 from atoll.wire.description import MemberData
 
@@ -49,32 +49,44 @@ class Lock:
         return "".join(f"{each}\n" for each in self.packages)
 
 
+_LINE = re.compile(r"at line (\d+)")
 USUAL = "production"
 """The environment that is meant where none is named; it alone needs no file."""
 
 
-def read_environment(folder: Path, name: str) -> Environment:
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An environment as far as its file is right. problems: of the rest, by their entries."""
+
+    environment: Environment
+    written: Written
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+
+
+def read_environment(folder: Path, name: str, project: Path) -> Read:
     """The file environments/NAME.toml beside the system file. Without one of USUAL everything is the default.
 
-    Raises AtollError NO_ENVIRONMENT, with those that there are, and BAD_ENVIRONMENT.
+    project: what its path is told from. Raises AtollError NO_ENVIRONMENT, with those that there are, and
+    BAD_ENVIRONMENT where it is no TOML.
     """
     file = folder / "environments" / f"{name}.toml"
+    shown = str(file.relative_to(project)) if file.is_relative_to(project) else str(file)
     if not file.is_file():
         if name == USUAL:
-            return Environment()
+            return Read(Environment(), Written(shown))
         # local.toml is of this machine, and lock files are of their environments.
         there = [each.stem for each in file.parent.glob("*.toml") if not each.stem.endswith(".lock")]
         raise NO_ENVIRONMENT.error(has=nearest(name, [each for each in there if each != "local"]), name=name)
     try:
-        table = tomllib.loads(file.read_text())
-        if problems := structure_problems(table, Environment, str(file)):
-            raise AtollError(*problems)
-        return msgspec.convert(table, Environment)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, OSError) as error:
-        do = "correct it"
-        raise BAD_ENVIRONMENT.error(
-            str(file), entry=f"environments/{name}.toml", reason=f"is wrong: {error}", do=do
-        ) from error
+        text = file.read_text()
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        line = _LINE.search(str(error))
+        place = f"{shown}:{line[1]}" if line else shown
+        raise BAD_ENVIRONMENT.error(place, entry=shown, reason=f"is wrong: {error}", do="correct it") from error
+    written = Written(shown, lines_of(text))
+    environment, problems = structured(table, Environment, written)
+    return Read(environment, written, problems)
 
 
 def find_lock(target: Target) -> Lock:

@@ -1,58 +1,63 @@
 """A file's tables against the structs that they become: all mistakes at once, where decoding stops at the first."""
 
 from collections.abc import Iterator
-from typing import get_args, get_origin
+from typing import TypeVar, get_args, get_origin
 
 import msgspec
 
 from atoll.errors import BAD_ENVIRONMENT, Problem
+from atoll.kubernetes.written import Written
 from atoll.model.suggest import nearest
 
-
-def structure_problems(table: object, kind: type[msgspec.Struct], file: str) -> list[Problem]:
-    """Of what a TOML file holds: names that no struct has, and values of other types."""
-    return list(_walk(table, kind, "", file))
+S = TypeVar("S", bound=msgspec.Struct)
+_LEFT_OUT = object()
 
 
-def _walk(value: object, kind: object, path: str, file: str) -> Iterator[Problem]:
+def structured(table: object, kind: type[S], written: Written) -> tuple[S, dict[str, Problem]]:
+    """What a TOML file holds, without what is wrong: names that no struct has, and values of other types.
+
+    So what is right can be judged further. The problems are by their entries.
+    """
+    problems: dict[str, Problem] = {}
+    sound = _sound(table, kind, "", written, problems)
+    return msgspec.convert({} if sound is _LEFT_OUT else sound, kind), problems
+
+
+def _sound(value: object, kind: object, path: str, written: Written, problems: dict[str, Problem]) -> object:
+    """The value as it may be converted, or _LEFT_OUT."""
     struct = kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
     if struct is None and get_origin(kind) is not dict:
-        yield from _leaf(value, kind, path, file)
-    elif not isinstance(value, dict):
-        do = f"write it as a table, [{path}]"
-        yield BAD_ENVIRONMENT.at(file, entry=path, reason=f"is {value!r}, no table", do=do)
-    elif struct is not None:
-        yield from _fields(value, struct, path, file)
-    else:
-        _, each = get_args(kind)
-        for name, inner in value.items():
-            yield from _walk(inner, each, _below(path, name), file)
+        return _leaf(value, kind, path, written, problems)
+    if not isinstance(value, dict):
+        reason, do = f"is {value!r}, no table", f"write it as a table, [{path}]"
+        problems[path] = BAD_ENVIRONMENT.at(written.at(path), entry=path, reason=reason, do=do)
+        return _LEFT_OUT
+    found = dict(_members(value, kind if struct is None else struct, path, written, problems))
+    return {name: inner for name, inner in found.items() if inner is not _LEFT_OUT}
 
 
-def _fields(table: dict[str, object], kind: type[msgspec.Struct], path: str, file: str) -> Iterator[Problem]:
-    known = {each.name: each.type for each in msgspec.structs.fields(kind)}
+def _members(
+    table: dict[str, object], kind: object, path: str, written: Written, problems: dict[str, Problem]
+) -> Iterator[tuple[str, object]]:
+    is_struct = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    known = {each.name: each.type for each in msgspec.structs.fields(kind)} if is_struct else {}  # type: ignore[arg-type]
     for name, value in table.items():
-        if name in known:
-            yield from _walk(value, known[name], _below(path, name), file)
+        entry = f"{path}.{name}" if path else name
+        if not is_struct or name in known:
+            inner = known[name] if is_struct else get_args(kind)[1]
+            yield name, _sound(value, inner, entry, written, problems)
         else:
             reason = f"is no entry of [{path}]" if path else "is no entry of an environment"
-            yield BAD_ENVIRONMENT.at(
-                file,
-                has=nearest(name, known),
-                entry=_below(path, name),
-                reason=reason,
-                do="correct the name, or remove it",
-            )
+            has, do = nearest(name, known), "correct the name, or remove it"
+            problems[entry] = BAD_ENVIRONMENT.at(written.at(entry), has=has, entry=entry, reason=reason, do=do)
 
 
-def _leaf(value: object, kind: object, path: str, file: str) -> Iterator[Problem]:
+def _leaf(value: object, kind: object, path: str, written: Written, problems: dict[str, Problem]) -> object:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         why = str(error)
         reason = f"is {value!r}: {why[0].lower()}{why[1:]}"
-        yield BAD_ENVIRONMENT.at(file, entry=path, reason=reason, do="correct it")
-
-
-def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+        problems[path] = BAD_ENVIRONMENT.at(written.at(path), entry=path, reason=reason, do="correct it")
+        return _LEFT_OUT
+    return value
