@@ -1,4 +1,13 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from pathlib import Path
+from threading import Thread
 
 import msgspec
 import pytest
@@ -123,3 +132,65 @@ def test_with_a_dashboard_services_send_their_lines_and_its_pages_ask_for_a_toke
     assert {pair for pair in after if "collector" not in pair} == before
     variables = {each.variable: each.around for each in secrets_of(target)}
     assert variables["DASHBOARD_TOKEN"] == variables["NATS_COLLECTOR_PASSWORD"] == ("", "")
+
+
+def test_a_program_runs_where_it_does_in_a_cluster_and_is_asked_whether_it_is_well(
+    shop: Description, made: dict[str, Object]
+) -> None:
+    program = made["recommendation"]
+    assert program["working_dir"] == "/app"
+    asks = question(program)
+    assert "http://127.0.0.1:8080/health" in asks
+    # An image that knows itself how to ask is left to it.
+    assert "healthcheck" not in services(dict(render_compose(target_of(shop), {"recommendation"})))["recommendation"]
+
+
+@pytest.mark.parametrize(("status", "is_well"), [(200, True), (503, False)])
+def test_the_question_is_asked_with_whatever_an_image_has(
+    made: dict[str, Object], status: int, is_well: bool, tmp_path: Path
+) -> None:
+    # Given a program that answers, and images that have one tool each
+    asks = question(made["recommendation"])
+    found = {name: path for name in ("curl", "wget", "node") if (path := shutil.which(name))}
+    found["python3"] = os.path.realpath(sys.executable)
+    with answering(status) as port:
+        for name, path in found.items():
+            tools = tmp_path / name
+            tools.mkdir()
+            (tools / name).symlink_to(path)
+            # When each asks
+            command = ["/bin/sh", "-c", asks.replace(":8080", f":{port}")]
+            ended = subprocess.run(command, env={"PATH": str(tools)}, timeout=20, check=False)
+            # Then it knows
+            assert (ended.returncode == 0) == is_well, name
+
+
+def question(service: Object) -> str:
+    """The command that asks whether it is well."""
+    test = mapping(service, "healthcheck")["test"]
+    assert isinstance(test, list)
+    assert test[0] == "CMD-SHELL"
+    return str(test[1])
+
+
+@contextmanager
+def answering(status: int) -> Iterator[int]:
+    """A port of loopback that answers each request so."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - likewise
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()

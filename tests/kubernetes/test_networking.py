@@ -1,6 +1,10 @@
 """The rendered policies, evaluated by Kubernetes' rules, against the graph that they are made from."""
 
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from itertools import product
+
+import pytest
 
 from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import items, mapping
@@ -17,37 +21,60 @@ def matches(selector: object, labels: Labels) -> bool:
     return all(labels.get(name) == value for name, value in wanted.items())
 
 
-def allows(rules: list[Object], peers: str, other: Labels, port: int) -> bool:
-    """Whether any rule lets the other pod of the same namespace through at the port."""
+@dataclass(frozen=True)
+class Pod:
+    """Of any namespace; address: of its machine, where that is what it is known by."""
+
+    labels: Labels
+    namespace: str = "shop"
+    address: str = ""
+
+    @property
+    def of_namespace(self) -> Labels:
+        return {"kubernetes.io/metadata.name": self.namespace}
+
+
+def is_meant(peer: Object, other: Pod, own: str) -> bool:
+    """Whether a peer of a rule is the other pod. own: the policy's namespace, where pods are looked for by default."""
+    if "ipBlock" in peer:
+        (cidr,) = mapping(peer, "ipBlock").values()
+        return bool(other.address) and ip_address(other.address) in ip_network(str(cidr))
+    if "namespaceSelector" in peer:
+        return matches(peer["namespaceSelector"], other.of_namespace) and matches(peer.get("podSelector"), other.labels)
+    return other.namespace == own and matches(peer["podSelector"], other.labels)
+
+
+def allows(rules: list[Object], peers: str, other: Pod, own: str, port: int, protocol: str) -> bool:
+    """Whether any rule lets the other pod through at the port."""
     for rule in rules:
-        numbers = [each["port"] for each in items(rule, "ports") if each.get("protocol", "TCP") == "TCP"]
-        if numbers and port not in numbers:
-            continue
-        if peers not in rule:
+        ports = [(each["port"], each.get("protocol", "TCP")) for each in items(rule, "ports")]
+        is_port = not ports or (port, protocol) in ports
+        if is_port and (peers not in rule or any(is_meant(peer, other, own) for peer in items(rule, peers))):
             return True
-        for peer in items(rule, peers):
-            elsewhere = mapping(peer, "namespaceSelector")
-            if "ipBlock" in peer or elsewhere.get("matchLabels"):
-                continue
-            if matches(peer.get("podSelector"), other):
-                return True
     return False
 
 
-def may_connect(policies: list[Object], source: Labels, to: Labels, port: int) -> bool:
-    """Kubernetes' rule: a pod that any policy of a direction selects is closed but for what some policy allows."""
+def may_connect(
+    policies: list[Object], source: Pod | Labels, to: Pod | Labels, port: int, protocol: str = "TCP"
+) -> bool:
+    """Kubernetes' rule: a pod that any policy of a direction selects is closed but for what some policy allows.
 
-    def is_open(direction: str, pod: Labels, peers: str, other: Labels) -> bool:
+    Labels alone are of a pod of the system's own namespace.
+    """
+    begins, ends = (each if isinstance(each, Pod) else Pod(each) for each in (source, to))
+
+    def is_open(direction: str, pod: Pod, peers: str, other: Pod) -> bool:
         chosen = [
             mapping(each, "spec")
             for each in policies
             if direction in mapping(each, "spec")["policyTypes"]  # type: ignore[operator]
-            and matches(mapping(each, "spec")["podSelector"], pod)
+            and mapping(each, "metadata")["namespace"] == pod.namespace
+            and matches(mapping(each, "spec")["podSelector"], pod.labels)
         ]
         rules = [rule for spec in chosen for rule in items(spec, direction.lower())]
-        return not chosen or allows(rules, peers, other, port)
+        return not chosen or allows(rules, peers, other, pod.namespace, port, protocol)
 
-    return is_open("Egress", source, "to", to) and is_open("Ingress", to, "from", source)
+    return is_open("Egress", begins, "to", ends) and is_open("Ingress", ends, "from", begins)
 
 
 def pods(made: list[Object]) -> dict[str, tuple[Labels, tuple[int, ...]]]:
@@ -94,7 +121,7 @@ def test_exactly_the_edges_of_the_graph_are_open_both_ways(shop: Description) ->
         for (source, (from_labels, _)), (to, (to_labels, ports)) in product(known.items(), known.items())
         if source != to
         for port in ports
-        if may_connect(policies, from_labels, to_labels, port)
+        if may_connect(policies, Pod(from_labels), Pod(to_labels), port)
     }
     preparing = {f"{member.name}-prepare" for member in shop.members if not member.database and not member.publishes}
     assert {edge for edge in reached if edge[1] != "gateway"} == {
@@ -107,27 +134,52 @@ def test_exactly_the_edges_of_the_graph_are_open_both_ways(shop: Description) ->
 def test_a_stranger_in_the_namespace_reaches_the_gateway_alone_and_is_not_judged_by_us(shop: Description) -> None:
     made = rendered(target_of(shop))
     policies = [each for each in made if each["kind"] == "NetworkPolicy"]
-    stranger: Labels = {"app": "stranger"}
+    stranger = Pod({"app": "stranger"})
     for app, (labels, ports) in pods(made).items():
-        reached = {port for port in ports if may_connect(policies, stranger, labels, port)}
+        reached = {port for port in ports if may_connect(policies, stranger, Pod(labels), port)}
         assert reached == ({8080} if app == "gateway" else set())
         # What is ours asks nobody else's pods, and these are asked by whom they like.
-        assert not may_connect(policies, labels, stranger, 8080)
-    assert may_connect(policies, stranger, {"app": "another"}, 8080)
+        assert not may_connect(policies, Pod(labels), stranger, 8080)
+    assert may_connect(policies, stranger, Pod({"app": "another"}), 8080)
 
 
 def test_prometheus_of_any_namespace_may_ask_for_metrics_and_for_nothing_else(shop: Description) -> None:
     made = rendered(target_of(shop))
-    (rule,) = [
-        rule
-        for each in made
-        if each["kind"] == "NetworkPolicy" and mapping(each, "metadata")["name"] == "payment"
-        for rule in items(each, "spec", "ingress")
-        if any("namespaceSelector" in peer for peer in items(rule, "from"))
-    ]
-    assert items(rule, "ports") == [{"protocol": "TCP", "port": 8081}]
-    (peer,) = items(rule, "from")
-    assert mapping(peer, "podSelector", "matchLabels") == {"app.kubernetes.io/name": "prometheus"}
+    policies = [each for each in made if each["kind"] == "NetworkPolicy"]
+    prometheus = Pod({"app.kubernetes.io/name": "prometheus"}, "monitoring")
+    other = Pod({"app.kubernetes.io/name": "grafana"}, "monitoring")
+    labels, ports = pods(made)["payment"]
+    assert {port for port in ports if may_connect(policies, prometheus, Pod(labels), port)} == {8081}
+    assert not any(may_connect(policies, other, Pod(labels), port) for port in ports)
+
+
+KUBE_DNS = Pod({"k8s-app": "kube-dns"}, "kube-system")
+NODE_LOCAL = Pod({"k8s-app": "node-local-dns"}, "kube-system", "169.254.20.10")
+OPENSHIFT = Pod({"dns.operator.openshift.io/daemonset-dns": "default"}, "openshift-dns")
+
+
+@pytest.mark.parametrize(
+    ("written", "answering", "port", "silent"),
+    [
+        (None, [KUBE_DNS], 53, [NODE_LOCAL, OPENSHIFT]),
+        (["kube-system/k8s-app=kube-dns", "169.254.20.10"], [KUBE_DNS, NODE_LOCAL], 53, [OPENSHIFT]),
+        (["169.254.0.0/16"], [NODE_LOCAL], 53, [KUBE_DNS, OPENSHIFT]),
+        (["openshift-dns/dns.operator.openshift.io/daemonset-dns=default:5353"], [OPENSHIFT], 5353, [KUBE_DNS]),
+        (["[fd00::10]:5353"], [Pod({}, "elsewhere", "fd00::10")], 5353, [KUBE_DNS, Pod({}, "elsewhere", "fd00::11")]),
+    ],
+)
+def test_every_pod_may_ask_who_answers_for_names_and_nobody_else(
+    shop: Description, written: list[str] | None, answering: list[Pod], port: int, silent: list[Pod]
+) -> None:
+    made = rendered(target_of(shop, **({"cluster": {"dns": written}} if written else {})))
+    policies = [each for each in made if each["kind"] == "NetworkPolicy"]
+    for labels, _ in pods(made).values():
+        for protocol in ("UDP", "TCP"):
+            assert all(may_connect(policies, Pod(labels), each, port, protocol) for each in answering)
+            assert not any(may_connect(policies, Pod(labels), each, port, protocol) for each in silent)
+        assert not any(may_connect(policies, Pod(labels), each, 9153, "UDP") for each in answering)
+    # One of the same labels that is somebody's own is no name server.
+    assert not may_connect(policies, Pod(labels), Pod({"k8s-app": "kube-dns"}), 53, "UDP")
 
 
 def test_an_external_by_address_is_the_only_machine_outside_that_may_be_reached(shop: Description) -> None:

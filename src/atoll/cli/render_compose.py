@@ -26,9 +26,9 @@ def command(target: str | None, environment: str, base: str, output: str) -> Non
 
     Passwords are made once, in a file .env beside it that stays as it is: keep it out of version control.
     """
-    wanted = asyncio.run(assembled(target, environment, base)).target
-    folder = Path(output)
-    files = render_compose(wanted)
+    made = asyncio.run(assembled(target, environment, base))
+    wanted, folder = made.target, Path(output)
+    files = render_compose(wanted, {each.name for each in made.images if each.checks_health})
     _write(folder, files)
     click.echo(f"{len(files)} files in {folder}")
     _give_secrets(folder / VARIABLES, wanted)

@@ -3,7 +3,7 @@
 What is secret is in variables of a file `.env` beside it, which is made once and stays with whoever keeps it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -12,9 +12,11 @@ import msgspec
 from atoll.engines import postgres
 from atoll.engines.declared import database_name, uses_broker
 from atoll.kubernetes import collector, engines, gateway
+from atoll.kubernetes.compose_health import health_check
 from atoll.kubernetes.compose_networks import attached, networks
 from atoll.kubernetes.environment import Faults, Monitoring
 from atoll.kubernetes.names import (
+    CODE,
     COLLECTOR,
     DOCUMENTS,
     GATEWAY,
@@ -89,13 +91,19 @@ class Secret:
     around: tuple[str, str] | None
 
 
-def render_compose(target: Target) -> Mapping[str, str]:
-    """Files by path: compose.yaml and the configuration that its containers read."""
+def render_compose(target: Target, checked: Container[str] = ()) -> Mapping[str, str]:
+    """Files by path: compose.yaml and the configuration that its containers read.
+
+    checked: programs whose images say themselves how their health is asked for.
+    """
     target = _unwatched(target)
     files: dict[str, str] = {}
     services: dict[str, object] = {}
     for name, made in _containers(target):
         services[name] = made.service
+        member = target.member(name)
+        if member is not None and member.kind == "process" and member.health and name not in checked:
+            made.service["healthcheck"] = health_check(member)
         files |= {f"{name}/{file}": content for file, content in made.files.items()}
     written: Object = {"services": services}
     joined = networks(services.values())
@@ -219,7 +227,7 @@ def _member(target: Target, member: MemberData, documents: Mapping[str, str]) ->
     is_process = member.kind == "process"
     own: Object = {}
     if is_process:
-        own["entrypoint"] = _escaped(member.command)
+        own |= {"entrypoint": _escaped(member.command), "working_dir": CODE}
     files = {name: content for name, content in documents.items() if name == LAUNCH}
     if files:
         own["command"] = [f"{DOCUMENTS}/{LAUNCH}"]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from atoll.errors import BAD_ENVIRONMENT, Problem
+from atoll.kubernetes.dns import egress_to
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.written import Written
 
@@ -152,6 +153,12 @@ RULES: tuple[Rule, ...] = (
         "choose one from 30000 to 32767",
     ),
     Rule(("cluster.api_port",), _number(0, 65535), "is {value}", "choose one from 1 to 65535"),
+    Rule(
+        ("cluster.dns.*",),
+        lambda value: egress_to(str(value)) is not None,
+        "has {value}, where no names are looked up",
+        'write "namespace/label=value" of pods, or an address, with :PORT after it where that is not 53',
+    ),
     Rule(("engines.postgres.port",), _number(1, 65535), "is {value}", "choose one from 1 to 65535"),
     Rule(
         ("engines.nats.address",),
@@ -242,6 +249,12 @@ def _has_tls_at_a_node_port(file: Environment) -> bool:
 
 
 RELATIONS: tuple[Relation, ...] = (
+    Relation(
+        "cluster.dns",
+        lambda file: not file.cluster.dns,
+        "names nobody, so no pod would find another",
+        "leave it out, or name who answers",
+    ),
     Relation(
         "gateway.parent",
         lambda file: file.gateway.way_in == "httproute" and not file.gateway.parent,

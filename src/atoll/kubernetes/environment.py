@@ -6,12 +6,14 @@ import msgspec
 class Cluster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """namespace: "" is the system's name. context: of the kubeconfig; "" is the current one.
 
-    api_port: of the API server, where it is neither 443 nor 6443.
+    api_port: of the API server, where it is neither 443 nor 6443. dns: who answers questions for names: pods, as
+    "namespace/label=value", or machines by address; with ":port" after it where the pods listen at another than 53.
     """
 
     namespace: str = ""
     context: str = ""
     api_port: int = 0
+    dns: tuple[str, ...] = ("kube-system/k8s-app=kube-dns",)
 
 
 class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,6 +23,7 @@ MADE = "# Made by `atoll build`; a Dockerfile of your own in the member's folder
 _PERIODS = "--interval=10s --timeout=3s --start-period=30s"
 _NODE_TEST = re.compile(r"\.(test|spec)\.[a-z]+$")
 _MADE = frozenset({"__pycache__", "node_modules"})
+_HEALTHCHECK = re.compile(r"^\s*HEALTHCHECK\s", re.IGNORECASE | re.MULTILINE)
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
 _HEALTH = "import os, urllib.request; urllib.request.urlopen(os.environ['ATOLL_HEALTH'], timeout=2)"
 
@@ -133,6 +134,11 @@ class Image:
             if path in self.executable:
                 digest.update(b"x")
         return f"{self.version}{digest.hexdigest()[:12]}"
+
+    @property
+    def checks_health(self) -> bool:
+        """Whether a container of it knows by itself how to ask whether it is well."""
+        return _HEALTHCHECK.search(self.dockerfile) is not None
 
     @property
     def reference(self) -> str:

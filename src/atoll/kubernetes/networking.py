@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from atoll.engines.declared import exposed, uses_broker
+from atoll.kubernetes.dns import egress_to
 from atoll.kubernetes.monitoring import watches_engines
 from atoll.kubernetes.names import (
     ADMIN_PORT,
@@ -103,18 +104,10 @@ def leaves(target: Target, name: str) -> bool:
 def namespace_policies(target: Target) -> list[Object]:
     """Of all pods of the system, and of nobody else's: nothing in, and nothing out but questions to DNS."""
     ours: Object = {"matchLabels": {"app.kubernetes.io/part-of": target.system}}
-    dns: Object = {
-        "to": [
-            {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-                "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-            }
-        ],
-        "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
-    }
+    servers = [rule for each in target.environment.cluster.dns if (rule := egress_to(each))]
     return [
         _policy(target, "default-deny", {"podSelector": ours, "policyTypes": ["Ingress", "Egress"]}),
-        _policy(target, "dns", {"podSelector": ours, "policyTypes": ["Egress"], "egress": [dns]}),
+        _policy(target, "dns", {"podSelector": ours, "policyTypes": ["Egress"], "egress": servers}),
     ]
 
 
