@@ -12,9 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from atoll.collector.arrivals import Arrival, LogIn
 from atoll.collector.limits import Limits
 from atoll.collector.spans import SpanReader
-from atoll.collector.store import Arrival, LogIn, Store
+from atoll.collector.store import Store
 from atoll.model.launch import Collection, Dashboard
 from atoll.runtime.telemetry.encoding import SpanEncoder, request, resource
 from benchmarks.figures import Result

@@ -11,9 +11,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
+from atoll.collector.arrivals import Arrival, LogIn
 from atoll.collector.limits import Limits
 from atoll.collector.spans import SpanReader
-from atoll.collector.store import Arrival, LogIn, Store
+from atoll.collector.store import Store
 
 TRACE = bytes.fromhex("0af7651916cd43dd8448eb211c80319c")
 

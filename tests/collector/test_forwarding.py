@@ -11,11 +11,11 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from atoll.collector.arrivals import Arrival, LogIn
 from atoll.collector.ecs import ecs_document
 from atoll.collector.forms import Form, Taken, forms
 from atoll.collector.forwarding import Forwarder
 from atoll.collector.limits import Limits
-from atoll.collector.store import Arrival, LogIn
 from atoll.collector.zipkin import zipkin_spans
 from tests.collector.running import collecting, free_port
 from tests.collector.sending import TRACE, arrival, line, request, span

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from atoll.collector.arrivals import Arrival, PointIn
 from atoll.collector.query import LogFilter, Query, TraceFilter, Window
-from atoll.collector.store import Arrival, PointIn
 from atoll.errors import AtollError
 from tests.collector.sending import TRACE, arrival, hits, line, span, stored
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from atoll.collector.arrivals import Arrival, PointIn, Position
 from atoll.collector.database import FILE
 from atoll.collector.limits import Limits
 from atoll.collector.query import LogFilter, Query, Window
-from atoll.collector.store import Arrival, PointIn, Position, Store
+from atoll.collector.store import Store
 from tests.collector.sending import arrival, line, span, stored
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from atoll.collector.arrivals import Arrival
+from atoll.collector.limits import Limits
 from atoll.collector.query import LogFilter, Query
-from atoll.collector.store import Arrival
 from atoll.dashboard.crowd import STRANGERS
 from atoll.dashboard.pages.services import LISTED
 from atoll.dashboard.site import NAME, TEXT
@@ -155,7 +156,7 @@ def test_no_page_is_filled_by_what_somebody_stored(tmp_path: Path) -> None:
         assert len(answer.content) < frame + 80_000, path
     trace = asked.get(f"/traces/{TRACE.hex()}").text
     assert f"<dd>{'v' * TEXT} … {number(2_000_000 - TEXT)} more</dd>" in trace
-    assert f"<b>{'n' * NAME} … {number(15_000 - NAME)} more</b>" in trace
+    assert f"<b>{'n' * NAME} … {number(Limits().name + 1 - NAME)} more</b>" in trace
 
 
 def test_what_is_shown_is_whole_where_it_is_no_longer_than_a_page_bears(tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_a_crowd_of_strangers_is_drawn_and_listed_in_part_and_the_pages_say_so(t
         span(trace=secrets.token_bytes(16), kind=Span.SPAN_KIND_CLIENT, peer__service=f"h{number}")
         for number in range(3_000)
     ]
-    asked = client(stored(tmp_path, arrival({"front": peers})))
+    asked = client(stored(tmp_path, arrival({"front": peers}), limits=Limits(edges=5_000, edges_each=5_000)))
     page = asked.get("/").text
     assert page.count('<a class="node') == STRANGERS + 1
     assert f"{STRANGERS} of 3001 are drawn" in page

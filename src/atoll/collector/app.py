@@ -13,12 +13,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from atoll.collector.arrivals import Arrival
 from atoll.collector.bodies import JSON, message, plain
 from atoll.collector.limits import Limits
 from atoll.collector.records import read_logs, read_metrics
 from atoll.collector.refusals import Refused, too_large
 from atoll.collector.spans import SpanReader
-from atoll.collector.store import Arrival
 from atoll.collector.writer import Writer
 from atoll.wire.protobuf import number_field, text_field
 
@@ -77,9 +77,9 @@ class Receiver:
             case "traces":
                 return Arrival(size=len(data), body=data, groups=reader.read(data))
             case "logs":
-                return Arrival(size=len(data), logs=read_logs(data, reader, self.limits, time.time_ns()))
+                return read_logs(data, reader, self.limits, time.time_ns())
             case "metrics":
-                return Arrival(size=len(data), points=read_metrics(data, reader, self.limits))
+                return read_metrics(data, reader, self.limits)
 
 
 def _refusal(refused: Refused, kind: str, limits: Limits) -> Response:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from atoll.collector.limits import Limits, cut
 from atoll.collector.values import EdgeKind
 from atoll.wire.otlp import Value
 
@@ -20,23 +21,6 @@ class Asked(NamedTuple):
     kind: EdgeKind
 
 
-def named(service: str, kind: int, facts: Mapping[str, Value]) -> Asked | None:
-    """The edge that a span states by itself; None if its other half has to be found."""
-    topic = facts.get("messaging.destination.name")
-    if topic and kind == PRODUCER:
-        return Asked(service, str(topic), "publish")
-    if topic and kind == CONSUMER:
-        return Asked(str(topic), service, "consume")
-    # What Envoy calls a cluster is a service.
-    peer = facts.get("peer.service") or facts.get("upstream_cluster.name")
-    if peer and kind in (CLIENT, SERVER):
-        return Asked(service, str(peer), "call")
-    database = facts.get("db.system.name") or facts.get("db.system")
-    if database and kind == CLIENT:
-        return Asked(service, str(database), "database")
-    return None
-
-
 class Callers:
     """Joins the span of a call with that of who served it.
 
@@ -44,9 +28,29 @@ class Callers:
     another service is waited for; the caller's span, where there is one, comes before or after it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._name = limits.name
         self._callers: _Parked = _Parked()
         self._served: _Parked = _Parked()
+
+    def named(self, service: str, kind: int, facts: Mapping[str, Value]) -> Asked | None:
+        """The edge that a span states by itself; None if its other half has to be found."""
+        topic = facts.get("messaging.destination.name")
+        if topic and kind == PRODUCER:
+            return Asked(service, self._cut(topic), "publish")
+        if topic and kind == CONSUMER:
+            return Asked(self._cut(topic), service, "consume")
+        # What Envoy calls a cluster is a service.
+        peer = facts.get("peer.service") or facts.get("upstream_cluster.name")
+        if peer and kind in (CLIENT, SERVER):
+            return Asked(service, self._cut(peer), "call")
+        database = facts.get("db.system.name") or facts.get("db.system")
+        if database and kind == CLIENT:
+            return Asked(service, self._cut(database), "database")
+        return None
+
+    def _cut(self, name: Value) -> str:
+        return cut(str(name), self._name)
 
     def sent(self, span: bytes, service: str) -> Iterator[Asked]:
         """A span that names nobody, whoever may turn out to be below it."""

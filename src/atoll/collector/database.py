@@ -9,7 +9,7 @@ from urllib.parse import quote
 from atoll.collector.figures import together
 
 FILE = "telemetry.sqlite"
-VERSION = 2
+VERSION = 3
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _CACHE_KIB = 65_536
 _MAPPED = 2**30

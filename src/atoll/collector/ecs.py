@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from atoll.collector.store import LogIn
+from atoll.collector.arrivals import LogIn
 
 VERSION = "8.17"
 _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from atoll.collector.arrivals import Arrival, LogIn, Position
 from atoll.collector.lines import parsed
 from atoll.collector.refusals import Refused
-from atoll.collector.store import Arrival, LogIn, Position
 from atoll.collector.writer import Writer
 
 LOOK_EVERY = 0.25

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from atoll.collector.arrivals import Arrival
 from atoll.collector.ecs import ecs_document
 from atoll.collector.limits import Limits
-from atoll.collector.store import Arrival
 from atoll.collector.zipkin import zipkin_spans
 
 

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from urllib.parse import unquote, urlsplit
 
+from atoll.collector.arrivals import Arrival
 from atoll.collector.forms import Form, Taken
 from atoll.collector.limits import Limits
-from atoll.collector.store import Arrival
 from atoll.wire.protobuf import MalformedError
 
 PATIENCE = 10.0

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from atoll.collector.arrivals import LogIn
 from atoll.collector.records import as_json, as_text, when
-from atoll.collector.store import LogIn
 
 _SEVERITIES: Mapping[str, int] = {
     "trace": 1,

@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from atoll.collector.api_server import ApiServer, Body
+from atoll.collector.arrivals import Arrival, LogIn, Position
 from atoll.collector.lines import parsed
 from atoll.collector.refusals import Refused
-from atoll.collector.store import Arrival, LogIn, Position
 from atoll.collector.writer import Writer
 from atoll.engines.edge import is_access_line
 

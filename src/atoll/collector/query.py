@@ -20,6 +20,7 @@ from atoll.collector.trees import trees
 from atoll.collector.values import (
     Edge,
     EdgeKind,
+    Held,
     LimitHit,
     Log,
     Moment,
@@ -253,6 +254,11 @@ class Query:
             for name, count, last in rows
         ]
 
+    def held(self) -> list[Held]:
+        """What the collector has in memory of what senders name, as it was seconds ago."""
+        rows = self._rows("SELECT name, rows, most, bytes, room FROM held ORDER BY name")
+        return [Held(*row) for row in rows]  # type: ignore[arg-type]
+
     def stored(self) -> Stored:
         """How much there is."""
         spans = self._rows(_COUNT.format("spans"))
@@ -326,10 +332,10 @@ def _summary(database: sqlite3.Connection, trace: bytes) -> TraceSummary:
 
 
 def _spans(database: sqlite3.Connection, trace: bytes) -> list[Span]:
-    sql = f"""SELECT s.span, s.parent, s.kind, s.start, s.duration, n.name, coalesce(e.name, ''), o.service, o.replica,
-                     s.batch, s.place, s.size
+    sql = f"""SELECT s.span, s.parent, s.kind, s.start, s.duration, n.name, coalesce(e.message, ''), o.service,
+                     o.replica, s.batch, s.place, s.size
               FROM spans s JOIN names n ON n.id = s.name JOIN sources o ON o.id = s.source
-              LEFT JOIN names e ON e.id = s.error
+              LEFT JOIN errors e ON e.id = s.error
               WHERE s.trace = ? ORDER BY s.batch, s.place LIMIT {MOST_SPANS}"""  # noqa: S608 (a constant)
     found: dict[bytes, Span] = {}
     for span, parent, kind, start, duration, name, error, service, replica, *place in database.execute(sql, (trace,)):

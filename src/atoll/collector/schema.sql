@@ -6,6 +6,12 @@ CREATE TABLE IF NOT EXISTS names (
     name TEXT NOT NULL UNIQUE
 );
 
+-- Messages of spans that failed.
+CREATE TABLE IF NOT EXISTS errors (
+    id INTEGER PRIMARY KEY,
+    message TEXT NOT NULL UNIQUE
+);
+
 -- Who sends: a replica of a service.
 CREATE TABLE IF NOT EXISTS sources (
     id INTEGER PRIMARY KEY,
@@ -23,7 +29,7 @@ CREATE TABLE IF NOT EXISTS batches (
     body BLOB NOT NULL
 );
 
--- name, error: of names; error 0 for none. kind: OTLP's number. place, size: of its message in the batch's body.
+-- name: of names. error: of errors; 0 for none. kind: OTLP's number. place, size: of its message in the batch's body.
 CREATE TABLE IF NOT EXISTS spans (
     id INTEGER PRIMARY KEY,
     trace BLOB NOT NULL,
@@ -40,6 +46,7 @@ CREATE TABLE IF NOT EXISTS spans (
     size INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS spans_by_trace ON spans (trace);
+CREATE INDEX IF NOT EXISTS spans_by_error ON spans (error) WHERE error != 0;
 
 -- What spans a batch has, so that a search opens no batch in vain. failed: whether any did. longest: duration.
 CREATE TABLE IF NOT EXISTS contents (
@@ -63,6 +70,13 @@ CREATE TABLE IF NOT EXISTS logs (
     attributes TEXT
 );
 CREATE INDEX IF NOT EXISTS logs_by_trace ON logs (trace) WHERE trace IS NOT NULL;
+
+-- The log lines that came in the ten seconds from `came`, seconds since the epoch. last: id of the last of them.
+CREATE TABLE IF NOT EXISTS lines (
+    came INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+);
 
 -- Requests served, events handled and runs made. counted: how many took how long (figures.py).
 CREATE TABLE IF NOT EXISTS work (
@@ -108,6 +122,15 @@ CREATE TABLE IF NOT EXISTS hits (
     name TEXT PRIMARY KEY,
     count INTEGER NOT NULL,
     last REAL NOT NULL
+);
+
+-- What the collector has in memory of what senders name. most: of its rows. bytes: that these take; at most `room`.
+CREATE TABLE IF NOT EXISTS held (
+    name TEXT PRIMARY KEY,
+    rows INTEGER NOT NULL,
+    most INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    room INTEGER NOT NULL
 );
 
 -- How far each followed file, or container, was read. place: of a file "device:inode", of a container its name.

@@ -94,7 +94,9 @@ class SpanReader:
                 found[key] = value
         service = str(found.get("service.name") or "unknown_service")
         replica = str(found.get("service.instance.id") or found.get("host.name") or service)
-        return service[: self._limits.text], replica[: self._limits.text]
+        # One character more than is kept: who cuts it counts it.
+        most = self._limits.name + 1
+        return service[:most], replica[:most]
 
     def _span(self, data: bytes, place: int, end: int) -> SpanIn:
         """Fields in the order of their numbers are read without looking; any other order by `_anyhow`."""

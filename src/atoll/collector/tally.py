@@ -3,9 +3,10 @@
 import sqlite3
 from collections.abc import Iterator
 
-from atoll.collector.callers import CLIENT, CONSUMER, INTERNAL, SERVER, Callers, named
+from atoll.collector.callers import CLIENT, CONSUMER, INTERNAL, SERVER, Asked, Callers
 from atoll.collector.figures import STEP, STEPS, Counts, bucket, pack, together
 from atoll.collector.spans import REFUSED, SpanIn
+from atoll.collector.told import Told
 
 _CLOCKS_DIFFER = 3600
 """Seconds; a span that ended longer ago, or later than now, is counted now: its sender has another clock."""
@@ -22,8 +23,9 @@ _Counted = dict[tuple[int, tuple[str, ...]], Counts]
 class Tally:
     """Counts what was served, and who asked whom. now: seconds since the epoch."""
 
-    def __init__(self, callers: Callers, now: int) -> None:
-        self._callers, self._now = callers, now
+    def __init__(self, callers: Callers, told: Told, now: int) -> None:
+        self._callers, self._told, self._now = callers, told, now
+        told.begin(now)
         self._work: _Counted = {}
         self._edges: _Counted = {}
 
@@ -34,30 +36,36 @@ class Tally:
         at = (second if abs(self._now - second) < _CLOCKS_DIFFER else self._now) // STEP * STEP
         failed = bool(span.error)
         if kind in (SERVER, CONSUMER) or (kind == INTERNAL and not span.parent):
-            _count(self._work, at, (service, name), duration, failed)
+            self._served(at, (service, name)).count(duration, failed)
         if kind == CLIENT and span.facts and REFUSED in span.facts:
             failed = False
-        asked = named(service, kind, span.facts) if span.facts else None
+        asked = self._callers.named(service, kind, span.facts) if span.facts else None
         if asked is not None:
-            _count(self._edges, at, asked, duration, failed)
+            self._asked(at, asked).count(duration, failed)
         elif kind != CONSUMER:
             for each in self._callers.sent(span.span, service):
-                _count(self._edges, at, each, duration, failed)
+                self._asked(at, each).count(duration, failed)
         if kind == SERVER and span.parent:
             for each in self._callers.received(span.parent, service):
-                _count(self._edges, at, each, duration, failed)
+                self._asked(at, each).count(duration, failed)
+
+    def _served(self, at: int, operation: tuple[str, str]) -> Counts:
+        """Where it is counted."""
+        counts = self._work.get((at, operation))
+        if counts is None:
+            counts = self._work.setdefault((at, self._told.operation(operation)), Counts())
+        return counts
+
+    def _asked(self, at: int, asked: Asked) -> Counts:
+        counts = self._edges.get((at, asked))
+        if counts is None:
+            counts = self._edges.setdefault((at, self._told.edge(asked)), Counts())
+        return counts
 
     def write(self, database: sqlite3.Connection) -> None:
         """Add it to what is stored, within the transaction that is open."""
         database.executemany(_WORK, _rows(self._work))
         database.executemany(_EDGES, _rows(self._edges))
-
-
-def _count(counted: _Counted, at: int, key: tuple[str, ...], duration: int, failed: bool) -> None:
-    counts = counted.get((at, key))
-    if counts is None:
-        counts = counted[at, key] = Counts()
-    counts.count(duration, failed)
 
 
 def _rows(counted: _Counted) -> Iterator[tuple[object, ...]]:

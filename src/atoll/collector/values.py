@@ -214,3 +214,13 @@ class Stored(msgspec.Struct, frozen=True):
     bytes: int
     kept_bytes: int
     oldest: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What the collector has in memory of what senders name. most: of its rows. bytes: of memory, at most `room`."""
+
+    name: str
+    rows: int
+    most: int
+    bytes: int
+    room: int

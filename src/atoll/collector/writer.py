@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from atoll.collector.arrivals import Arrival, Position
 from atoll.collector.limits import Limits
 from atoll.collector.refusals import Refused, invalid
 from atoll.collector.spans import SpanReader
-from atoll.collector.store import Arrival, Position, Store
+from atoll.collector.store import Store
 from atoll.wire.protobuf import MalformedError
 
 EXPIRE_EVERY = 1.0

@@ -16,6 +16,14 @@ def routes(site: Site) -> list[Route]:
         hits = query.limits()
         reached = {hit.name for hit in hits}
         others = {name: meaning for name, meaning in HITS.items() if name not in reached}
-        return site.page(request, "limits.html", stored=query.stored(), reached=hits, others=others, now=time.time())
+        return site.page(
+            request,
+            "limits.html",
+            stored=query.stored(),
+            held=query.held(),
+            reached=hits,
+            others=others,
+            now=time.time(),
+        )
 
     return [Route("/limits", page)]
