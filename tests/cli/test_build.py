@@ -1,10 +1,16 @@
 """`atoll build`, as far as it goes without docker."""
 
+import fcntl
+import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -57,3 +63,65 @@ def test_dependencies_without_a_lock_are_refused(folder: Path) -> None:
     ended = build(folder)
     assert "ATL5002" in ended.stderr
     assert "npm install --package-lock-only" in ended.stderr
+
+
+BUILDER = """\
+#!/bin/sh
+[ "$1" = build ] || exit 0
+echo '#6 [2/3] RUN something that takes long'
+read -r _ < {released}
+echo '#7 [3/3] COPY . .'
+"""
+
+
+@pytest.fixture
+def released(folder: Path) -> Path:
+    """Whoever writes to it lets the builder go on, which is beside it as `docker`."""
+    path = folder / "released"
+    os.mkfifo(path)
+    program = folder / "docker"
+    program.write_text(BUILDER.format(released=path))
+    program.chmod(0o755)
+    return path
+
+
+def test_on_a_terminal_the_step_is_shown_while_it_lasts(folder: Path, released: Path) -> None:
+    # Given a builder that takes as long as we like, and a terminal
+    command = [sys.executable, "-m", "atoll.cli.main", "build", "--system", "system.py"]
+    variables = {**os.environ, "PATH": str(folder), "TERM": "xterm"}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    ended = subprocess.Popen(command, cwd=folder, env=variables, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    try:
+        # When it is at a step, then that is shown before it goes on
+        said = until(ours, b"RUN something that takes long")
+        assert b"web " in said
+        assert b"is built" not in said
+        released.write_text("on\n")
+        said = until(ours, b"software lists in")
+        assert b"is built" in said
+        assert ended.wait(timeout=20) == 0
+    finally:
+        ended.kill()
+        ended.wait()
+        os.close(ours)
+
+
+def until(terminal: int, wanted: bytes) -> bytes:
+    """What is shown, up to what is wanted; it ends by the limit of the test."""
+    said = b""
+    while wanted not in said:
+        said += os.read(terminal, 4096)
+    return said
+
+
+def test_for_programs_no_step_is_shown(folder: Path, released: Path) -> None:
+    writing = Thread(target=released.write_text, args=("on\n",))
+    writing.start()
+    ended = build(folder, "--json")
+    writing.join()
+    assert ended.returncode == 0, ended.stderr
+    assert list(json.loads(ended.stdout)) == ["web"]
+    assert "RUN something" not in ended.stdout + ended.stderr
+    assert "is built" in ended.stderr

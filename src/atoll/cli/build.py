@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from atoll.cli.build_progress import BuildProgress
 from atoll.cli.declared import assembly_of, declared
 from atoll.cli.options import base_option, dashboard_option, environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
@@ -46,10 +47,8 @@ def command(
     written to .atoll/build/SYSTEM/sbom beside the system file, in CycloneDX.
     """
 
-    def say(line: str) -> None:
-        click.echo(line, err=as_json)
-
-    images = asyncio.run(_build(services, (target, environment, base), builder, is_pinned, is_pushed, say))
+    with BuildProgress(as_json=as_json) as progress:
+        images = asyncio.run(_build(services, (target, environment, base), builder, is_pinned, is_pushed, progress))
     if as_json:
         click.echo(json.dumps({image.name: image.reference for image in images}))
 
@@ -60,9 +59,10 @@ async def _build(
     builder: str,
     is_pinned: bool,
     is_pushed: bool,
-    say: Say,
+    progress: BuildProgress,
 ) -> list[Image]:
     """what: target, environment and base."""
+    say = progress.say
     wanted, environment = await declared(*what), what[1]
     if is_pinned:
         await _pin(wanted, environment, say)
@@ -72,7 +72,7 @@ async def _build(
         names = [image.name for image in made.images]
         raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))
     program = find_builder(os.environ, builder)
-    await build(made, program, os.environ, say, services)
+    await build(made, program, os.environ, say, progress.tell, services)
     say(f"software lists in {made.software_folder}")
     images = [each for each in made.images if not services or each.name in services]
     if is_pushed:

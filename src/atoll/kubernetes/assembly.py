@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atoll.kubernetes.build import Builder, Say, write_context
+from atoll.kubernetes.build import Builder, Say, Tell, write_context
 from atoll.kubernetes.engine_images import Tree, from_wheels, official
 from atoll.kubernetes.image import PYTHON_CONTEXT, Image
 from atoll.kubernetes.lock import Locked
@@ -67,9 +67,11 @@ async def assemble(target: Target, folder: Path, pins: Pins, variables: Mapping[
 
 
 async def build(
-    assembly: Assembly, builder: Builder, variables: Mapping[str, str], say: Say, only: Sequence[str] = ()
+    assembly: Assembly, builder: Builder, variables: Mapping[str, str], say: Say, tell: Tell, only: Sequence[str] = ()
 ) -> list[Image]:
     """Build what is not there yet, and return it. only: these services; () is all.
+
+    say: told what is done. tell: what is being done.
 
     Raises AtollError WHEELS_FAILED, BUILD_FAILED.
     """
@@ -85,12 +87,12 @@ async def build(
     for image in unlisted:
         _list_software(assembly, image)
     if missing:
-        await _build_all(assembly, builder, missing, variables, say)
+        await _build_all(assembly, builder, missing, variables, say, tell)
     return missing
 
 
 async def _build_all(
-    assembly: Assembly, builder: Builder, images: Sequence[Image], variables: Mapping[str, str], say: Say
+    assembly: Assembly, builder: Builder, images: Sequence[Image], variables: Mapping[str, str], say: Say, tell: Tell
 ) -> None:
     labels = await origin_of(Path(assembly.target.description.folder), variables)
     # What all of them share is made once, by the first.
@@ -99,11 +101,17 @@ async def _build_all(
         if image.context != PYTHON_CONTEXT:
             await _write_own_context(assembly, image, variables, say)
     gate = asyncio.Semaphore(_AT_ONCE)
-    first, rest = images[0], images[1:]
-    await _build(assembly, builder, first, labels, gate, say)
+
+    async def build_one(image: Image) -> None:
+        async with gate:
+            began = asyncio.get_running_loop().time()
+            await _build(assembly, builder, image, labels, tell)
+            say(f"{image.reference} is built, {asyncio.get_running_loop().time() - began:.1f} s")
+
+    await build_one(images[0])
     async with asyncio.TaskGroup() as group:
-        for image in rest:
-            group.create_task(_build(assembly, builder, image, labels, gate, say))
+        for image in images[1:]:
+            group.create_task(build_one(image))
 
 
 async def push(images: Sequence[Image], assembly: Assembly, builder: Builder, say: Say) -> None:
@@ -165,15 +173,10 @@ def _copy(source: Path, place: Path) -> None:
         shutil.copy(source, place)
 
 
-async def _build(
-    assembly: Assembly, builder: Builder, image: Image, labels: Mapping[str, str], gate: asyncio.Semaphore, say: Say
-) -> None:
+async def _build(assembly: Assembly, builder: Builder, image: Image, labels: Mapping[str, str], tell: Tell) -> None:
     context = assembly.folder / image.context
     dockerfile = context / "Dockerfile"
-    async with gate:
-        if not dockerfile.is_file() or dockerfile.read_text() != image.dockerfile:
-            dockerfile.write_text(image.dockerfile)
-        began = asyncio.get_running_loop().time()
-        log = assembly.folder / f"{image.name}.log"
-        await builder.build(image, context, dockerfile, log, {**image.labels, **labels})
-        say(f"{image.reference} is built, {asyncio.get_running_loop().time() - began:.1f} s")
+    if not dockerfile.is_file() or dockerfile.read_text() != image.dockerfile:
+        dockerfile.write_text(image.dockerfile)
+    log = assembly.folder / f"{image.name}.log"
+    await builder.build(image, context, dockerfile, log, {**image.labels, **labels}, tell)

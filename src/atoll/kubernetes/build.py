@@ -2,15 +2,19 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atoll.errors import BUILD_FAILED, BUILDER_MISSING, BUILDER_UNUSABLE
 from atoll.kubernetes.image import Image
+from atoll.kubernetes.steps import step_of
 
 _LAST_LINES = 12
+_CHUNK = 65_536
 Say = Callable[[str], None]
+Tell = Callable[[str, str], None]
+"""Told of an image which step is made now; "" when it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,21 @@ class Builder:
         arguments += ["--layers", "--format", "docker"] if self.is_buildah else ["--progress", "plain"]
         return [*arguments, str(context)]
 
-    async def build(self, image: Image, context: Path, dockerfile: Path, log: Path, labels: Mapping[str, str]) -> None:
-        """Raises AtollError BUILD_FAILED with the last lines."""
+    async def build(
+        self, image: Image, context: Path, dockerfile: Path, log: Path, labels: Mapping[str, str], tell: Tell
+    ) -> None:
+        """Raises AtollError BUILD_FAILED with the last lines; all of them are in the log."""
+
+        def hear(line: str) -> None:
+            if step := step_of(line):
+                tell(image.name, step)
+
         arguments = self.command(image, context, dockerfile, labels)
-        status, lines = await run(arguments, self.environment)
+        tell(image.name, "begins")
+        try:
+            status, lines = await run(arguments, self.environment, hear)
+        finally:
+            tell(image.name, "")
         log.write_text("\n".join(lines) + "\n")
         if status:
             raise BUILD_FAILED.error(
@@ -105,8 +120,13 @@ def _remove_others(folder: Path, wanted: Iterable[Path]) -> None:
             file.unlink()
 
 
-async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, list[str]]:
-    """The exit status, and the lines of output and errors together. The program ends with us."""
+async def run(
+    arguments: Sequence[str], environment: Mapping[str, str], hear: Say | None = None
+) -> tuple[int, list[str]]:
+    """The exit status, and the lines of output and errors together. The program ends with us.
+
+    hear: told each line as it comes.
+    """
     process = await asyncio.create_subprocess_exec(
         *arguments,
         env=dict(environment),
@@ -114,11 +134,28 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    assert process.stdout is not None
+    lines: list[str] = []
     try:
-        output, _ = await process.communicate()
+        async for line in _lines(process.stdout):
+            lines.append(line)
+            if hear is not None:
+                hear(line)
+        status = await process.wait()
     except asyncio.CancelledError:
         process.terminate()
         await process.wait()
         raise
-    assert process.returncode is not None
-    return process.returncode, output.decode(errors="replace").splitlines()
+    return status, lines
+
+
+async def _lines(output: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Of any length; a bar that a program draws over itself is a line each time."""
+    rest = b""
+    while chunk := await output.read(_CHUNK):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for each in whole:
+            for line in each.decode(errors="replace").splitlines() or [""]:
+                yield line
+    for line in rest.decode(errors="replace").splitlines():
+        yield line
