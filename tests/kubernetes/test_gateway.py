@@ -1,6 +1,7 @@
 """The gateway as rendered: what a cluster's Envoy is told of callers and limits."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -88,6 +89,28 @@ def test_a_clients_address_is_taken_from_a_proxy_of_the_clusters_own_alone(
     config = envoy_in(rendered(target_of(knowing, gateway=way)))
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager.get("xff_num_trusted_hops") == hops
+
+
+@pytest.mark.parametrize(
+    ("way", "until_nobody_comes"),
+    [
+        ({"way_in": "loadbalancer"}, 30),  # three checks, 10 s apart
+        ({"way_in": "nodeport"}, 5),
+        ({"way_in": "ingress:public"}, 10),
+        ({"way_in": "httproute", "parent": "infra/public"}, 10),
+    ],
+)
+def test_a_gateway_serves_on_until_the_way_in_has_heard_that_it_leaves_and_then_drains(
+    shop: Description, way: dict[str, object], until_nobody_comes: int
+) -> None:
+    found = find(rendered(target_of(shop, gateway=way)), "Deployment", GATEWAY)
+    script = str(mapping(container_of(found), "lifecycle", "preStop", "exec")["command"])
+    before, drained, after = script.partition("/drain_listeners?graceful&skip_exit")
+    assert drained
+    leaves, drains = (int(re.findall(r"sleep (\d+)", part)[0]) for part in (before, after))
+    assert leaves >= until_nobody_comes
+    assert drains >= 10
+    assert mapping(found, "spec", "template", "spec")["terminationGracePeriodSeconds"] == leaves + drains + 5
 
 
 def domains_in(config: dict[str, Any]) -> list[list[list[str]]]:

@@ -1,5 +1,6 @@
 """Envoy in the cluster with the routes of the declaration, and the way in from outside before it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import ceil
 from pathlib import PurePosixPath
@@ -54,12 +55,18 @@ _LEAST_THREADS = 2
 _HEAP = 0.75
 """Of its memory for what Envoy counts; the rest is for what it does not."""
 _ENVOY_ADMIN = 9901
-_LEAVES = 5
+_LEAVES: Mapping[str, int] = {"loadbalancer": 35, "nodeport": 5, "ingress": 15, "httproute": 15}
+"""Seconds that a pod serves on after it was told to stop, until nobody sends it new clients, by the kind of way in.
+
+A load balancer asks each machine whether it has a ready pod, and is sure of a no after two or three answers, commonly
+10 s apart. A controller follows the list of pods, and takes some seconds to write and load what it makes of it. At a
+node port it is the cluster's own proxies that have to hear of it.
+"""
 _DRAINS = 10
-# Envoy ends at once when it is told to, so it is told before to let what is under way be answered. Its image has a
-# shell and nothing else that could speak HTTP.
+"""Seconds in which each answer tells its client not to use the connection again; new ones are still taken."""
+# Envoy ends at once when it is told to, so it is told before. Its image has a shell and nothing else that speaks HTTP.
 _DRAIN = (
-    f"sleep {_LEAVES}; exec 3<>/dev/tcp/127.0.0.1/{_ENVOY_ADMIN}; "
+    f"exec 3<>/dev/tcp/127.0.0.1/{_ENVOY_ADMIN}; "
     r"printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n' >&3; "
     f"cat <&3 >/dev/null; sleep {_DRAINS}"
 )
@@ -171,6 +178,7 @@ def _tls(target: Target) -> Tls | None:
 
 def _deployment(target: Target, made: Object) -> Object:
     wanted = target.environment.gateway
+    leaves = _LEAVES[wanted.way_in.partition(":")[0]]
     tls_port: list[Object] = [{"name": "https", "containerPort": GATEWAY_TLS_PORT}] if ends_tls(target) else []
     mounts: list[Object] = [{"name": "configuration", "mountPath": DOCUMENTS, "readOnly": True}]
     volumes: list[Object] = [mounted_map("configuration", key_of(made).name)]
@@ -193,12 +201,12 @@ def _deployment(target: Target, made: Object) -> Object:
         "startupProbe": http_probe("/ready", "admin", period=1, failures=60),
         "livenessProbe": http_probe("/ready", "admin", period=10, failures=6),
         "readinessProbe": http_probe("/ready", "admin", period=2, failures=2),
-        "lifecycle": {"preStop": {"exec": {"command": ["/bin/bash", "-c", _DRAIN]}}},
+        "lifecycle": {"preStop": {"exec": {"command": ["/bin/bash", "-c", f"sleep {leaves}; {_DRAIN}"]}}},
         "securityContext": CONTAINER_SECURITY,
         "volumeMounts": mounts,
     }
     spec: Object = {
-        "terminationGracePeriodSeconds": _LEAVES + _DRAINS + 5,
+        "terminationGracePeriodSeconds": leaves + _DRAINS + 5,
         "topologySpreadConstraints": spread(GATEWAY),
         "containers": [container],
         "volumes": volumes,
