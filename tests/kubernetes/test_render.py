@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from atoll.errors import OBJECT_TOO_LARGE, AtollError
+from atoll.kubernetes.compose import render_compose
 from atoll.kubernetes.names import Object, Target
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.render import MOST_CONTENT, render
@@ -296,3 +297,41 @@ def test_the_setup_waits_for_the_secret_of_a_database_elsewhere_without_using_up
     assert waited["valueFrom"] == {"secretKeyRef": managed}
     # One that it makes itself can't be waited for.
     assert variables(target_of(shop)) == []
+
+
+def volumes_of(made: list[Object]) -> list[tuple[str, Object]]:
+    pods = [(mapping(each, "metadata")["name"], pod_of(each)) for each in made if "template" in mapping(each, "spec")]
+    return [(str(name), volume) for name, pod in pods for volume in items(pod, "volumes")]
+
+
+def test_every_empty_volume_has_a_bound_and_a_service_may_have_its_own(shop: Description) -> None:
+    wanted = {
+        "defaults": {"scratch": "300Mi"},
+        "services": {"email": {"scratch": "2Gi", "volumes": {"/mails": ""}}},
+        "telemetry": {"collector": True},
+    }
+    found = [
+        (name, volume["name"], mapping(volume, "emptyDir"))
+        for name, volume in volumes_of(rendered(target_of(shop, **wanted)))
+        if "emptyDir" in volume
+    ]
+    assert {"postgres", "collector", "cart", "email"} <= {name for name, _, _ in found}
+    for name, volume, empty in found:
+        if volume != "shared":
+            assert empty == {"sizeLimit": "2Gi" if name == "email" else "300Mi"}, (name, volume)
+
+
+def test_a_volumes_files_are_given_to_their_group_once(made: list[Object]) -> None:
+    for each in made:
+        if "template" in mapping(each, "spec"):
+            assert mapping(pod_of(each), "securityContext")["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
+def test_the_processes_of_one_query_share_a_quarter_of_the_servers_memory(shop: Description) -> None:
+    target = target_of(shop, engines={"postgres": {"memory_limit": "4Gi"}})
+    server = find(rendered(target), "StatefulSet", "postgres")
+    (mount,) = [each for each in items(container_of(server), "volumeMounts") if each["mountPath"] == "/dev/shm"]
+    (volume,) = [each for each in items(pod_of(server), "volumes") if each["name"] == mount["name"]]
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "1024Mi"}
+    written = yaml.safe_load(render_compose(target)["compose.yaml"])["services"]["postgres"]
+    assert (written["shm_size"], written["mem_limit"]) == ("1024m", "4096m")

@@ -14,6 +14,7 @@ from atoll.kubernetes.workloads import (
     deployment,
     http_probe,
     mounted_map,
+    passing,
     pod,
     resources,
     service,
@@ -154,7 +155,7 @@ def _deployment(target: Target, made: Object) -> Object:
         "volumes": [
             mounted_map("documents", key_of(made).name),
             {"name": "store", "persistentVolumeClaim": {"claimName": COLLECTOR}},
-            {"name": "tmp", "emptyDir": {}},
+            passing(target, "tmp"),
         ],
     }
     # Senders keep what they have while its only pod is replaced.

@@ -287,6 +287,7 @@ def _postgres(target: Target) -> _Made:
     own: Object = {
         "entrypoint": ["/bin/sh", "-c", _POSTGRES_START],
         "stop_signal": "SIGINT",
+        "shm_size": limit_of(engines.postgres_shared_memory(target)),
         "environment": {"LC_ALL": "C", "TZ": "UTC", "POSTGRES_PASSWORD": _filled(*secret)},
         "healthcheck": {
             "test": ["CMD", "pg_isready", "--host", "127.0.0.1", "--username", postgres.SUPERUSER],

@@ -32,6 +32,7 @@ from atoll.kubernetes.workloads import (
     configuration,
     http_probe,
     mounted_map,
+    passing,
     pod,
     resources,
     service,
@@ -59,6 +60,8 @@ if [ ! -s {_CLUSTER}/PG_VERSION ]; then
     --auth scram-sha-256 --encoding UTF8 --locale C --locale-provider builtin --builtin-locale C.UTF-8
   mv {_CLUSTER}.new {_CLUSTER}
 fi
+# Who mounts a volume may have given its group more than the server accepts.
+chmod 0700 {_CLUSTER}
 exec postgres -D {_CLUSTER} -c config_file={CONFIGURATION}/postgresql.conf -c hba_file={CONFIGURATION}/pg_hba.conf
 """
 
@@ -81,6 +84,14 @@ def postgres_memory_limit(target: Target) -> str:
     limit, needed = memory_limit_of(wanted.memory, wanted.memory_limit), memory(postgres_busy(target))
     is_given = wanted.memory_limit != PostgresIn().memory_limit
     return limit if is_given or bytes_of(limit) >= needed else f"{-(-needed // _MEMORY_STEP) * _MEMORY_STEP >> 20}Mi"
+
+
+def postgres_shared_memory(target: Target) -> str:
+    """What the processes of one query may share; it counts as the server's memory.
+
+    A container has 64 MB otherwise, with which a parallel join of some size fails.
+    """
+    return f"{bytes_of(postgres_memory_limit(target)) // 4 >> 20}Mi"
 
 
 def postgres_files(target: Target) -> dict[str, str]:
@@ -119,6 +130,7 @@ def postgres_objects(target: Target) -> list[Object]:
             {"name": "configuration", "mountPath": str(CONFIGURATION), "readOnly": True},
             {"name": "password", "mountPath": str(POSTGRES_SECRET), "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an empty volume of the pod
+            {"name": "shared", "mountPath": "/dev/shm"},  # noqa: S108 - as above
         ],
     }
     spec: Object = {
@@ -127,7 +139,8 @@ def postgres_objects(target: Target) -> list[Object]:
         "volumes": [
             mounted_map("configuration", key_of(made).name),
             {"name": "password", "secret": {"secretName": POSTGRES}},
-            {"name": "tmp", "emptyDir": {}},
+            passing(target, "tmp"),
+            {"name": "shared", "emptyDir": {"medium": "Memory", "sizeLimit": postgres_shared_memory(target)}},
         ],
     }
     return [

@@ -220,11 +220,14 @@ RULES: tuple[Rule, ...] = (
         'write such as "512Mi"',
     ),
     Rule(
-        tuple(f"{part}.storage" for part in _STORING), _text(BYTES), "is {value}, no quantity", 'write such as "10Gi"'
+        (*(f"{part}.storage" for part in _STORING), "defaults.scratch"),
+        _text(BYTES),
+        "is {value}, no quantity",
+        'write such as "10Gi"',
     ),
     Rule(("services.*.cpu",), _text(_CPU, blank=True), "is {value}, no quantity", 'write such as "250m" or "2"'),
     Rule(
-        ("services.*.memory", "services.*.memory_limit"),
+        ("services.*.memory", "services.*.memory_limit", "services.*.scratch"),
         _text(BYTES, blank=True),
         "is {value}, no quantity",
         'write such as "512Mi"',

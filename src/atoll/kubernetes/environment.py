@@ -96,12 +96,14 @@ class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a service's process asks for. There is no limit of CPU, which would only make it wait.
 
-    memory_limit: follows `memory` where that alone is given, and more.
+    memory_limit: follows `memory` where that alone is given, and more. scratch: bytes of its /tmp, and of each folder
+    whose files may go with the pod.
     """
 
     cpu: str = "100m"
     memory: str = "128Mi"
     memory_limit: str = "512Mi"
+    scratch: str = "1Gi"
 
 
 class ServiceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +117,7 @@ class ServiceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu: str = ""
     memory: str = ""
     memory_limit: str = ""
+    scratch: str = ""
     volumes: dict[str, str] = {}
     environment: dict[str, str] = {}
 

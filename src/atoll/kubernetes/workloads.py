@@ -63,6 +63,8 @@ def security(user: int = USER) -> Object:
         "runAsUser": user,
         "runAsGroup": user,
         "fsGroup": user,
+        # Or every start would go through all files of a large volume first.
+        "fsGroupChangePolicy": "OnRootMismatch",
         "seccompProfile": {"type": "RuntimeDefault"},
     }
 
@@ -135,6 +137,12 @@ def configuration(target: Target, name: str, app: str, component: str, data: dic
         "immutable": True,
         "data": data,
     }
+
+
+def passing(target: Target, volume: str, member: MemberData | None = None) -> Object:
+    """An empty volume that goes with its pod. Who fills it is moved away, before he fills the machine."""
+    wanted = target.wanted(member).scratch if member else ""
+    return {"name": volume, "emptyDir": {"sizeLimit": wanted or target.environment.defaults.scratch}}
 
 
 def mounted_map(volume: str, name: str) -> Object:
@@ -250,14 +258,15 @@ def _container(target: Target, member: MemberData) -> Object:
 def _volumes(target: Target, member: MemberData, documents: dict[str, str]) -> tuple[list[Object], list[Object]]:
     """Where what is mounted: its documents, a place for passing files, and the folders that keep theirs."""
     mounts: list[Object] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - an empty volume of the pod
-    volumes: list[Object] = [{"name": "tmp", "emptyDir": {}}]
+    volumes: list[Object] = [passing(target, "tmp", member)]
     if documents:
         mounts.append({"name": "documents", "mountPath": DOCUMENTS, "readOnly": True})
         volumes.append(mounted_map("documents", hashed(member.name, documents)))
     for number, (path, size) in enumerate(sorted(target.wanted(member).volumes.items()), 1):
         mounts.append({"name": f"files-{number}", "mountPath": path})
-        claim = {"persistentVolumeClaim": {"claimName": _claim_name(member, number)}}
-        volumes.append({"name": f"files-{number}", **(claim if size else {"emptyDir": {}})})
+        claim: Object = {"persistentVolumeClaim": {"claimName": _claim_name(member, number)}}
+        volume = f"files-{number}"
+        volumes.append({"name": volume, **claim} if size else passing(target, volume, member))
     return mounts, volumes
 
 
