@@ -244,6 +244,8 @@ PORTS: Object = {"spec": {"ports": [{"name": "http", "nodePort": 30080}, {"name"
         ({"way_in": "nodeport"}, PORTS, NODES, "http://192.0.2.7:30080"),
         ({"way_in": "nodeport", "tls": "certificate"}, PORTS, NODES, "https://192.0.2.7:30443"),
         ({"way_in": "nodeport"}, PORTS, [], "http://NODE:30080"),
+        ({"way_in": "nodeport", "hosts": ["*.a.example", "b.example"]}, PORTS, NODES, "http://b.example:30080"),
+        ({"way_in": "loadbalancer", "hosts": ["*.a.example", "b.example"]}, GIVEN, [], "http://b.example"),
         ({"way_in": "loadbalancer"}, GIVEN, [], "http://203.0.113.9"),
         ({"way_in": "loadbalancer"}, {}, [], ""),
         ({"way_in": "ingress:contour", "hosts": ["shop.example.com"], "tls": "c"}, {}, [], "https://shop.example.com"),

@@ -67,13 +67,15 @@ def url_of(target: Target, service: Object | None, nodes: Sequence[Object]) -> s
     wanted = target.environment.gateway
     scheme = "https" if wanted.tls else "http"
     kind = wanted.way_in.partition(":")[0]
+    # Under no other name does it answer.
+    named = next((each for each in wanted.hosts if not each.startswith("*.")), "")
     if kind == "nodeport":
         ports = items(service, "spec", "ports")
         number = next((each.get("nodePort") for each in ports if each.get("name") == scheme), None)
-        host = next(iter(_node_addresses(nodes)), "NODE")
+        host = named or next(iter(_node_addresses(nodes)), "NODE")
         return f"{scheme}://{host}:{number}" if number else ""
     if wanted.hosts:
-        return f"{scheme}://{wanted.hosts[0]}"
+        return f"{scheme}://{named or wanted.hosts[0]}"
     if kind == "loadbalancer":
         given = items(service, "status", "loadBalancer", "ingress")
         host = next((str(each.get("hostname") or each.get("ip")) for each in given), "")
