@@ -30,7 +30,7 @@ from atoll.collector.limits import MIB
 from atoll.collector.query import LogFilter, TraceFilter, Window
 from atoll.collector.refusals import Refused
 from atoll.wire.protobuf import bytes_field, text_field
-from tests.collector.running import Collecting, collecting
+from tests.collector.running import PROTOBUF, Collecting, collecting
 from tests.collector.sending import TRACE, attributes, request, span
 from tests.waiting import until
 
@@ -305,3 +305,35 @@ def test_a_number_too_large_for_a_double_is_refused() -> None:
     gauge = b'{"dataPoints":[{"asDouble":%d}]}' % 10**350
     with pytest.raises(Refused, match="too large"):
         to_protobuf(b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"gauge":%b}]}]}]}' % gauge, "metrics")
+
+
+def empty(field: int) -> bytes:
+    """Fifteen million messages without anything in them."""
+    return bytes([field << 3 | 2, 0]) * (15 * MIB)
+
+
+def bombs() -> Iterator[tuple[str, str, bytes]]:
+    """Each of thirty MiB that pack to some kilobytes, and would be millions of objects. Signal, media type, body."""
+    start = bytes_field(1, TRACE) + bytes_field(2, b"12345678")
+    listed = text_field(1, "k") + bytes_field(2, bytes_field(5, empty(1)))
+    yield "traces", PROTOBUF, empty(1)
+    yield "traces", PROTOBUF, bytes_field(1, empty(2)[: 2 * MIB])
+    yield "traces", PROTOBUF, bytes_field(1, bytes_field(2, empty(2)))
+    yield "traces", PROTOBUF, bytes_field(1, bytes_field(2, bytes_field(2, start + bytes_field(9, listed))))
+    yield "traces", PROTOBUF, bytes_field(1, bytes_field(2, bytes_field(2, start + empty(11)[: 2 * MIB])))
+    yield "traces", PROTOBUF, bytes_field(1, bytes_field(2, bytes_field(2, start + bytes_field(11, empty(3)))))
+    yield "metrics", PROTOBUF, bytes_field(1, bytes_field(2, empty(2)))
+    yield "metrics", PROTOBUF, bytes_field(1, bytes_field(2, bytes_field(2, bytes_field(5, empty(1)))))
+    yield "traces", "application/json", b'{"resourceSpans":[' + b"{}," * (10 * MIB) + b"{}]}"
+    yield "traces", "application/json", b'{"unknown":[' + b"1.5," * (7 * MIB) + b"{}]}"
+
+
+def test_what_is_nearly_nothing_and_millions_of_it_takes_no_memory(tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        assert collector.send(GOOD) == 200
+        before = collector.memory()
+        for number, (signal, kind, body) in enumerate(bombs()):
+            assert collector.send(gzip.compress(body, 1), signal, kind, "gzip") == 400, number
+            # The body itself is held twice when it is unpacked, and once more as a part of itself.
+            assert collector.memory() < before + 160 * MIB, number
+        assert collector.send(GOOD) == 200

@@ -30,6 +30,7 @@ class Limits:
     spans, records: of one request, 400 above it. text: characters of a log line; the rest is cut.
     name: characters of all that a sender names, and of a value of a metric's attributes; error: of a message of
     one; the rest is cut.
+    scopes: resources and scopes of one request, events: those and links of one span; 400 above it.
     attributes: of one span, log line or point; more make it invalid. attributes_bytes: of those of a log line or a
     series, as JSON; the last of them are left out above it.
     kept_seconds: after it came spans, log lines and figures go. points_seconds: after which points of metrics go.
@@ -49,6 +50,8 @@ class Limits:
     spans: int = 100_000
     records: int = 100_000
     text: int = 16_384
+    scopes: int = 100_000
+    events: int = 10_000
     name: int = 1_024
     error: int = 4_096
     attributes: int = 1_024

@@ -64,11 +64,9 @@ class _Facts:
 
 def _each(data: bytes, reader: SpanReader) -> Iterator[tuple[tuple[str, str], int, int]]:
     """Whose it is, and where: records and metrics stand at the same places of their requests."""
-    for start, end in messages(data, 0, len(data), 1):
-        source = reader.source(data, start, end)
-        for scope in messages(data, start, end, 2):
-            for place, last in messages(data, *scope, 2):
-                yield source, place, last
+    for source, scope in reader.scopes(data):
+        for place, last in messages(data, *scope, 2):
+            yield source, place, last
 
 
 def _line(service: str, replica: str, data: bytes, place: tuple[int, int], facts: _Facts, now: int) -> LogIn:
@@ -114,11 +112,17 @@ def as_json(value: Value) -> str:
 def read_metrics(data: bytes, reader: SpanReader, limits: Limits) -> Arrival:
     """Of an ExportMetricsServiceRequest; a distribution becomes its count and its sum. Raises MalformedError."""
     found: list[PointIn] = []
+    left = limits.records
     facts = _Facts(limits)
     for source, place, end in _each(data, reader):
-        found += _metric(source, data, (place, end), facts)
-        if len(found) > limits.records:
-            raise MalformedError(f"a request has more than {limits.records} points")
+        left -= 1  # one without points too
+        for point in _metric(source, data, (place, end), facts):
+            left -= 1
+            found.append(point)
+            if left < 0:
+                break
+        if left < 0:
+            raise MalformedError(f"a request has more than {limits.records} metrics and points")
     return Arrival(size=len(data), points=found, hits=facts.hits)
 
 
@@ -127,7 +131,7 @@ _GAUGE, _SUM, _HISTOGRAM, _EXPONENTIAL, _SUMMARY = 5, 7, 9, 10, 11
 
 def _metric(source: tuple[str, str], data: bytes, place: tuple[int, int], facts: _Facts) -> Iterator[PointIn]:
     name, unit = "", ""
-    points: list[tuple[int, int, int]] = []
+    form, start, stop = 0, 0, 0
     is_counter = False
     for number, kind, first, last in fields(data, *place):
         if number in (1, 3, _GAUGE, _SUM, _HISTOGRAM, _EXPONENTIAL, _SUMMARY) and kind != LENGTH:
@@ -137,14 +141,14 @@ def _metric(source: tuple[str, str], data: bytes, place: tuple[int, int], facts:
         elif number == 3:
             unit = text(data, first, last)
         elif number in (_GAUGE, _SUM, _HISTOGRAM, _EXPONENTIAL, _SUMMARY):
-            points += [(number, *point) for point in messages(data, first, last, 1)]
+            form, start, stop = number, first, last  # it is one of them: the last, if a sender has several
             is_counter = number == _SUM and _is_monotonic(data, first, last)
-    for kind, first, last in points:
-        if kind in (_GAUGE, _SUM):
+    for first, last in messages(data, start, stop, 1):
+        if form in (_GAUGE, _SUM):
             at, value, attributes = _number(data, first, last, facts)
             yield PointIn(*source, name, "counter" if is_counter else "gauge", unit, attributes, at, value)
         else:
-            yield from _distribution(source, name, unit, kind, data[first:last], facts)
+            yield from _distribution(source, name, unit, form, data[first:last], facts)
 
 
 def _is_monotonic(data: bytes, start: int, end: int) -> bool:

@@ -74,24 +74,39 @@ class SpanReader:
         """An ExportTraceServiceRequest. Raises MalformedError, also for more spans than one request may have."""
         groups: list[Group] = []
         left = self._limits.spans
-        for start, end in messages(data, 0, len(data), 1):
-            group = Group(*self.source(data, start, end))
-            for scope in messages(data, start, end, 2):
-                for place, last in messages(data, *scope, 2):
-                    left -= 1
-                    if left < 0:
-                        raise MalformedError(f"a request has more than {self._limits.spans} spans")
-                    group.spans.append(self._span(data, place, last))
+        for source, scope in self.scopes(data):
+            group = Group(*source)
+            for place, last in messages(data, *scope, 2):
+                left -= 1
+                if left < 0:
+                    raise MalformedError(f"a request has more than {self._limits.spans} spans")
+                group.spans.append(self._span(data, place, last))
             groups.append(group)
         return groups
 
-    def source(self, data: bytes, start: int, end: int) -> tuple[str, str]:
+    def scopes(self, data: bytes) -> Iterator[tuple[tuple[str, str], tuple[int, int]]]:
+        """Whose it is, and where its spans, log records or metrics are. Raises MalformedError, also for too many."""
+        left = self._limits.scopes
+        for start, end in messages(data, 0, len(data), 1):
+            source = self._source(data, start, end)
+            for scope in messages(data, start, end, 2):
+                left -= 1
+                if left < 0:
+                    break
+                yield source, scope
+            left -= 1  # one without scopes too
+            if left < 0:
+                raise MalformedError(f"a request has more than {self._limits.scopes} resources and scopes")
+
+    def _source(self, data: bytes, start: int, end: int) -> tuple[str, str]:
         """Service and replica, by the resource of a ResourceSpans, ResourceLogs or ResourceMetrics."""
         found: dict[str, Value] = {}
         for place in messages(data, start, end, 1):
             for attribute in messages(data, *place, 1):
                 key, value = decode_attribute(data, *attribute)
                 found[key] = value
+                if len(found) > self._limits.attributes:
+                    raise MalformedError(f"a resource has more than {self._limits.attributes} attributes")
         service = str(found.get("service.name") or "unknown_service")
         replica = str(found.get("service.instance.id") or found.get("host.name") or service)
         # One character more than is kept: who cuts it counts it.
@@ -152,7 +167,7 @@ class SpanReader:
 
     def _others(self, data: bytes, at: int, end: int) -> tuple[str, dict[str, Value], int]:
         """The error, the facts and the number of attributes among fields of any kind."""
-        error, count = "", 0
+        error, count, more = "", 0, 0
         facts: dict[str, Value] = {}
         for number, kind, first, last in fields(data, at, end):
             if number in (9, 11, 13, 15) and kind != LENGTH:
@@ -162,16 +177,19 @@ class SpanReader:
                 fact = self._learn(data[first:last])
                 if fact is not None:
                     facts[fact[0]] = fact[1]
-            elif number == 11:
-                self._check_attributes(data, first, last, 3)
-            elif number == 13:
-                self._check_attributes(data, first, last, 4)
+            elif number in (11, 13):
+                more += 1
+                if more > self._limits.events:
+                    raise MalformedError(f"a span has more than {self._limits.events} events and links")
+                self._check_attributes(data, first, last, 3 if number == 11 else 4)
             elif number == 15:
                 error = _error(data, first, last)
         return error, facts, count
 
     def _check_attributes(self, data: bytes, start: int, end: int, wanted: int) -> None:
-        for place, last in messages(data, start, end, wanted):
+        for count, (place, last) in enumerate(messages(data, start, end, wanted)):
+            if count >= self._limits.attributes:
+                raise MalformedError(f"an event, or a link, has more than {self._limits.attributes} attributes")
             self._learn(data[place:last])
 
     def _learn(self, attribute: bytes) -> tuple[str, Value] | None:

@@ -24,6 +24,9 @@ DEEPEST = 16
 KINDS = ("", "internal", "server", "client", "producer", "consumer")
 """Of spans, by the number that OTLP has for each."""
 
+MOST = 10_000
+"""Values of one list or map; what has more is malformed."""
+
 TEXT, BOOLEAN, INTEGER, DOUBLE, LIST, MAP, BYTES = range(1, 8)
 
 Value: TypeAlias = object
@@ -109,6 +112,8 @@ def _messages(data: bytes, start: int, end: int) -> list[tuple[int, int]]:
         if number == 1:
             _must_be(kind, LENGTH)
             places.append((first, last))
+            if len(places) > MOST:
+                raise MalformedError(f"a list, or a map, has more than {MOST} values")
     return places
 
 
