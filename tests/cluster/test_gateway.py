@@ -10,6 +10,7 @@ from tests.cluster.shop import SOURCE, Shop
 from tests.system.every_gateway import EveryGateway
 from tests.system.gateway_table import Callers, Gate
 from tests.system.runs import copy_gated
+from tests.waiting import until
 
 PORT = 30082
 PROJECT = """
@@ -63,6 +64,8 @@ def gated(cluster: Cluster, callers: Callers, tmp_path_factory: pytest.TempPathF
     made.kubectl.run("create", "secret", "generic", "api-keys", f"--from-literal=value={callers.api_keys}")
     made.atoll("deploy", "-e", "test")
     made.opened()
+    made.kubectl.run("scale", "deployment/shut", "--replicas=0")
+    until(Gate(made.url, callers).is_shut, "what is down is known to be so")
     try:
         yield made
     finally:

@@ -1,4 +1,4 @@
-"""Requests to the gateway of the gated system, and the answers to expect, wherever it runs.
+"""Requests to the gateway of the gated system, and the answers to expect, wherever it runs; its `shut` is down there.
 
 The callers are an issuer of this module's own, whose public keys the system is given, and a client with an API key.
 """
@@ -183,6 +183,9 @@ CASES: Sequence[Case] = (
     Case("a body above the limit is refused", 413, "POST", "/orders", "mia: orders:write", body=b"x" * 10_001),
     Case("headers above the limit are refused", 431, path="/hours", headers={"x": "y" * 9_000}),
     Case("who takes too long is not waited for", 504, path="/echo/slow"),
+    Case("who is down is told of, and when to come back", 503, path="/shut/x", shown={"retry-after": "1"}),
+    Case("what is down is told to scripts as well", 503, path="/shut/x", headers=ORIGIN,
+         shown={"access-control-allow-origin": "https://shop.example"}),
     Case("pages of a named origin may call", 200, path="/hours", headers=ORIGIN,
          shown={"access-control-allow-origin": "https://shop.example"}),
     Case("their scripts read refusals as well", 401, headers=ORIGIN,
@@ -232,6 +235,10 @@ class Gate:
 
     def ask(self, case: Case) -> Answer:
         return self.send(case.method, case.path, {**case.headers, **self.callers.headers(case.who)}, case.body)
+
+    def is_shut(self) -> bool:
+        """Whether what is to be down is so by now."""
+        return self.send("GET", "/shut/x", {}).status == 503
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         parts = urlsplit(self.url)

@@ -35,7 +35,12 @@ def callers() -> Callers:
 def run(tmp_path_factory: pytest.TempPathFactory, callers: Callers) -> Iterator[Run]:
     folder = copy_gated(tmp_path_factory.mktemp("gated"), callers.jwks, callers.api_keys)
     with Run(folder, target=TARGET) as run:
-        yield run.ready()
+        gate = Gate(run.ready().url, callers)
+        (folder / "gated" / "shut").touch()
+        assert atoll(folder, "fault", "shut", "kill", "--system", TARGET).returncode == 0
+        until(lambda: run.row("shut-1")["crashes"] > 1, "it does not start again")
+        until(gate.is_shut, "what is down is known to be so")
+        yield run
 
 
 @pytest.fixture

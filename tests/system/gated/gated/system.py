@@ -7,17 +7,18 @@ desk = Service("desk", DeskService)
 ledger = Service("ledger", LedgerService)
 echo = Asgi("echo", "gated.echo:app", path="/echo", limits=Limits(deadline=0.5))
 office = Asgi("office", "gated.echo:app", path="/office")
+shut = Asgi("shut", "gated.shut:app", path="/shut")
 
 system = System(
     "gated",
-    services=[desk, ledger, echo, office],
+    services=[desk, ledger, echo, office, shut],
     gateway=Gateway(
-        expose=[desk, echo, office],
+        expose=[desk, echo, office, shut],
         auth=[
             Jwt(issuer="https://login.gated.example", audience="desk", jwks="keys.json"),
             ApiKeys(Secret("api-keys"), scopes={"partner": ["orders:write"]}),
         ],
-        public=[echo],
+        public=[echo, shut],
         rate_limits=[RateLimit("200/s", per="client"), RateLimit("5/min", per="token")],
         cors=Cors(["https://shop.example"]),
         body=10_000,
