@@ -11,7 +11,7 @@ OTHERS = "(others)"
 NODES = 150
 """That are drawn at most: the gateway, then what is declared, then what is bad, then the busiest."""
 
-STRANGERS = 30
+STRANGERS = 16
 """Of these, that are not declared: more would hide what is."""
 
 LINKS = 400
