@@ -32,7 +32,7 @@ test-tools: $(VENV)/.develop  ## test with Jaeger, Zipkin and OpenSearch (Go, Ma
 	@$(BIN)/python -m tests.tools
 	@$(BIN)/python -m pytest -q tests/tools
 
-test-storms: $(VENV)/.develop  ## test overload and cascades: measures, so one after the other (3 minutes)
+test-storms: $(VENV)/.develop  ## test overload and cascades: measures, so one after the other (5 minutes)
 	@$(BIN)/python -m pytest -q tests/storms
 
 bench: $(VENV)/.develop  ## measure atoll and its peers in the same run

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import statistics
@@ -16,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.runtime.peer import Asked, Wire, answering
-from tests.storms.traffic import GOOD, Bank, Buyers, window
+from tests.storms.traffic import GOOD, Bank, Buyers, slower, window
 from tests.system.runs import Run, ask, atoll
 from tests.waiting import eventually
 
@@ -28,8 +27,6 @@ OUTAGE = 20.0
 RECOVERY = 5.0
 """Seconds from the return of what failed to the first good answer, across all tiers."""
 WINDOWS = 4
-TURN = 0.004
-"""Seconds that a process keeps a processor while others wait for it: a tick of Linux' clock."""
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 
@@ -101,18 +98,6 @@ async def failing(bank: Bank, fault: str) -> AsyncIterator[None]:
         bank.now = GOOD
         if behaviour is None:
             await bank.start()
-
-
-def medians(windows: list[dict[str, float]]) -> dict[str, float]:
-    return {path: statistics.median(each[path] for each in windows) for path in VISITED}
-
-
-def slower(stormy: list[dict[str, float]], calm: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
-    """The paths whose p99 the storm made worse than it may, with both."""
-    now, before = medians(stormy), medians(calm)
-    # Whatever is ready waits a turn of each that was ready before: by that two p99 of the same may differ.
-    turns = TURN * max(2.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    return {path: (now[path], was) for path, was in before.items() if now[path] > max(1.5 * was, was + turns)}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

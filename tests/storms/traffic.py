@@ -1,7 +1,9 @@
 """The traffic of a storm: a bank that can fail, buyers who need it, and visitors who don't and are timed."""
 
 import asyncio
+import os
 import random
+import statistics
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ PAUSE = 0.3
 VISITS = 100
 VISIT_EVERY = 0.01
 """Seconds; a window is a second of visits."""
+TURN = 0.004
+"""Seconds that a process keeps a processor while others wait for it: a tick of Linux' clock."""
 
 GOOD = answering("paid")
 
@@ -115,18 +119,30 @@ class Buyers:
         return time.monotonic() - since
 
 
-async def window(address: str, paths: tuple[str, ...]) -> dict[str, float]:
-    """p99 in seconds of a second of visits, by path. All answers are good."""
-    found = await asyncio.gather(*(_visit(address, path) for path in paths))
+async def window(address: str, paths: tuple[str, ...], every: float = VISIT_EVERY) -> dict[str, float]:
+    """p99 in seconds of a hundred visits of each path, one `every` so many seconds. All answers are good."""
+    found = await asyncio.gather(*(_visit(address, path, every) for path in paths))
     return dict(zip(paths, found, strict=True))
 
 
-async def _visit(address: str, path: str) -> float:
+def slower(stormy: list[dict[str, float]], calm: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
+    """The paths whose p99 the storm made worse than it may, with both."""
+    now, before = _medians(stormy), _medians(calm)
+    # Whatever is ready waits a turn of each that was ready before: by that two p99 of the same may differ.
+    turns = TURN * max(2.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    return {path: (now[path], was) for path, was in before.items() if now[path] > max(1.5 * was, was + turns)}
+
+
+def _medians(windows: list[dict[str, float]]) -> dict[str, float]:
+    return {path: statistics.median(each[path] for each in windows) for path in windows[0]}
+
+
+async def _visit(address: str, path: str, every: float) -> float:
     client, taken = Client(address), []
     assert await client.ask(path) == 200
     due = time.monotonic()
     for _ in range(VISITS):
-        due += VISIT_EVERY
+        due += every
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         began = time.monotonic()
         assert await client.ask(path) == 200
