@@ -136,6 +136,18 @@ async def test_a_contract_that_breaks_a_deployed_consumer_is_refused_with_method
     assert shop.generations() == before
 
 
+def test_an_event_that_a_deployed_consumer_can_not_read_is_refused_with_topic_and_field(shop: Shop) -> None:
+    before = shop.generations()
+    old, new = (
+        "    order_id: str\n    email: str\n    name: str\n",
+        "    order_id: str\n    address: str\n    name: str\n",
+    )
+    says = r"checkout would break email, which is deployed: order-placed lacks the field event\.email"
+    with shop.edited("checkout/contract.py", old, new), pytest.raises(Failed, match=says):
+        shop.atoll("deploy", "checkout", "-e", "test")
+    assert shop.generations() == before
+
+
 def test_a_wrong_environment_is_told_with_all_that_is_wrong_in_it(shop: Shop) -> None:
     wrong = '\n[services.chekout]\nreplicas = 0\n\n[services.payment]\nmemory = "lots"\n'
     name = shop.environment("wrong", old='way_in = "nodeport"', new='way_in = "tunnel"', more=wrong)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from atoll.kubernetes.engines import NATS_FILE
 from atoll.kubernetes.names import NAMESPACE, NATS, POSTGRES, SETUP, Object, Target
-from atoll.kubernetes.objects import items, key_of, mapping
+from atoll.kubernetes.objects import Key, items, key_of, mapping
 from atoll.kubernetes.render import objects
 from atoll.kubernetes.scope import Scope, scope_of
 from atoll.model.setup import Setup
@@ -132,6 +132,16 @@ def test_a_first_event_of_a_service_brings_it_a_password_and_the_way_to_the_brok
     (document,) = [mapping(each, "data")["setup.json"] for each in found.parts[SETUP] if "data" in each]
     assert "ads" in {each.name for each in msgspec.json.decode(str(document), type=Setup).databases}
     assert found.after == objects(target_of(more))
+
+
+def test_what_a_service_and_its_job_need_no_more_goes_and_nobody_elses(shop: Description) -> None:
+    less = changed(shop, "email", consumes=(), database=None)
+    found = scope(shop, less, "email")
+    assert set(found.apps) == {"email", "email-prepare", NATS}
+    there = {key_of(each) for made in objects(target_of(shop)).values() for each in made}
+    gone = there - {key_of(each) for made in found.after.values() for each in made}
+    assert Key("NetworkPolicy", "email-prepare") in gone
+    assert all(key.name.startswith(("email", "nats-")) for key in gone)
 
 
 def test_what_was_set_up_once_is_not_set_up_again(shop: Description) -> None:

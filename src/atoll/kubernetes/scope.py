@@ -37,8 +37,8 @@ def scope_of(target: Target, declared: Parts, services: Sequence[str], deployed:
         return Scope(declared, declared)
     parts = {part: each for part, each in declared.items() if part in services or part == NAMESPACE}
     after = {**deployed, **parts}
-    apps = [*services]
     pods = _pods(target, services)
+    apps = sorted(pods)
     for part in deployed.keys() - parts.keys():
         after[part] = _with_policies(deployed[part], declared.get(part, ()), pods)
     for part in (POSTGRES, NATS):
