@@ -37,20 +37,21 @@ class Callers:
         """The edge that a span states by itself; None if its other half has to be found."""
         topic = facts.get("messaging.destination.name")
         if topic and kind == PRODUCER:
-            return Asked(service, self._cut(topic), "publish")
+            return Asked(service, self._kept(topic), "publish")
         if topic and kind == CONSUMER:
-            return Asked(self._cut(topic), service, "consume")
+            return Asked(self._kept(topic), service, "consume")
         # What Envoy calls a cluster is a service.
         peer = facts.get("peer.service") or facts.get("upstream_cluster.name")
         if peer and kind in (CLIENT, SERVER):
-            return Asked(service, self._cut(peer), "call")
+            return Asked(service, self._kept(peer), "call")
         database = facts.get("db.system.name") or facts.get("db.system")
         if database and kind == CLIENT:
-            return Asked(service, self._cut(database), "database")
+            return Asked(service, self._kept(database), "database")
         return None
 
-    def _cut(self, name: Value) -> str:
-        return cut(str(name), self._name)
+    def _kept(self, value: Value) -> str:
+        name = str(value)
+        return name if len(name) <= self._name else cut(name, self._name)
 
     def sent(self, span: bytes, service: str) -> Iterator[Asked]:
         """A span that names nobody, whoever may turn out to be below it."""

@@ -36,13 +36,10 @@ class Naming:
         self._errors: Table[tuple[str]] = Table(database, _ERRORS, limits.errors, room)
         self._sources: Table[tuple[str, str]] = Table(database, _SOURCES, limits.sources, room)
         self._series: Table[tuple[int, str, str]] = Table(database, _SERIES, limits.series, room)
-        self._encoded: dict[bytes, tuple[str, int]] = {}
+        self.encoded: dict[bytes, tuple[str, int]] = {}
 
     def name(self, encoded: bytes) -> tuple[str, int]:
-        """A span's name as it is kept, and its number."""
-        return self._encoded.get(encoded) or self._learn(encoded)
-
-    def _learn(self, encoded: bytes) -> tuple[str, int]:
+        """A span's name as it is kept, and its number; `encoded` has those that came before, and were short."""
         name = self._cut(encoded.decode(errors="replace"))
         number = self._names.get((name,)) or self._names.add((name,))
         if not number:
@@ -50,9 +47,9 @@ class Naming:
             # Not remembered: there may be room for it later.
             return OTHERS, self._others(self._names, (OTHERS,))
         if len(encoded) < _SHORT:
-            if len(self._encoded) >= self._limits.names:
-                self._encoded.clear()
-            self._encoded[encoded] = name, number
+            if len(self.encoded) >= self._limits.names:
+                self.encoded.clear()
+            self.encoded[encoded] = name, number
         return name, number
 
     def error(self, message: str) -> int:
@@ -89,7 +86,7 @@ class Naming:
 
     def load(self) -> None:
         """A transaction was undone, or rows were deleted."""
-        self._encoded.clear()
+        self.encoded.clear()
         for table in self._tables().values():
             table.load()
 
@@ -97,7 +94,7 @@ class Naming:
         """What nothing that is stored refers to any more, where there is little room left."""
         for table in self._tables().values():
             if table.is_nearly_full and table.forget_unused():
-                self._encoded.clear()
+                self.encoded.clear()
 
     @property
     def are_many_series(self) -> bool:

@@ -104,11 +104,11 @@ class Store:
     def _write_spans(self, arrival: Arrival, tally: Tally, came: int) -> None:
         batch, number = self._next["batches"], self._next["spans"]
         rows: list[tuple[object, ...]] = []
-        naming = self._naming
+        naming, encoded = self._naming, self._naming.encoded
         for group in arrival.groups:
             service, source = naming.source(group.service, group.replica)
             for span in group.spans:
-                name, known = naming.name(span.name)
+                name, known = encoded.get(span.name) or naming.name(span.name)
                 error = naming.error(span.error) if span.error else 0
                 # fmt: off
                 rows.append((
