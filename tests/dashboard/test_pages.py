@@ -11,10 +11,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from atoll.collector.arrivals import Arrival
 from atoll.collector.limits import Limits
 from atoll.collector.query import LogFilter, Query
+from atoll.collector.store import Store
 from atoll.dashboard.crowd import STRANGERS
 from atoll.dashboard.pages.services import LISTED
 from atoll.dashboard.site import NAME, TEXT
-from atoll.dashboard.words import number
+from atoll.dashboard.words import number, size
 from tests.collector.sending import TRACE, arrival, attributes, hits, line, span, stored
 from tests.dashboard.asking import client, word
 
@@ -212,3 +213,15 @@ def test_no_template_lets_anything_through_unescaped() -> None:
     assert not [
         file.name for file in folder.glob("*.html") if re.search(r"https?://|style=|onclick=", file.read_text())
     ]
+
+
+def test_the_page_of_the_store_tells_what_is_held_in_memory(tmp_path: Path) -> None:
+    store = Store(filled(tmp_path), Limits())
+    store.expire(time.time())
+    store.close()
+    page = client(tmp_path).get("/limits").text
+    held = {each.name: each for each in Query(tmp_path).held()}
+    assert {name: each.rows for name, each in held.items()} == {"names": 5, "errors": 2, "sources": 3, "series": 0}
+    cells = ("names", "5", number(20_000), size(held["names"].bytes), "16 MiB")
+    assert list(cells) in [re.findall(r">([^<]+)</td>", row) for row in page.split("<tr>")]
+    assert 5 * 60 < held["names"].bytes < 5 * 300
