@@ -79,6 +79,18 @@ async def test_a_migration_that_fails_is_named_with_its_line(shop: Shop) -> None
         shop.atoll("deploy", "cart", "-e", "test")
 
 
+async def test_a_migration_that_hangs_is_told_when_the_time_is_over(shop: Shop) -> None:
+    # Given one that takes longer than anybody waits for, and comes to nothing
+    slow = shop.folder / "shop" / "cart" / "migrations" / "0002_slow.sql"
+    slow.write_text("SELECT pg_sleep(45);\nSELECT 1 / 0;\n")
+    try:
+        await asyncio.to_thread(shop.build, "cart")
+        await fails(shop, "cart", r"Job cart-prepare-\w+ does not come up: it still runs(.|\n)*--timeout", within=10)
+    finally:
+        slow.unlink()
+        shop.atoll("deploy", "cart", "-e", "test")
+
+
 async def test_a_service_that_ends_at_once_is_told_with_its_last_words(shop: Shop) -> None:
     broken = 'raise RuntimeError("the terminal is gone")\n        self._database = database'
     with shop.edited("payment/service.py", "self._database = database", broken):
