@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from atoll.errors import Problem
 from atoll.model.launch import ConsumerOf, Preparation
 from atoll.model.references import Literal
 from atoll.model.resources import Topic, Transaction
@@ -26,6 +27,7 @@ from atoll.runtime.telemetry.traces import Recorder
 from atoll.wire import subjects
 from atoll.wire.codec import decoder
 from tests.runtime.servers import NatsServer
+from tests.waiting import eventually
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -106,7 +108,7 @@ class Running:
         )
 
     async def prepare(self, *consumers: ConsumerOf) -> None:
-        """Tables, streams and consumers, as a preparation makes them."""
+        """Tables, streams and consumers, as a preparation makes them, which is repeated until it succeeds."""
         preparation = Preparation(
             system=self.system,
             service="orders",
@@ -117,8 +119,13 @@ class Running:
             topics=(placed.name,),
             consumes=consumers,
         )
-        problems = await prepare([preparation], value_of)
-        assert problems == []
+        problems: list[Problem] = []
+
+        async def is_prepared() -> bool:
+            problems[:] = await prepare([preparation], value_of)
+            return not problems
+
+        await eventually(is_prepared, f"{self.system} is prepared", every=0.5, why=lambda: str(problems))
 
     async def broker(self, name: str = "orders-1") -> Broker:
         broker = Broker(self.server.url, self.user, self.password or self.server.password, name)
