@@ -140,7 +140,8 @@ async def test_the_dashboard_is_reached_by_a_forwarded_port_and_knows_pods_and_e
         events = await asyncio.to_thread(read, f"{url}/events")
         assert "email-confirm" in events
         assert "Restart" not in users
-    # It is what the flag of the command line makes too.
+    # It is what the flag of the command line makes too. A rollback before leaves Jobs of what it went back to behind.
+    shop.atoll("deploy", "-e", "test")
     answer = json.loads(shop.atoll("deploy", "-e", "test", "--with-dashboard", "--diff", "--json"))
     assert answer["changes"] == answer["removed"] == []
 
