@@ -8,16 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HELLO = """\
-from atoll import Service, System, get
-
-class Hello:
-    @get("/hello")
-    async def hello(self) -> str:
-        return "Hello"
-
-system = System("small", services=[Service("hello", Hello)])
-"""
+from tests.hello import HELLO
 
 
 @pytest.fixture

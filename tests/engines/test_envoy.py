@@ -21,7 +21,7 @@ from atoll.provision.programs import find_program
 from atoll.supervisor.envoy_admin import change
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import check_envoy
-from tests.engines.exchange import Backend, backends, connection, read_chunk, request
+from tests.engines.exchange import Backend, Connection, backends, connection, read_chunk, request
 from tests.engines.running import free_port, running, start
 from tests.waiting import eventually
 
@@ -298,37 +298,34 @@ async def test_a_replica_that_is_not_ready_gets_no_requests_until_it_is(home: Ho
         front(home, CATALOG, [cluster("catalog", one, two, health="/health")]) as gateway,
         connection(gateway.port) as client,
     ):
-
-        async def answers(times: int) -> set[object]:
-            return {(await client.request("GET", "/products/7")).json["backend"] for _ in range(times)}
-
-        async def until_answers(wanted: set[str]) -> None:
-            async with asyncio.timeout(10):
-                while await answers(30) != wanted:
-                    pass
-
-        await until_answers({"one", "two"})
+        await until_answer(client, {"one", "two"})
         one.healthy = False
-        await until_answers({"two"})
-        assert await answers(30) == {"two"}
+        await until_answer(client, {"two"})
+        assert await who_answers(client) == {"two"}
         one.healthy = True
-        await until_answers({"one", "two"})
+        await until_answer(client, {"one", "two"})
+
+
+async def who_answers(client: Connection) -> set[object]:
+    """Which replicas answer thirty requests."""
+    return {(await client.request("GET", "/products/7")).json["backend"] for _ in range(30)}
+
+
+async def until_answer(client: Connection, wanted: set[str]) -> None:
+    async def do_answer() -> bool:
+        return await who_answers(client) == wanted
+
+    await eventually(do_answer, f"{wanted} answer", within=10)
 
 
 async def test_a_replica_that_leaves_gets_no_requests_while_it_is_still_well(home: Home) -> None:
     async with backends("one", "two") as (one, two):
         both = cluster("catalog", one, two, health="/health")
         async with front(home, CATALOG, [both]) as gateway, connection(gateway.port) as client:
-
-            async def until_answers(wanted: set[str]) -> None:
-                async with asyncio.timeout(10):
-                    while {(await client.request("GET", "/products/7")).json["backend"] for _ in range(30)} != wanted:
-                        pass
-
-            await until_answers({"one", "two"})
+            await until_answer(client, {"one", "two"})
             rest = replace(gateway.gateway, clusters=(cluster("catalog", two, health="/health"),))
             await gateway.change(gateway.gateway, rest)
-            await until_answers({"two"})
+            await until_answer(client, {"two"})
 
 
 async def test_routes_clusters_and_replicas_change_without_dropping_a_connection(home: Home) -> None:

@@ -14,6 +14,7 @@ import pytest
 from atoll.errors import CLUSTER_UNREACHABLE, AtollError
 from atoll.kubernetes.client import connect
 from atoll.kubernetes.objects import Key, mapping
+from tests.hello import HELLO
 
 
 @pytest.fixture
@@ -32,18 +33,6 @@ def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }))  # fmt: skip
     monkeypatch.setenv("KUBECONFIG", str(path))
     return path
-
-
-HELLO = """\
-from atoll import Service, System, get
-
-class Hello:
-    @get("/hello")
-    async def hello(self) -> str:
-        return "Hello"
-
-system = System("small", services=[Service("hello", Hello)])
-"""
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
