@@ -3,20 +3,23 @@
 import base64
 import json
 import subprocess
+import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.cluster.kubectl import Kubectl, Object
+from tests.cluster.programs import Failed
 from tests.runtime.servers import free_port
 from tests.waiting import until
 
 NOTE = "prometheus.io/"
+DISCOVERED_EVERY = 2.0
 
 
 class Prometheus:
@@ -101,17 +104,41 @@ def alerting(folder: Path, program: str, address: str) -> Iterator[None]:
 
 @contextmanager
 def beside(kubectl: Kubectl, folder: Path, program: str, alertmanager: str = "") -> Iterator[Prometheus]:
-    """With the rules.yml of the folder, for the pods that are there now. alertmanager: "host:port" of who is told."""
+    """With the rules.yml of the folder, for the pods as they come and go. alertmanager: "host:port" of who is told."""
     kubeconfig = yaml.safe_load(Path(kubectl.kubeconfig).read_text())
     api = urllib.parse.urlsplit(kubeconfig["clusters"][0]["cluster"]["server"]).netloc
-    (folder / "targets.json").write_text(json.dumps(targets(kubectl.list("pods"), api)))
     (folder / "prometheus.yml").write_text(json.dumps(configuration(kubeconfig, folder, alertmanager)))
     port = free_port()
     arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
-    with _running([program, *arguments], folder, "log"):
+    with _discovering(kubectl, folder / "targets.json", api), _running([program, *arguments], folder, "log"):
         made = Prometheus(f"http://127.0.0.1:{port}")
         until(made.is_ready, "Prometheus is ready", within=20)
         yield made
+
+
+@contextmanager
+def _discovering(kubectl: Kubectl, file: Path, api: str) -> Iterator[None]:
+    """Write down who is to be read, again and again: Prometheus follows the file, as it would follow the pods."""
+    over = threading.Event()
+    new = file.with_suffix(".new")
+
+    def write() -> None:
+        new.write_text(json.dumps(targets(kubectl.list("pods"), api)))
+        new.replace(file)
+
+    def follow() -> None:
+        while not over.wait(DISCOVERED_EVERY):
+            with suppress(Failed):  # the API server may be busy; it is asked again
+                write()
+
+    write()
+    following = threading.Thread(target=follow)
+    following.start()
+    try:
+        yield
+    finally:
+        over.set()
+        following.join()
 
 
 @contextmanager

@@ -151,10 +151,33 @@ class Shop:
             return f"its collector was asked why, and did not say: {error}"
 
     def rolled_out(self, name: str) -> None:
-        """Wait until all pods of a Deployment are new and ready, of which one may have been deleted just now."""
-        wanted = self.deployments()[name]["spec"]["replicas"]
-        until(lambda: len(self.pods(name)) >= wanted, f"{name} has {wanted} pods", within=90, every=0.5)
+        """Wait until all pods of a Deployment are new and ready, and no more than are wanted.
+
+        One may have been deleted just now, or how many are wanted may have changed.
+        """
+
+        def are_all_there() -> bool:
+            wanted: int = self.deployments()[name]["spec"]["replicas"]
+            return len(self.pods(name)) == wanted
+
+        until(are_all_there, f"{name} has as many pods as it wants", within=90, every=0.5)
         self.kubectl.run("rollout", "status", f"deployment/{name}", "--timeout=90s", within=100)
+
+    def standing(self, environment: str = "test") -> dict[str, Any]:
+        """What `atoll status` says once everything is ready: an autoscaler may add a pod whenever it likes."""
+        said: list[str] = []
+
+        def is_ready() -> bool:
+            try:
+                said.append(self.atoll("status", "-e", environment, "--json"))
+            except Failed as error:
+                said.append(str(error))
+                return False
+            return True
+
+        until(is_ready, "everything is ready", within=60, every=1, why=lambda: said[-1])
+        found: dict[str, Any] = json.loads(said[-1])
+        return found
 
     def opened(self) -> None:
         """Wait until its way in lets somebody in: a node's proxy learns of ready pods a moment after the others do."""

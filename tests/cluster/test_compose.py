@@ -78,6 +78,7 @@ def composed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 async def test_customers_buy_and_their_orders_survive_that_every_container_is_made_anew(composed: Composed) -> None:
+    await composed.shop.sells()
     summary = await shop_for(composed.shop.url, seconds=5.0, customers=3)
     assert summary.confirmed
     assert summary.failed == ()

@@ -35,8 +35,17 @@ def test_a_pod_is_not_evicted_while_the_one_that_replaces_another_is_not_ready(s
         path = f"/api/v1/namespaces/shop/pods/{pod}/eviction"
         return shop.kubectl.run("create", "--raw", path, "--filename=-", stdin=json.dumps(eviction))
 
+    def may_be_evicted() -> bool:
+        return bool(shop.kubectl.get("poddisruptionbudget", "payment")["status"]["disruptionsAllowed"])
+
+    def rest() -> None:
+        """Both are ready, and the budget knows it."""
+        shop.rolled_out("payment")
+        until(may_be_evicted, "one may be evicted", within=30, every=0.5)
+
     # Given a machine that takes no new pods
-    first, second, *_ = shop.pods("payment")
+    rest()
+    first, second = shop.pods("payment")
     shop.kubectl.run("cordon", "node1")
     try:
         # When one of two is evicted, then the other is kept
@@ -46,9 +55,9 @@ def test_a_pod_is_not_evicted_while_the_one_that_replaces_another_is_not_ready(s
     finally:
         shop.kubectl.run("uncordon", "node1")
     # Until there are two again
-    shop.rolled_out("payment")
+    rest()
     evict(second)
-    shop.rolled_out("payment")
+    rest()
 
 
 # Asked from inside, for the gateway would hold back who asks so often. It ends by itself, or when it is told.

@@ -67,7 +67,7 @@ def remains(place: Place, owned: set[str]) -> list[str]:
 def holds_nothing(place: Place, owned: set[str]) -> None:
     """A moment is for the machine's first process, which has to take note of each orphan's end."""
     left = remains(place, owned)
-    until(lambda: not remains(place, owned), "nothing is left", within=5, why=lambda: "\n".join(left))
+    until(lambda: not remains(place, owned), "nothing is left", within=20, why=lambda: "\n".join(left))
 
 
 def test_nothing_is_left_of_a_cluster_with_running_pods_and_a_build_after_down(

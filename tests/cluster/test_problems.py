@@ -85,7 +85,7 @@ async def test_a_migration_that_hangs_is_told_when_the_time_is_over(shop: Shop) 
     slow.write_text("SELECT pg_sleep(45);\nSELECT 1 / 0;\n")
     try:
         await asyncio.to_thread(shop.build, "cart")
-        await fails(shop, "cart", r"Job cart-prepare-\w+ does not come up: it still runs(.|\n)*--timeout", within=10)
+        await fails(shop, "cart", r"Job cart-prepare-\w+ does not come up: it still runs(.|\n)*--timeout", within=20)
     finally:
         slow.unlink()
         shop.atoll("deploy", "cart", "-e", "test")
@@ -102,13 +102,13 @@ async def test_a_service_that_ends_at_once_is_told_with_its_last_words(shop: Sho
 async def test_a_probe_that_fails_is_told(shop: Shop) -> None:
     with shop.edited("recommendation/server.js", '"/health"', '"/healthy"'):
         await asyncio.to_thread(shop.build, "recommendation")
-        await fails(shop, "recommendation", r"a probe fails: .*404", within=20)
+        await fails(shop, "recommendation", r"a probe fails: .*404", within=30)
     redeploy(shop, "recommendation")
 
 
 async def test_a_pod_that_no_machine_has_room_for_is_told(shop: Shop) -> None:
     name = shop.environment("greedy", more='\n[services.payment]\ncpu = "64"\n')
-    await fails(shop, "payment", r"no machine has room for it: .*Insufficient cpu", within=12, environment=name)
+    await fails(shop, "payment", r"no machine has room for it: .*Insufficient cpu", within=20, environment=name)
     shop.atoll("deploy", "payment", "-e", "test")
 
 

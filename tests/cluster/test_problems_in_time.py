@@ -97,7 +97,8 @@ async def test_a_reason_is_told_within_fifteen_seconds_of_the_clusters_own_event
         # Given what goes wrong, built where it can be
         if trouble.is_built:
             await asyncio.to_thread(shop.build, trouble.service)
-        # When it is deployed
+        # When it is deployed, and no pod of another version has anything to say any more
+        await asyncio.to_thread(shop.left, trouble.service)
         begun = time.time() - 1.0  # the cluster's clock is the same, and tells seconds
         try:
             told = await told_at(shop, trouble, environment)

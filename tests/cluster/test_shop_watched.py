@@ -25,9 +25,14 @@ from tests.runtime.servers import free_port
 from tests.system.browsing import browsing
 from tests.system.webhook import Webhook
 from tests.tools.hops import ONE_CHECKOUT, Hop, mails
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 PAGES = ("/", "/services", "/services/checkout", "/traces", "/logs", "/events", "/alerts", "/apis", "/limits")
+
+USED = {
+    *("gateway→frontend", "frontend→checkout", "checkout→payment", "frontend→recommendation"),
+    *("payment→payment-settled", "payment-settled→shipping", "order-placed→email"),
+}
 
 # The collector's own lines are none of its store's; the other has nothing to say while all is well.
 SILENT = {"collector", "figures"}
@@ -77,9 +82,11 @@ def read(url: str) -> str:
         return str(answer.read().decode())
 
 
-def edges(page: str) -> dict[str, str]:
-    """How each edge of the map is."""
-    return {edge: health for health, edge in re.findall(r'class="link (\w+) \w+"[^>]* data-edge="([^"]*)"', page)}
+async def draws_what_was_used(url: str) -> bool:
+    """Whether the map has a purchase's edges, calls and events, and nothing says that they are idle."""
+    page = await asyncio.to_thread(read, f"{url}/?window=5%20min")
+    edges = dict(reversed(each) for each in re.findall(r'class="link (\w+) \w+"[^>]* data-edge="([^"]*)"', page))
+    return {edge for edge, health in edges.items() if health != "idle"} >= USED
 
 
 async def test_one_purchase_is_one_trace_from_the_gateway_to_both_mails(shop: Shop) -> None:
@@ -113,8 +120,8 @@ async def test_the_lines_of_every_pod_are_followed_by_who_may_read_nothing_else(
 
     # Services, a program in another language, Envoy, PostgreSQL and NATS: of each something is there.
     until(are_there, "each pod has lines", within=30, every=1.0, why=lambda: f"none of {missing}")
-    charged = shop.asked("query.logs(LogFilter(services=('payment',), text='charging', limit=5))", list[Log])
-    assert charged
+    question = "query.logs(LogFilter(services=('payment',), text='charging', limit=5))"
+    charged = until(lambda: shop.asked(question, list[Log]), "charges are told", within=30, every=1.0)
     assert all(each.trace for each in charged)
     who = "--as=system:serviceaccount:shop:collector"
     assert shop.kubectl.run("auth", "can-i", "get", "pods", "--subresource=log", who).strip() == "yes"
@@ -129,17 +136,22 @@ async def test_the_dashboard_is_reached_by_a_forwarded_port_and_knows_pods_and_e
     with dashboard(shop) as url:
         for page in PAGES:
             assert "</html>" in await asyncio.to_thread(read, url + page), page
-        map_ = await asyncio.to_thread(read, f"{url}/?window=5%20min")
-        seen = edges(map_)
-        assert {edge for edge in seen if seen[edge] != "idle"} >= {
-            *("gateway→frontend", "frontend→checkout", "checkout→payment", "frontend→recommendation"),
-            *("payment→payment-settled", "payment-settled→shipping", "order-placed→email"),
-        }
-        users = await asyncio.to_thread(read, f"{url}/services/users")
-        assert {pod for pod in shop.pods("users") if pod in users} == set(shop.pods("users"))
+        # What services tell and how pods stand is known a few seconds later.
+        await eventually(lambda: draws_what_was_used(url), "all that was used is on the map", within=30, every=1.0)
+        await asyncio.to_thread(shop.left, "users")
+        pods = shop.pods("users")
+        assert len(pods) == 3
+        page = ""
+
+        async def names_all() -> bool:
+            nonlocal page
+            page = await asyncio.to_thread(read, f"{url}/services/users")
+            return all(pod in page for pod in pods)
+
+        await eventually(names_all, "each pod is on the page", within=30, every=1.0, why=lambda: page)
+        assert "Restart" not in page
         events = await asyncio.to_thread(read, f"{url}/events")
         assert "email-confirm" in events
-        assert "Restart" not in users
     # It is what the flag of the command line makes too. A rollback before leaves Jobs of what it went back to behind.
     shop.atoll("deploy", "-e", "test")
     answer = json.loads(shop.atoll("deploy", "-e", "test", "--with-dashboard", "--diff", "--json"))
@@ -151,7 +163,8 @@ async def test_an_event_that_is_given_up_is_seen_and_sent_again_from_the_page(sh
         with dashboard(shop) as url:
             await page.goto(f"{url}/events")
             await expect(page.locator(".state.live")).to_have_count(1, timeout=10_000)
-            await asyncio.to_thread(shop.kubectl.exec, "deployment/checkout", "python", "-c", POISON)
+            publisher, *_ = shop.pods("checkout")
+            await asyncio.to_thread(shop.kubectl.exec, publisher, "python", "-c", POISON)
             # It comes by itself; and its consumer gives it up.
             await expect(page.locator(".logs", has_text="no event at all")).to_be_visible(timeout=10_000)
             await given_up(page, f"{url}/events")

@@ -8,9 +8,10 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.shop import Shop
 
+# Ports of the part that the API server gives to nobody by itself.
 WAYS = {
     "loadbalancer": 'way_in = "loadbalancer"\ntls = "certificate"',
-    "nodeport": 'way_in = "nodeport"\nnode_port = 31234\ntls_node_port = 31235\ntls = "certificate"',
+    "nodeport": 'way_in = "nodeport"\nnode_port = 30083\ntls_node_port = 30084\ntls = "certificate"',
     "ingress": 'way_in = "ingress:contour"\nhosts = ["shop.example.com"]\ntls = "certificate"',
     "httproute": 'way_in = "httproute"\nparent = "infra/public"\nhosts = ["shop.example.com"]',
 }
@@ -48,7 +49,7 @@ def test_the_api_server_takes_what_the_prometheus_operator_is_given(
     project: Shop, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     more = f'\n[cluster]\nnamespace = "{kubectl.namespace}"\n[monitoring]\nkind = "operator"\n'
-    free = {"old": "node_port = 30080", "new": "node_port = 31234"}
+    free = {"old": "node_port = 30080", "new": "node_port = 30083"}
     project.environment("operator", **free, more=more + 'labels = { release = "prometheus" }\n')
     project.atoll("render", "kubernetes", "-e", "operator", "--output", str(tmp_path))
     files = [f"--filename={tmp_path / name}.yaml" for name in ("monitoring", "figures", "setup", "gateway")]
