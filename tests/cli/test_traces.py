@@ -1,6 +1,9 @@
 """What `atoll traces` lists."""
 
+import json
+from collections.abc import Sequence
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -8,6 +11,9 @@ from rich.console import Console
 from atoll.cli.traces import NAME, listing, tree
 from atoll.collector.trees import trees
 from atoll.collector.values import Span, Trace
+from atoll.supervisor.home import Home
+from tests.cli.commands import atoll
+from tests.collector.sending import arrival, span, stored
 
 
 def trace(number: int, name: str = "GET /", service: str = "web", error: str = "") -> Trace:
@@ -44,3 +50,39 @@ def test_a_tree_shows_so_much_of_a_name_as_can_be_read() -> None:
     Console(file=out, width=200).print(tree(trace(1, "n " * 50_000, error="e " * 50_000)))
     assert out.getvalue().count("n") < NAME + 100
     assert len(out.getvalue()) < 20_000
+
+
+@pytest.fixture
+def after_a_run(tmp_path: Path) -> Path:
+    """A folder in which a system ran: payment failed once, and was slow once, which began before the others."""
+    home = Home(tmp_path / ".atoll" / "small")
+    sent = {
+        "ok": {"payment": [span("charge", trace=b"a" * 16)]},
+        "failed": {"payment": [span("charge", trace=b"b" * 16, error="declined")], "web": [span(trace=b"b" * 16)]},
+        "slow": {"payment": [span("charge", trace=b"c" * 16, milliseconds=900)]},
+        "elsewhere": {"web": [span(trace=b"d" * 16, error="no page")]},
+    }
+    stored(home.telemetry, *(arrival(each) for each in sent.values()))
+    (home.state / "ports.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ((), "dbac"),
+        (("--limit", "1"), "d"),
+        (("--failed",), "db"),
+        (("--failed", "--service", "payment"), "b"),
+        (("--service", "web"), "db"),
+        (("--least", "500"), "c"),
+    ],
+)
+def test_traces_are_listed_by_what_happened_in_them(after_a_run: Path, options: Sequence[str], found: str) -> None:
+    said = json.loads(atoll(after_a_run, "traces", "--json", *options).stdout)
+    assert "".join(bytes.fromhex(each["trace"])[:1].decode() for each in said) == found
+
+
+def test_that_nothing_is_like_it_is_said(after_a_run: Path) -> None:
+    assert atoll(after_a_run, "traces", "--service", "mail").stdout == "no trace is like this\n"
+    assert json.loads(atoll(after_a_run, "traces", "--service", "mail", "--json").stdout) == []

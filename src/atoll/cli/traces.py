@@ -10,7 +10,7 @@ from rich.text import Text
 from atoll.cli.console import console
 from atoll.cli.options import json_option, target_option
 from atoll.cli.project import find_state
-from atoll.collector.query import Query
+from atoll.collector.query import Query, TraceFilter
 from atoll.collector.values import Span, Trace
 from atoll.dashboard.words import cut, plain
 from atoll.supervisor.home import Home
@@ -25,21 +25,32 @@ _DEEPEST = 30
 
 @click.command("traces")
 @click.argument("trace_id", required=False)
-@click.option("-n", "--limit", default=20, show_default=True, help="How many traces to list.")
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to list.")
+@click.option("--failed", is_flag=True, help="Only those in which something failed.")
+@click.option("--service", default="", metavar="NAME", help="Only those that this service took part in.")
+@click.option("--least", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Only with as long a step.")
 @target_option
 @json_option
-def command(trace_id: str | None, limit: int, target: str | None, as_json: bool) -> None:
+def command(
+    trace_id: str | None, limit: int, failed: bool, service: str, least: float, target: str | None, as_json: bool
+) -> None:
     """List recent traces; or show one, by the beginning of its id, as a tree with durations.
 
-    They are the collector's, which keeps those of earlier runs too.
+    They are the collector's, which keeps those of earlier runs too. What they are asked for together holds for one
+    step: --failed --service payment are those in which payment itself failed.
     """
     query = Query(Home(find_state(target, running=False)).telemetry)
-    traces = [query.trace(trace_id)] if trace_id else query.recent(limit)
+    if trace_id:
+        trace = query.trace(trace_id)
+        shown: object = _as_data(trace, whole=True) if as_json else tree(trace)
+    else:
+        traces = query.recent(TraceFilter(service=service, least_milliseconds=least, failed=failed, limit=limit))
+        nothing = "no trace is like this" if failed or service or least else "no traces yet"
+        shown = [_as_data(each, whole=False) for each in traces] if as_json else listing(traces) if traces else nothing
     if as_json:
-        found = [_as_data(trace, whole=bool(trace_id)) for trace in traces]
-        click.echo(msgspec.json.encode(found[0] if trace_id else found).decode())
-        return
-    console().print(tree(traces[0]) if trace_id else listing(traces))
+        click.echo(msgspec.json.encode(shown).decode())
+    else:
+        console().print(shown)
 
 
 def _as_data(trace: Trace, *, whole: bool) -> dict[str, object]:

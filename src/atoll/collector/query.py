@@ -160,12 +160,12 @@ class Query:
             logs = _logs(database, "l.trace = ?", (trace,), f"ORDER BY l.time, l.id LIMIT {MOST_SPANS}")
         return Trace(trace.hex(), trees(spans), tuple(logs))
 
-    def recent(self, limit: int = 50) -> list[Trace]:
-        """The traces of which something came last, whole, without log lines; those that began last first."""
+    def recent(self, wanted: TraceFilter | None = None) -> list[Trace]:
+        """The traces that match of which something came last, whole, without log lines; those that began last first."""
         if not self._path.exists():
             return []
         with reading(self._path) as database:
-            ids = _matching_traces(database, TraceFilter(limit=limit))
+            ids = _matching_traces(database, wanted or TraceFilter())
             found = [Trace(trace.hex(), trees(_spans(database, trace))) for trace in ids]
         return sorted(found, key=lambda trace: trace.start, reverse=True)
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
-from atoll.collector.query import Query
+from atoll.collector.query import Query, TraceFilter
 from atoll.collector.values import Trace
 from atoll.errors import NO_SUCH_PROCESS, NO_TOKENS, NOT_READY
 from atoll.model.contract import read_contract
@@ -58,7 +58,7 @@ class Running:
 
     def traces(self, limit: int = 100) -> list[Trace]:
         """What was recorded of the last requests, newest first; a span is stored within half a second of its end."""
-        return Query(Home(Path(self.status().state)).telemetry).recent(limit)
+        return Query(Home(Path(self.status().state)).telemetry).recent(TraceFilter(limit=limit))
 
     def token(self, subject: str, *scopes: str, seconds: int = 3600) -> str:
         """A token of this caller that the gateway accepts while the system runs. seconds: until it does no longer.
