@@ -143,6 +143,9 @@ async def test_a_contract_that_breaks_a_deployed_consumer_is_refused_with_method
         try:
             with pytest.raises(Failed, match=r"catalog would break .*name"):
                 shop.atoll("deploy", "catalog", "-e", "test")
+            # Together with its consumers it is told what breaks until all of them are new.
+            with pytest.raises(Failed, match=r"While it rolls out, \w+ breaks where the new catalog meets .*name"):
+                shop.atoll("deploy", "-e", "test", "--diff")
         finally:
             (shop.folder / "shop" / contract).write_text(text)
     assert shop.generations() == before

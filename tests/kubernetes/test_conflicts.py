@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pytest
 from msgspec.structs import replace
 
+from atoll.kubernetes.conflicts import Conflict, conflicts, skew
 from atoll.kubernetes.names import Target
-from atoll.kubernetes.revision import Built, built_of, conflicts
+from atoll.kubernetes.revision import Built, built_of
 from atoll.wire.description import Description
 from atoll.wire.schema import Schema
 from tests.kubernetes.targets import target_of
@@ -41,12 +42,12 @@ def test_a_field_of_an_event_that_is_renamed_breaks_who_consumes_it(shop: Descri
     changed = with_type(shop, "OrderPlaced", renamed(shop.schemas["OrderPlaced"], "email", "address"))
     deployed, after = built(target), built(changed)
     assert conflicts(deployed, {"checkout": after["checkout"]}) == [
-        ("checkout", "cart", "order-placed lacks the field event.email"),
-        ("checkout", "email", "order-placed lacks the field event.email"),
+        Conflict("checkout", "cart", "checkout", "order-placed lacks the field event.email"),
+        Conflict("checkout", "email", "checkout", "order-placed lacks the field event.email"),
     ]
     # Another way round as well: a consumer that wants what nobody sends yet.
     assert conflicts(deployed, {"email": after["email"]}) == [
-        ("checkout", "email", "order-placed lacks the field event.address")
+        Conflict("checkout", "email", "email", "order-placed lacks the field event.address")
     ]
     # All of them together agree, and who has nothing to do with the topic is nobody's concern.
     assert conflicts(deployed, {name: after[name] for name in ("cart", "checkout", "email")}) == []
@@ -56,7 +57,7 @@ def test_a_field_of_an_event_that_is_renamed_breaks_who_consumes_it(shop: Descri
 def test_a_field_deep_in_an_event_is_named_with_its_way(shop: Description, target: Target) -> None:
     changed = with_type(shop, "Line", renamed(shop.schemas["Line"], "quantity", "count"))
     found = conflicts(built(target), {"checkout": built(changed)["checkout"]})
-    assert ("checkout", "email", "order-placed lacks the field event.lines[].quantity") in found
+    assert Conflict("checkout", "email", "checkout", "order-placed lacks the field event.lines[].quantity") in found
 
 
 def test_a_field_more_in_an_event_breaks_nobody(shop: Description, target: Target) -> None:
@@ -72,8 +73,8 @@ def test_a_topic_that_is_not_published_any_more_breaks_who_consumes_it_unless_an
     deployed = built(target)
     silent = replace(deployed["payment"], publishes={})
     assert conflicts(deployed, {"payment": silent}) == [
-        ("payment", "checkout", "payment-settled is not published any more"),
-        ("payment", "shipping", "payment-settled is not published any more"),
+        Conflict("payment", "checkout", "payment", "payment-settled is not published any more"),
+        Conflict("payment", "shipping", "payment", "payment-settled is not published any more"),
     ]
     sent, schemas = deployed["payment"].publishes, deployed["payment"].schemas
     moved = replace(deployed["catalog"], publishes=sent, schemas={**deployed["catalog"].schemas, **schemas})
@@ -84,3 +85,48 @@ def test_a_revision_that_knows_no_topics_yet_refuses_nothing(target: Target) -> 
     unknown = {name: replace(each, publishes={}, consumes={}) for name, each in built(target).items()}
     assert conflicts(unknown, {"checkout": built(target)["checkout"]}) == []
     assert conflicts(unknown, {"email": built(target)["email"]}) == []
+
+
+def test_who_is_deployed_is_told_what_to_do_by_which_of_the_two_is_the_new_one(
+    shop: Description, target: Target
+) -> None:
+    changed = with_type(shop, "OrderPlaced", renamed(shop.schemas["OrderPlaced"], "email", "address"))
+    deployed, after = built(target), built(changed)
+    ahead, *_ = [each.problem for each in conflicts(deployed, {"email": after["email"]})]
+    assert ahead.code == "ATL5114"
+    assert ahead.sentence == (
+        "email would break at checkout as it is deployed: order-placed lacks the field event.address."
+    )
+    assert "`atoll deploy checkout email`" in ahead.do
+    behind = [each.problem for each in conflicts(deployed, {"checkout": after["checkout"]})]
+    assert {each.code for each in behind} == {"ATL5106"}
+
+
+def test_what_two_that_are_replaced_together_break_meanwhile_is_told_both_ways(
+    shop: Description, target: Target
+) -> None:
+    changed = with_type(shop, "OrderPlaced", renamed(shop.schemas["OrderPlaced"], "email", "address"))
+    deployed, after = built(target), built(changed)
+    assert conflicts(deployed, after) == []
+    found = skew(deployed, after)
+    assert [each for each in found if each.consumer == "email"] == [
+        Conflict("checkout", "email", "checkout", "order-placed lacks the field event.email"),
+        Conflict("checkout", "email", "email", "order-placed lacks the field event.address"),
+    ]
+    assert str(found[-1]) == (
+        "email breaks where the new email meets the old checkout: order-placed lacks the field event.address"
+    )
+    # Nothing is told of what stays as it is, or is new altogether.
+    assert skew(deployed, deployed) == []
+    assert skew(deployed, {"checkout": after["checkout"]}) == []
+    assert skew({name: each for name, each in deployed.items() if name != "checkout"}, after) == []
+
+
+def test_a_method_that_is_new_and_used_at_once_is_told(target: Target) -> None:
+    deployed = built(target)
+    (served,) = deployed["catalog"].serves
+    used = replace(served, operations=tuple(each for each in served.operations if each.name != "product"))
+    before = {**deployed, "catalog": replace(deployed["catalog"], serves=(used,))}
+    assert ("checkout", "checkout", f"{served.name}.product is missing") in [
+        (each.consumer, each.newer, each.reason) for each in skew(before, deployed)
+    ]

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 
 import click
 
@@ -10,6 +12,7 @@ from atoll.cli.declared import assembled
 from atoll.cli.exits import PROBLEMS
 from atoll.cli.options import dashboard_option, environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
+from atoll.kubernetes.conflicts import Conflict
 from atoll.kubernetes.deploy import Changes
 from atoll.kubernetes.objects import key_of
 from atoll.kubernetes.render import objects
@@ -62,7 +65,7 @@ async def _deploy(
     async with released(wanted, timeout, as_lines=as_json) as release:
         plan = await release.plan(services, is_forced=force)
         if not as_json or only_diff:
-            show_changes(plan.changes, as_json=as_json)
+            show_changes(plan.changes, plan.skew, as_json=as_json)
         if only_diff:
             return 0 if plan.changes.is_nothing else PROBLEMS
         number = await release.deploy(plan, note, is_forced=force)
@@ -71,7 +74,7 @@ async def _deploy(
     if as_json:
         removed = [str(each) for each in plan.changes.removed]
         found = {"revision": number, "applied": applied, "removed": removed, "drift": drift_as_data(plan.changes)}
-        click.echo(json.dumps({**found, "url": at}))
+        click.echo(json.dumps({**found, "skew": [asdict(each) for each in plan.skew], "url": at}))
         return 0
     how = "as declared" if plan.changes.is_nothing else "deployed"
     reached = f", reached at {at}" if at else ""
@@ -79,14 +82,15 @@ async def _deploy(
     return 0
 
 
-def show_changes(changes: Changes, *, as_json: bool = False) -> None:
-    """New objects by name, changed ones line by line, what goes, and what others have changed."""
+def show_changes(changes: Changes, skew: Sequence[Conflict] = (), *, as_json: bool = False) -> None:
+    """New objects by name, changed ones line by line, what goes, what others changed, and what breaks meanwhile."""
     if as_json:
         found = [
             {"object": str(key_of(each.wanted)), "new": each.is_new, "diff": each.lines} for each in changes.applied
         ]
         removed = [str(each) for each in changes.removed]
-        click.echo(json.dumps({"changes": found, "removed": removed, "drift": drift_as_data(changes)}))
+        told = {"changes": found, "removed": removed, "drift": drift_as_data(changes)}
+        click.echo(json.dumps({**told, "skew": [asdict(each) for each in skew]}))
         return
     for each in changes.applied:
         if each.is_new:
@@ -99,6 +103,8 @@ def show_changes(changes: Changes, *, as_json: bool = False) -> None:
         click.secho(f"- {key}", fg="red")
     for one in changes.drift:
         click.secho(f"! {one}", fg="yellow")
+    for conflict in skew:
+        click.secho(f"! While it rolls out, {conflict}", fg="yellow")
 
 
 def drift_as_data(changes: Changes) -> list[dict[str, object]]:

@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atoll.errors import BREAKS_CONSUMER, DEPLOYED_MEANWHILE, NEVER_WHOLE, AtollError
+from atoll.errors import DEPLOYED_MEANWHILE, NEVER_WHOLE, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
+from atoll.kubernetes.conflicts import Conflict, conflicts, skew
 from atoll.kubernetes.deploy import Changes, Confirm
 from atoll.kubernetes.history import History
 from atoll.kubernetes.lease import LEASE, Holding, Terms, back_to, take
 from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
-from atoll.kubernetes.revision import Built, Entry, Revision, built_of, conflicts, previous
+from atoll.kubernetes.revision import Built, Entry, Revision, built_of, previous
 from atoll.kubernetes.scope import Parts, Scope, scope_of
 from atoll.kubernetes.standing import gateway_key, url_of
 from atoll.kubernetes.volumes import all_as_there
@@ -27,12 +28,13 @@ _OF_EVERY_NAMESPACE = "kube-root-ca.crt"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a deployment would do. built: contracts of all that is deployed then."""
+    """What a deployment would do. built: contracts of all that is deployed then. skew: what breaks until then."""
 
     scope: Scope
     changes: Changes
     built: Mapping[str, Built]
     before: Revision | None
+    skew: Sequence[Conflict] = ()
 
 
 class Release:
@@ -61,7 +63,7 @@ class Release:
     async def plan(self, services: Sequence[str], *, is_forced: bool) -> Plan:
         """What is to be done for these services; () is all of the system.
 
-        Raises AtollError: NEVER_WHOLE, BREAKS_CONSUMER unless it is forced, SECRETS_MISSING, CLUSTER_REFUSED, …
+        Raises AtollError: NEVER_WHOLE; BREAKS_CONSUMER, LACKS_PROVIDER unless it is forced; SECRETS_MISSING, …
         """
         target, declared = self._target, objects(self._target)
         if await self._is_anothers():
@@ -83,7 +85,7 @@ class Release:
         await deploy.check_secrets(self._api, target, scope.parts)
         changes = await self._changes(scope, before.parts if before else None)
         stays = before.built if before and services else {}
-        return Plan(scope, changes, {**stays, **built}, before)
+        return Plan(scope, changes, {**stays, **built}, before, skew(before.built, built) if before else ())
 
     async def deploy(self, plan: Plan, note: str, *, is_forced: bool) -> int:
         """Carry it out, and keep it as a revision; its number.
@@ -203,12 +205,7 @@ class Release:
         deployed = {name: each for name, each in before.built.items() if not is_whole or name in built}
         found = conflicts(deployed, built)
         if found:
-            raise AtollError(
-                *(
-                    BREAKS_CONSUMER.at(service=service, consumer=consumer, reason=reason)
-                    for service, consumer, reason in found
-                )
-            )
+            raise AtollError(*(each.problem for each in found))
 
 
 async def _nobody_else() -> None:

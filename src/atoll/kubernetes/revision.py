@@ -8,7 +8,6 @@ import msgspec
 
 from atoll.kubernetes.names import Object, Target, metadata
 from atoll.kubernetes.objects import mapping
-from atoll.wire.compat import breaks, unreadable
 from atoll.wire.description import ContractData, MemberData
 from atoll.wire.schema import REFERENCE, Schema
 
@@ -91,48 +90,6 @@ def _used(described: object, schemas: Mapping[str, Schema]) -> dict[str, Schema]
                 found[name] = schemas[name]
                 waiting.append(schemas[name])
     return {name: found[name] for name in sorted(found)}
-
-
-def conflicts(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:
-    """What is to be deployed against what stays: (service, consumer, reason) for each call or topic that would break.
-
-    A consumer that is deployed anew is looked at as it will be, against services that stay as they are too.
-    """
-    return [*_broken_calls(deployed, new), *_broken_topics(deployed, new)]
-
-
-def _broken_calls(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:
-    after = {**deployed, **new}
-    found: list[tuple[str, str, str]] = []
-    for consumer, built in sorted(after.items()):
-        for service, contracts in sorted(built.calls.items()):
-            # Both new, or both as they are: nothing changes between them.
-            if service not in after or (service in new) == (consumer in new):
-                continue
-            provider = after[service]
-            for used in contracts:
-                served = next((each for each in provider.serves if each.target == used.target), None)
-                reasons = breaks(used, built.schemas, served, provider.schemas)
-                found += [(service, consumer, reason) for reason in reasons]
-    return found
-
-
-def _broken_topics(deployed: Mapping[str, Built], new: Mapping[str, Built]) -> list[tuple[str, str, str]]:
-    after = {**deployed, **new}
-    published = {topic for each in after.values() for topic in each.publishes}
-    found: list[tuple[str, str, str]] = []
-    for consumer, reader in sorted(after.items()):
-        for service, publisher in sorted(after.items()):
-            if (service in new) == (consumer in new):
-                continue
-            for topic, known in sorted(reader.consumes.items()):
-                if topic in publisher.publishes:
-                    sent = publisher.publishes[topic]
-                    reasons = unreadable(topic, known, reader.schemas, sent, publisher.schemas)
-                    found += [(service, consumer, reason) for reason in reasons]
-                elif topic in deployed.get(service, Built()).publishes and topic not in published:
-                    found.append((service, consumer, f"{topic} is not published any more"))
-    return found
 
 
 def revision_objects(target: Target, revision: Revision) -> list[Object]:

@@ -16,7 +16,7 @@ def breaks(used: ContractData, known: Schemas, served: ContractData | None, sche
     used, known: the contract as the consumer has it, and its schemas. served, schemas: what is to be deployed.
     """
     if served is None:
-        return [f"{used.name} is not served any more"]
+        return [f"{used.name} is not served"]
     now = {each.name: each for each in served.operations}
     # Who receives expects: the new server what the consumer sends, the consumer what the new server answers.
     sent = _Comparison(schemas, known, "wants")
@@ -26,7 +26,7 @@ def breaks(used: ContractData, known: Schemas, served: ContractData | None, sche
         after = now.get(before.name)
         name = f"{used.name}.{before.name}"
         if after is None:
-            found.append(f"{name} is gone")
+            found.append(f"{name} is missing")
             continue
         found += [f"{name} {text}" for text in _interface(before, after)]
         found += [f"{name} {text}" for text in _request(before, after, sent)]
@@ -47,7 +47,7 @@ def _interface(before: OperationData, after: OperationData) -> Iterator[str]:
     if (before.method, before.path) != (after.method, after.path):
         yield f"is {after.method} {after.path} instead of {before.method} {before.path}"
     if before.streams != after.streams:
-        yield "streams its answers" if after.streams else "does not stream its answers any more"
+        yield "streams its answers" if after.streams else "does not stream its answers"
     if new := set(after.scopes) - set(before.scopes):
         yield f"asks for the scopes {', '.join(sorted(new))}"
     statuses = {each.name: each.status for each in after.faults}
@@ -63,16 +63,16 @@ def _request(before: OperationData, after: OperationData, sent: "_Comparison") -
         if each.name in known:
             yield from sent.differences(each.name, each.schema, known[each.name].schema)
         elif each.required:
-            yield f"wants the new parameter {each.name}"
+            yield f"wants the parameter {each.name}"
     if after.body and before.body:
         yield from sent.differences(after.body.name, after.body.schema, before.body.schema)
     elif after.body and after.body.required:
-        yield f"wants the new parameter {after.body.name}"
+        yield f"wants the parameter {after.body.name}"
 
 
 def _answer(before: OperationData, after: OperationData, answered: "_Comparison") -> Iterator[str]:
     if before.returns is not None and after.returns is None:
-        yield "answers nothing any more"
+        yield "answers nothing"
     if before.returns is not None and after.returns is not None:
         yield from answered.differences("answer", before.returns, after.returns)
 
