@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -68,6 +69,12 @@ async def test_doing_it_again_changes_nothing(home: Home, server: Server) -> Non
     await create_databases(admin, wanted, Limits())
     assert before == await value(admin, "SELECT array_agg(xmin::text || datname ORDER BY datname) FROM pg_database")
     assert await value(service_dsn(server, wanted[0]), "SELECT 1") == 1
+
+
+async def test_two_who_set_up_the_same_server_at_a_time_take_turns(home: Home, server: Server) -> None:
+    admin, wanted = superuser_dsn(home, server), owners(home, ["users", "cart-eu"])
+    await asyncio.gather(*(create_databases(admin, wanted, Limits()) for _ in range(6)))
+    assert [await value(service_dsn(server, each), "SELECT 1") for each in wanted] == [1, 1]
 
 
 async def test_a_new_password_of_a_known_service_is_set(home: Home, server: Server) -> None:

@@ -85,6 +85,7 @@ class Machine:
                 self.asked.add(pid)
                 self.see(StopAsked(name, pid, reason, again))
             case Prepare(services):
+                assert not set(services) & set(self.preparing), "nothing is prepared twice at a time"
                 self.preparing += services
                 self.see(PreparationBegan(services))
 
@@ -383,3 +384,24 @@ def test_the_collector_ends_last_and_is_waited_for_by_nobody() -> None:
     asked = decide(known(users="stopped", envoy="stopped", nats="stopped", collector="ready"), 0.0)
     assert [action.name for action in asked.actions if isinstance(action, Stop)] == ["collector"]
     assert is_ready(known(users="ready", envoy="ready", collector="starting"))
+
+
+def test_what_changes_while_a_service_is_being_prepared_is_prepared_after_it() -> None:
+    made = machine()
+    changed = Changed(frozenset({"users"}), "0002.sql changed", frozenset({"users"}))
+    # Given a service that is being prepared
+    made.see(changed)
+    made.settle()
+    assert made.preparing == ["users"]
+    # When it changes again, then nothing is prepared beside it
+    made.see(changed)
+    made.settle()
+    assert made.preparing == ["users"]
+    assert not made.starting
+    # But when it is done, before any process of it starts
+    made.see(PreparationEnded(made.preparing.pop()))
+    made.settle()
+    assert made.preparing == ["users"]
+    assert not made.starting
+    made.run_well()
+    assert made.known.preparations["users"].state == "done"

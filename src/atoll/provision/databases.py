@@ -1,7 +1,8 @@
 """A database and a role for each service, on our own PostgreSQL or on one that somebody else runs."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -10,6 +11,11 @@ from atoll.engines.postgres import Known, Limits, Owner
 from atoll.errors import ENGINE_UNUSABLE
 
 _PATIENCE = 10.0
+_TURN = 60.0
+"""Seconds to wait for another who sets up the same server."""
+
+_SETTING_UP = int.from_bytes(b"atoll-db", "big")
+"""The key of the advisory lock of who does."""
 
 
 async def create_databases(admin: str, owners: Sequence[Owner], limits: Limits) -> None:
@@ -19,14 +25,11 @@ async def create_databases(admin: str, owners: Sequence[Owner], limits: Limits) 
     Raises ENGINE_UNUSABLE if the server can't be reached or refuses.
     """
     try:
-        connection = await asyncpg.connect(admin, timeout=_PATIENCE)
-        try:
+        async with _alone(admin) as connection:
             known = await _known(connection)
             for statement in postgres.closing(known):
                 await connection.execute(statement)
             await _create(connection, owners, known, limits)
-        finally:
-            await connection.close()
     except (asyncpg.PostgresError, OSError, TimeoutError) as error:
         raise _unusable(admin, error) from error
 
@@ -39,14 +42,11 @@ async def adopt_databases(dsn: str, owners: Sequence[Owner], limits: Limits) -> 
     Raises ENGINE_UNUSABLE, with the SQL an administrator must run, if a database is missing and can't be created.
     """
     try:
-        connection = await asyncpg.connect(dsn, timeout=_PATIENCE)
-        try:
+        async with _alone(dsn) as connection:
             known = await _known(connection)
             if await connection.fetchval(postgres.MAY_CREATE):
                 await _create(connection, owners, known, limits)
                 return {each.name: postgres.redirected(dsn, each.name, each) for each in owners}
-        finally:
-            await connection.close()
     except (asyncpg.PostgresError, OSError, TimeoutError) as error:
         raise _unusable(dsn, error) from error
     missing = sorted(each.name for each in owners if each.name not in known.databases)
@@ -89,6 +89,17 @@ async def let_watch(admin: str, roles: Sequence[str]) -> None:
             await connection.close()
     except (asyncpg.PostgresError, OSError, TimeoutError) as error:
         raise _unusable(admin, error) from error
+
+
+@asynccontextmanager
+async def _alone(dsn: str) -> AsyncIterator["asyncpg.Connection"]:
+    """A connection to a server that nobody else sets up meanwhile: two would make the same database."""
+    connection = await asyncpg.connect(dsn, timeout=_PATIENCE)
+    try:
+        await connection.execute(f"SELECT pg_advisory_lock({_SETTING_UP})", timeout=_TURN)
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _create(connection: "asyncpg.Connection", owners: Sequence[Owner], known: Known, limits: Limits) -> None:

@@ -69,11 +69,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Migrations, tables, streams and consumers of one service; done before any of its processes starts."""
+    """Migrations, tables, streams and consumers of one service; done before any of its processes starts.
+
+    state: "outdated" runs, and will have to run again.
+    """
 
     service: str
     needs: tuple[str, ...] = ()
-    state: Literal["wanted", "running", "done"] = "wanted"
+    state: Literal["wanted", "running", "outdated", "done"] = "wanted"
     failures: int = 0
     retry_at: float = 0.0
     reason: str = ""
@@ -370,7 +373,7 @@ def _preparation_ended(known: Known, service: str, reason: str, now: float) -> K
     preparation = replace(
         was,
         # What was asked for while it ran is still to be done.
-        state="wanted" if reason or was.state == "wanted" else "done",
+        state="wanted" if reason or was.state == "outdated" else "done",
         reason=reason,
         failures=failures,
         retry_at=now + delay(failures) if reason else 0.0,
@@ -381,9 +384,14 @@ def _preparation_ended(known: Known, service: str, reason: str, now: float) -> K
     )
 
 
+def _again(preparation: Preparation) -> Literal["wanted", "outdated"]:
+    """Never two at a time of one service."""
+    return "outdated" if preparation.state in ("running", "outdated") else "wanted"
+
+
 def _changed(known: Known, seen: Changed, now: float) -> Known:
     preparations = {
-        name: replace(preparation, state="wanted", failures=0, retry_at=0.0, reason="")
+        name: replace(preparation, state=_again(preparation), failures=0, retry_at=0.0, reason="")
         for name, preparation in known.preparations.items()
         if name in seen.prepare
     }
