@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.cluster.programs import Failed, find, run
+from tests.cluster.programs import Failed, find, persistently, run
 
 MODULES = Path(__file__).parent / "modules"
 PREFIX = "building-"
@@ -168,7 +168,8 @@ def go(module: Path, arguments: Sequence[str]) -> str:
         raise Failed(f"Go {needed[1] if needed else ''} or newer must be on the PATH to build the cluster's programs")
     # Other work on the machine comes first.
     nice = [found, "-n", "10"] if (found := find("nice")) else []
-    return run([*nice, go, *arguments], within=BUILD_LIMIT, environment=ENVIRONMENT, folder=module)
+    command = [*nice, go, *arguments]
+    return persistently(lambda: run(command, within=BUILD_LIMIT, environment=ENVIRONMENT, folder=module))
 
 
 def _build(module: Module, folder: Path) -> None:

@@ -4,13 +4,20 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
+
+T = TypeVar("T")
 
 # Debian keeps what only an administrator needs in sbin, which is not on everybody's PATH.
 PATH = os.pathsep.join(["/usr/sbin", "/usr/bin", "/sbin", "/bin"])
 TAIL = 30
+TRIES = 3
+AGAIN_AFTER = 5.0
+"""Seconds between two of them."""
 
 
 class Failed(Exception):
@@ -51,6 +58,15 @@ def run(
         said = (ended.stdout + ended.stderr).splitlines()[-TAIL:]
         raise Failed("\n".join([f"{_line(command)}\nended with {ended.returncode}", *said]))
     return ended.stdout
+
+
+def persistently(fetch: Callable[[], T]) -> T:
+    """What a program that fetches brings, in one of three tries: each goes on with what the one before has brought."""
+    for _ in range(TRIES - 1):
+        with suppress(Failed):
+            return fetch()
+        time.sleep(AGAIN_AFTER)
+    return fetch()
 
 
 def piped(

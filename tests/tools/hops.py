@@ -29,7 +29,8 @@ def mails(hops: list[Hop]) -> list[list[str]]:
 
 BEGIN = ["checkout server", "frontend client", "frontend server", "gateway server"]
 PAID = ["payment producer", "payment server", "checkout client", *BEGIN]
-ONE_CHECKOUT = [
-    ["email consumer", "checkout producer", *BEGIN],
-    ["email consumer", "shipping producer", "shipping consumer", *PAID],
-]
+SHIPPED = ["email consumer", "shipping producer", "shipping consumer", *PAID]
+# Whichever comes first confirms an order: the answer to the charge, or the event that tells of it.
+CONFIRMED = (BEGIN, ["checkout consumer", *PAID])
+ONE_CHECKOUT = tuple([["email consumer", "checkout producer", *cause], SHIPPED] for cause in CONFIRMED)
+"""What the mails of one are, which is one of these."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.binaries import BUILD_LIMIT, Module, fingerprint, go, locked, make
-from tests.cluster.programs import Failed, find, run
+from tests.cluster.programs import Failed, find, persistently, run
 
 HERE = Path(__file__).parent
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
@@ -71,7 +71,8 @@ def _fetch(wanted: Jars, folder: Path, cache: Path) -> None:
         raise Failed("Maven must be on the PATH to fetch Zipkin and OpenSearch: Debian's package is maven")
     local = cache / "maven"
     options = ["-q", "-B", f"-Dmaven.repo.local={local}", f"-DoutputDirectory={folder}"]
-    run([maven, *options, *wanted.goal], within=min(MAVEN_LIMIT, BUILD_LIMIT), folder=wanted.folder)
+    command = [maven, *options, *wanted.goal]
+    persistently(lambda: run(command, within=min(MAVEN_LIMIT, BUILD_LIMIT), folder=wanted.folder))
     shutil.rmtree(local)
     found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     if wrong := sorted(name for name in found | wanted.sums if found.get(name) != wanted.sums.get(name)):

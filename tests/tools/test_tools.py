@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,7 +37,8 @@ ADDRESS = {
 
 pytestmark = [
     pytest.mark.needs_program("java", "javac", "curl"),
-    pytest.mark.timeout(180),
+    # The first of them waits for three programs, two of them of Java's, and for the boutique.
+    pytest.mark.timeout(400),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
@@ -195,27 +196,34 @@ async def test_one_checkout_is_one_trace_from_envoy_to_both_mails(
 
     def is_whole() -> bool:
         found[:] = [path for hops in read(tools.typed(page)) if (path := mails(hops))]
-        return ONE_CHECKOUT in found
+        return any(each in found for each in ONE_CHECKOUT)
 
-    with suppress(TimeoutError):
-        await eventually(is_whole, within=30)
-    assert found == [ONE_CHECKOUT]
+    await eventually(is_whole, "both mails are in the trace of the checkout", why=lambda: str(found))
+    assert len(found) == 1
 
 
 async def test_a_log_line_is_found_by_its_trace(tools: Tools) -> None:
-    # Given a line of the checkout, as the collector has it
+    # Given the checkout, as the collector has it: spans are stored a moment after they end
+    traces: set[str] = set()
+
+    def is_stored() -> bool:
+        traces.update(trace.id for trace in tools.shop.traces(100) if "email" in trace.services)
+        return bool(traces)
+
+    await eventually(is_stored, "the trace of the checkout is stored")
+    (trace,) = traces
     lines: list[dict[str, Any]] = []
-    traces = {trace.id for trace in tools.shop.traces(100) if "email" in trace.services}
-    assert len(traces) == 1
+
+    def of_order() -> list[dict[str, Any]]:
+        return [each for each in lines if each.get("labels.order") == tools.order]
 
     def is_found() -> bool:
-        answer = tools.typed("opensearch.md", TRACE=next(iter(traces)))
+        answer = tools.typed("opensearch.md", TRACE=trace)
         lines[:] = [each["_source"] for each in answer["hits"]["hits"]] if answer else []
-        return bool(lines)
+        return bool(of_order())
 
-    with suppress(TimeoutError):
-        await eventually(is_found, within=30)
-    # Then it is there by its trace, under the names of ECS
-    assert [each["service.name"] for each in lines if each["labels.order"] == tools.order] == ["payment"]
+    await eventually(is_found, "the line that names the order is found", why=lambda: str(lines))
+    # Then it is there by its trace, under the names of ECS; twice at the most, if its batch got no answer in time
+    assert {each["service.name"] for each in of_order()} == {"payment"}
     assert {each["trace.id"] for each in lines} == traces
     assert all(each.keys() >= {"@timestamp", "message", "log.level", "service.name", "span.id"} for each in lines)
