@@ -15,14 +15,16 @@ from tests.cluster.place import chosen
 from tests.cluster.shop import Shop
 from tests.conftest import CI
 
-# Seconds; the first test also waits for the cluster.
+# Seconds; the first test also waits for the cluster, and the first with the boutique for its images and all its pods.
 LIMIT = 180
+LIMIT_WITH_SHOP = 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(LIMIT))
+            with_shop = "shop" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.timeout(LIMIT_WITH_SHOP if with_shop else LIMIT))
 
 
 def need(lacking: Sequence[str]) -> None:
@@ -64,8 +66,9 @@ def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
     name = f"test-{uuid.uuid4().hex[:8]}"
     cluster.kubectl.run("create", "namespace", name)
     inside = cluster.kubectl.in_namespace(name)
-    # No pod is taken before.
+    # No pod is taken, and none starts, before there is what every namespace is given.
     inside.wait("create", "serviceaccount/default")
+    inside.wait("create", "configmap/kube-root-ca.crt")
     yield inside
     cluster.kubectl.delete("namespace", name, wait=False)
 
@@ -82,4 +85,4 @@ def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     finally:
         made.atoll("destroy", "-e", "test", "--data", "--yes")
         # With all that was in it: the collector, its rights and its volume too.
-        cluster.kubectl.run("wait", "--for=delete", f"namespace/{made.namespace}", "--timeout=60s", within=70)
+        cluster.kubectl.run("wait", "--for=delete", f"namespace/{made.namespace}", "--timeout=120s", within=130)

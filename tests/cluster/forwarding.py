@@ -19,7 +19,11 @@ def forwarded(address: tuple[str, int], to: tuple[str, int]) -> Iterator[None]:
                 _copy(self.request, far)
                 back.join()
 
-    with socketserver.ThreadingTCPServer(address, Pass) as server:
+    class Server(socketserver.ThreadingTCPServer):
+        # Connections of a run just before this one keep the port for a minute otherwise.
+        allow_reuse_address = True
+
+    with Server(address, Pass) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

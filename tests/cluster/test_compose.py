@@ -5,7 +5,9 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import need
 from tests.cluster.programs import Failed, find, run
 from tests.cluster.shop import Shop
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 PORT, DASHBOARD_PORT = 8080, 8090
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
@@ -129,12 +131,22 @@ async def test_the_dashboard_shows_all_of_it_to_who_has_the_token(composed: Comp
 
     with pytest.raises(urllib.error.HTTPError, match="401"):
         read("/")
-    await shop_for(composed.shop.url, seconds=3.0, customers=2)
     who = {"authorization": f"Bearer {token}"}
 
-    def shows(path: str, wanted: str) -> None:
-        until(lambda: re.search(wanted, read(path, **who)) is not None, f"{path} has it", within=30, every=1.0)
+    def has(path: str, wanted: str) -> bool:
+        with suppress(OSError):
+            return re.search(wanted, read(path, **who)) is not None
+        return False
 
-    shows("/", r'class="link good \w+"[^>]* data-edge="checkout→payment"')
-    shows("/logs?service=payment&text=charging", r'href="/traces/[0-9a-f]{32}"')
-    shows("/events", "email-confirm")
+    async def is_drawn() -> bool:
+        # A minute of calls: among them are those that failed while containers were coming up.
+        await shop_for(composed.shop.url, seconds=3.0, customers=2)
+        return has("/", r'class="link good \w+"[^>]* data-edge="checkout→payment"')
+
+    await composed.shop.sells()
+    await eventually(is_drawn, "the edge from checkout to payment is good", within=120)
+    for path, wanted in (
+        ("/logs?service=payment&text=charging", r'href="/traces/[0-9a-f]{32}"'),
+        ("/events", "email-confirm"),
+    ):
+        until(partial(has, path, wanted), f"{path} has it", within=30, every=1.0)

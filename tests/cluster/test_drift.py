@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.programs import Failed
 from tests.cluster.shop import Shop
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 ADD = "service/email", "--field-manager=kubectl-edit", "--patch"
 
 

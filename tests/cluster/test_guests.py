@@ -12,6 +12,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.programs import Failed, run
 from tests.cluster.shop import SOURCE
+from tests.waiting import until
 
 HELLO = """\
 from atoll import Gateway, Postgres, Service, System, get
@@ -70,9 +71,14 @@ def test_what_others_keep_in_a_namespace_survives_a_system_and_all_of_its_data(
         assert each["spec"]["podSelector"]["matchLabels"]
     # And when it goes with its data, only what is its own goes
     atoll(cluster, project, "destroy", "--data", "--yes")
-    assert [each["metadata"]["name"] for each in kubectl.list("persistentvolumeclaims")] == ["theirs"]
-    assert [each["metadata"]["name"] for each in kubectl.list("secrets")] == ["precious"]
+    # Kubernetes lets go of a claim a moment after its last pod has ended.
+    until(lambda: names(kubectl, "persistentvolumeclaims") == ["theirs"], "the system's claims are gone")
+    assert names(kubectl, "secrets") == ["precious"]
     assert kubectl.list("statefulsets") == []
+
+
+def names(kubectl: Kubectl, kind: str) -> list[str]:
+    return [each["metadata"]["name"] for each in kubectl.list(kind)]
 
 
 def test_an_environment_that_is_not_there_is_not_taken_for_the_usual_one(cluster: Cluster, project: Path) -> None:

@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 # The last one: beside the one that the other tests use.
 PLACE = Place(PLACES - 1)
 
+# Another cluster comes up and goes, while the one of the other tests works.
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture
 def place() -> Iterator[Place]:

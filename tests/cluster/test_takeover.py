@@ -12,7 +12,7 @@ from atoll.kubernetes.names import MANAGER
 from tests.cluster.programs import Failed
 from tests.cluster.shop import Shop
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_who_forces_a_deployment_takes_over_and_the_other_is_told_and_stops(shop: Shop) -> None:
@@ -47,6 +47,7 @@ async def test_who_forces_a_deployment_takes_over_and_the_other_is_told_and_stop
 
 
 def test_the_number_of_pods_passes_to_an_autoscaler_and_back_and_is_never_less(shop: Shop) -> None:
+    shop.rolled_out("users")
     assert len(shop.pods("users")) == 3
     watching = shop.kubectl.command("get", "deployment", "users", "--watch", "--output=jsonpath={.spec.replicas} ")
     with subprocess.Popen(watching, stdout=subprocess.PIPE, text=True) as watch:

@@ -1,6 +1,7 @@
 """Storage for claims: folders of the work folder, each a PersistentVolume.
 
-A test cluster has no provisioner, so it has a stock of volumes. One that a claim has left is replaced.
+A test cluster has no provisioner, so it has a stock of volumes. One that a claim has left is replaced before the next
+run.
 """
 
 import shutil
@@ -13,8 +14,8 @@ from tests.cluster.kubectl import Kubectl, Object
 from tests.cluster.place import NODE, Place
 
 STORAGE_CLASS = "local"
-# More claims than tests have at a time; a claim without a volume stays Pending.
-COUNT = 16
+# More claims than all tests of a run make together; a claim without a volume stays Pending, and its pod with it.
+COUNT = 48
 SIZE = "10Gi"
 
 
