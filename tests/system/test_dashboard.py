@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -46,8 +47,16 @@ async def page() -> AsyncIterator[Page]:
         yield page
 
 
-async def buying(shop: Running, seconds: float) -> None:
-    await shop_for(shop.url, seconds=seconds, customers=2)
+@asynccontextmanager
+async def customers(shop: Running) -> AsyncIterator[None]:
+    """They buy as long as somebody looks whether they do."""
+    closing = asyncio.Event()
+    about = asyncio.create_task(shop_for(shop.url, seconds=120.0, customers=2, closing=closing))
+    try:
+        yield
+    finally:
+        closing.set()
+        await about
 
 
 async def test_the_map_shows_who_asks_whom_and_asks_nobody_elsewhere(shop: Running, page: Page) -> None:
@@ -58,13 +67,12 @@ async def test_the_map_shows_who_asks_whom_and_asks_nobody_elsewhere(shop: Runni
         asked.append(answer.url)
 
     page.on("response", heard)
-    customers = asyncio.create_task(buying(shop, 4.0))
-    await page.goto(url)
-    # It draws itself while one looks: nothing is loaded again.
-    for edge in ("gateway→frontend", "frontend→catalog", "checkout→payment", "payment→payment-settled"):
-        await expect(page.locator(f'.link:not(.idle)[data-edge="{edge}"]')).to_have_count(1, timeout=30_000)
-    await expect(page.locator('[data-node="checkout"] .store')).to_contain_text("postgresql")
-    await customers
+    async with customers(shop):
+        await page.goto(url)
+        # It draws itself while one looks: nothing is loaded again.
+        for edge in ("gateway→frontend", "frontend→catalog", "checkout→payment", "payment→payment-settled"):
+            await expect(page.locator(f'.link:not(.idle)[data-edge="{edge}"]')).to_have_count(1, timeout=30_000)
+        await expect(page.locator('[data-node="checkout"] .store')).to_contain_text("postgresql")
     assert asked
     assert all(each.startswith(url) for each in asked)
 
@@ -78,14 +86,13 @@ async def test_a_failing_call_is_red_and_its_trace_and_log_line_are_three_clicks
         control.fault(FaultAsked(("payment",), InjectedFault(errors=share)))
 
     await asyncio.to_thread(fail, 0.5)
-    customers = asyncio.create_task(buying(shop, 8.0))
-    await page.goto(shop.status().dashboard)
-    await expect(page.locator('.link.bad[data-edge="checkout→payment"]')).to_have_count(1, timeout=40_000)
-    await expect(page.locator('[data-node="payment"].bad')).to_have_count(1, timeout=10_000)
-    await customers
-    # One: the red edge's label. Two: a failing trace. Three: the line that says why.
+    async with customers(shop):
+        await page.goto(shop.status().dashboard)
+        await expect(page.locator('.link.bad[data-edge="checkout→payment"]')).to_have_count(1, timeout=40_000)
+        await expect(page.locator('[data-node="payment"].bad')).to_have_count(1, timeout=10_000)
+    # One: the red edge's label. Two: a failing trace, whose lines have come by now. Three: the line that says why.
     await page.locator('.label.bad[href*="service=payment"]').first.click()
-    await page.locator("table.traces tbody tr.failed a").first.click()
+    await page.locator("table.traces tbody tr.failed a").last.click()
     await expect(page.locator(".waterfall .span.failed").first).to_be_visible()
     await page.locator(".waterfall > .log a", has_text="Payment.charge failed").first.click()
     await expect(page.locator("main")).to_contain_text("Payment.charge failed: answered 500 on purpose")
@@ -128,8 +135,8 @@ async def test_log_lines_and_events_come_by_themselves(shop: Running, page: Page
     url = shop.status().dashboard
     await page.goto(f"{url}/events")
     await expect(page.locator(".state.live")).to_have_count(1, timeout=10_000)
-    await buying(shop, 2.0)
-    await expect(page.locator(".logs .log", has_text="order-placed").first).to_be_visible(timeout=10_000)
+    async with customers(shop):
+        await expect(page.locator(".logs .log", has_text="order-placed").first).to_be_visible(timeout=30_000)
     await page.goto(f"{url}/logs?service=ads")
     await expect(page.locator(".state.live")).to_have_count(1, timeout=10_000)
     # The button of a page restarts a service; what its successor writes is seen.

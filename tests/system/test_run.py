@@ -277,8 +277,11 @@ def test_several_replicas_of_a_service_share_its_work(tmp_path: Path) -> None:
         assert names == ["counter-1", "counter-2"]
         for number in range(40):
             assert ask(f"{run.url}/hello/{number}")[0] == 200
-        listed = json.loads(atoll(run.folder, "traces", "--system", TARGET, "-n", "60", "--json").stdout)
-        assert len(listed) >= 40
+
+        def stored() -> int:
+            return len(json.loads(atoll(run.folder, "traces", "--system", TARGET, "-n", "60", "--json").stdout))
+
+        until(lambda: stored() >= 40, "the trace of each request is stored")
 
 
 def test_a_replica_for_no_service_is_a_wrong_argument(tmp_path: Path) -> None:

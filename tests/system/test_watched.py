@@ -68,7 +68,8 @@ class Watched:
         return {each["metric"].get("job", ""): float(each["value"][1]) for each in found.get("result", [])}
 
     def alerts(self) -> list[str]:
-        return [each["labels"]["alertname"] for each in self.api("alerts")["alerts"]]
+        unknown = [{"labels": {"alertname": "it does not answer"}}]
+        return [each["labels"]["alertname"] for each in self.api("alerts").get("alerts", unknown)]
 
 
 def commands(page: str) -> list[str]:
