@@ -194,7 +194,7 @@ async def test_a_failure_is_red_wakes_somebody_leads_to_its_reason_and_is_calm_a
         name = shop.environment("watched", more=watching)
         shop.atoll("render", "prometheus", "-e", name, "--scale", "60", "--output", str(tmp_path))
         shop.atoll("deploy", "collector", "-e", name)
-        customers = asyncio.create_task(shop_for(shop.url, seconds=300.0, customers=3))
+        customers = asyncio.create_task(shop_for(shop.url, seconds=600.0, customers=3))
         try:
             with (
                 alerting(tmp_path, find_program("prometheus-alertmanager"), at),
