@@ -141,6 +141,8 @@ def written(kind: object) -> str:
         return names[kind]
     if isinstance(kind, types.UnionType):
         return " or ".join(written(each) for each in get_args(kind) if each is not types.NoneType)
+    if is_struct(kind):
+        return "table"
     if get_origin(kind) is dict:
         return f"table of {written(get_args(kind)[1])}"
     first, last = get_args(kind)

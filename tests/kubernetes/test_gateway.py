@@ -14,7 +14,8 @@ from atoll.kubernetes.names import GATEWAY, Object
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.written import Written
 from atoll.provision.issuer import LOCAL_ISSUER
-from atoll.wire.description import ApiKeysData, Description, GatewayData, IssuerData, RateLimitData, SecretData
+from atoll.wire.description import ApiKeysData, Description, GatewayData, IssuerData, RateLimitData
+from atoll.wire.secrets import SecretData
 from tests.kubernetes.targets import container_of, find, rendered, target_of, variable
 
 FOLLOWED = "certificate.json"

@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 
 from atoll.supervisor.changes import affected, is_relevant, watched_folders
-from atoll.wire.description import ApiKeysData, IssuerData, RateLimitData, SecretData
+from atoll.wire.description import ApiKeysData, IssuerData, RateLimitData
+from atoll.wire.secrets import SecretData
 from tests.supervisor.described import sample
 from tests.supervisor.test_plan import make
 

@@ -13,7 +13,7 @@ from atoll.supervisor.home import Home
 from atoll.supervisor.install import make_folders
 from atoll.supervisor.plan import Options, Plan, plan, ports_needed
 from atoll.supervisor.resolve import broker_of, connections_of, environment_of, write_secrets
-from atoll.wire.description import SecretData
+from atoll.wire.secrets import SecretData
 from tests.supervisor.described import sample
 
 

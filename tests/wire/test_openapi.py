@@ -9,8 +9,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from atoll import Fault, Gateway, Service, System, get, post
 from atoll.model.system import read_system
-from atoll.wire.description import ApiKeysData, Description, GatewayData, IssuerData, SecretData, describe
+from atoll.wire.description import ApiKeysData, Description, GatewayData, IssuerData, describe
 from atoll.wire.openapi import openapi
+from atoll.wire.secrets import SecretData
 
 
 class Product(msgspec.Struct):

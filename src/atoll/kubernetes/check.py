@@ -100,6 +100,12 @@ def _kept_files(target: Target, file: Written) -> Iterator[Problem]:
         for name in sorted(ours & set(wanted.environment)):
             entry = f"services.{member.name}.environment.{name}"
             yield _wrong(file, entry, "is a variable that atoll sets", "leave it out, or call it otherwise")
+        for name, secret in sorted(member.secret_environment.items()):
+            if isinstance(wanted.environment.get(name), str):
+                # Not with the value: it may be the secret itself.
+                entry, reason = f"services.{member.name}.environment.{name}", "is plain text, and declared as a Secret"
+                do = f'write {{ secret = "...", key = "..." }}, or name the Secret in [secrets]: {secret.name} = "..."'
+                yield _wrong(file, entry, reason, do)
 
 
 def _contradictions(target: Target, file: Written) -> Iterator[Problem]:
@@ -144,7 +150,7 @@ def _connections(target: Target, file: Written) -> Iterator[Problem]:
 
 
 def _secrets(target: Target, file: Written) -> Iterator[Problem]:
-    declared = {each.name for member in target.members for each in member.secrets.values()}
+    declared = {each.name for member in target.members for each in member.all_secrets}
     declared |= {member.database.secret for member in target.members if member.database and member.database.secret}
     gateway = target.description.gateway
     keys = gateway.api_keys.secret.name if gateway and gateway.api_keys else ""

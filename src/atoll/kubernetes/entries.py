@@ -11,7 +11,7 @@ import msgspec
 
 from atoll.errors import BAD_ENVIRONMENT, Problem
 from atoll.kubernetes.dns import egress_to
-from atoll.kubernetes.environment import Environment
+from atoll.kubernetes.environment import Environment, SecretIn
 from atoll.kubernetes.written import Written
 
 Fits: TypeAlias = Callable[[object], bool]
@@ -115,6 +115,13 @@ _PYTHON = r"3\.(1[1-9]|[2-9][0-9])(\.[0-9]+)?"
 _REPOSITORY = r"(\[[0-9a-f:]+\]|[a-z0-9]+([.-]+[a-z0-9]+)*)(:[0-9]+)?(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*"
 _IMAGE = rf"{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
 
+
+def _is_variable(value: object) -> bool:
+    """Any text, or a key of a Secret."""
+    names = _text(_NAME), _text(_KEY)
+    return not isinstance(value, SecretIn) or (names[0](value.secret) and names[1](value.key))
+
+
 _ASKING = ("defaults", "gateway", "engines.postgres", "engines.nats", "telemetry")
 _STORING = ("engines.postgres", "engines.nats", "telemetry")
 _NAMED = ("images.pull_secret", "gateway.tls", "telemetry.secret", "secrets.*")
@@ -209,6 +216,12 @@ RULES: tuple[Rule, ...] = (
         _text(_VARIABLE),
         "has {value}, which no variable can be called",
         "use letters, 0-9 and underscores, and begin with a letter",
+    ),
+    Rule(
+        ("services.*.environment.*",),
+        _is_variable,
+        "names what no Secret, or no key of one, can be called",
+        'write such as { secret = "stripe", key = "api-key" }',
     ),
     Rule(
         tuple(f"{part}.cpu" for part in _ASKING), _text(_CPU), "is {value}, no quantity", 'write such as "250m" or "2"'

@@ -106,11 +106,19 @@ class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scratch: str = "1Gi"
 
 
+class SecretIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Secret of the namespace, and the key in it."""
+
+    secret: str
+    key: str = "value"
+
+
 class ServiceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One service; "" and None leave what is declared, or the default.
 
     replicas: 3, or [2, 10] for as many as its load asks for. volumes: a size such as "1Gi" by the folder that keeps its
-    files, "" for files that may go with the pod. environment: added to a program's own.
+    files, "" for files that may go with the pod. environment: added to a program's own; what nobody else may read is
+    named, as { secret = "stripe", key = "api-key" }.
     """
 
     replicas: int | tuple[int, int] | None = None
@@ -119,7 +127,7 @@ class ServiceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_limit: str = ""
     scratch: str = ""
     volumes: dict[str, str] = {}
-    environment: dict[str, str] = {}
+    environment: dict[str, str | SecretIn] = {}
 
 
 class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -101,8 +101,12 @@ def variable_of(field: str) -> str:
 
 def variables(target: Target, member: MemberData) -> list[Object]:
     """The environment of its container: what we set, and what is declared for it and in the environment."""
-    own = {**member.environment, **target.wanted(member).environment}
-    return [*set_variables(target, member), *(_variable(name, value) for name, value in own.items())]
+    own = {name: _variable(name, value) for name, value in member.environment.items()}
+    for name, secret in member.secret_environment.items():
+        own[name] = from_secret(name, target.secret(secret.name), secret.key)
+    for name, given in target.wanted(member).environment.items():
+        own[name] = _variable(name, given) if isinstance(given, str) else from_secret(name, given.secret, given.key)
+    return [*set_variables(target, member), *own.values()]
 
 
 def set_variables(target: Target, member: MemberData) -> list[Object]:

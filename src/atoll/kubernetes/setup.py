@@ -56,7 +56,7 @@ def setup_document(target: Target) -> Setup:
     if target.environment.faults.allowed:
         generated.append(Generated(*FAULT_SECRET))
     for member in target.members:
-        generated += [Generated(each.name, each.key) for each in member.secrets.values() if target.generates(each.name)]
+        generated += [Generated(each.name, each.key) for each in member.all_secrets if target.generates(each.name)]
     elsewhere = target.environment.engines.postgres
     return Setup(
         namespace=target.namespace,

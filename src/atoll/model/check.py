@@ -349,6 +349,7 @@ def _migrations(node: Node, surroundings: Surroundings) -> Iterable[Problem]:
 def secrets_of(node: Node) -> list[Secret]:
     """The secrets that a member needs to start."""
     values = [getattr(node.settings, name) for name in field_names(node.settings)]
+    values += getattr(node.member, "environment", {}).values()
     found = [value for value in values if isinstance(value, Secret)]
     dsn = node.database.dsn if node.database else None
     return found + ([dsn] if dsn else [])

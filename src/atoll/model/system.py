@@ -7,7 +7,7 @@ from typing import Literal
 from atoll.errors import AMBIGUOUS_DEPENDENCY, BAD_CONTRACT, NOT_AN_APPLICATION, UNKNOWN_DEPENDENCY, AtollError, Problem
 from atoll.model.access import ApiKeys, Cors, Jwt, RateLimit
 from atoll.model.contract import Contract, contracts_of, read_contract, type_name
-from atoll.model.resources import Limits, Postgres, Replicas
+from atoll.model.resources import Limits, Postgres, Replicas, Secret
 from atoll.model.service import Dependency, Implementation, read_dependencies, read_implementation
 from atoll.model.slo import Slo
 from atoll.model.source import place_of, place_of_caller
@@ -53,6 +53,7 @@ class Asgi(Member):
     path: the prefix under which the gateway serves it. An application sees its own paths with the prefix in front,
     and the prefix as ASGI's `root_path`.
     calls: contracts (or members) whose addresses an application finds in its environment as CATALOG_URL and so on.
+    environment: variables; what nobody else may read is a `Secret`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Asgi(Member):
     calls: Sequence[type[object] | Member] = ()
     database: Postgres | None = None
     settings: object = None
+    environment: Mapping[str, str | Secret] = field(default_factory=dict[str, str | Secret])
     replicas: int | Replicas = 1
     port: int = 0
     limits: Limits = field(default_factory=Limits)
@@ -75,6 +77,7 @@ class Process(Member):
     command: the program and its arguments. directory: where it runs, relative to the system file.
     contract: what it answers. path: a prefix for the gateway, where it has no contract; "" for none.
     calls: contracts (or members) whose addresses it finds in its environment as CATALOG_URL and so on.
+    environment: more variables; what nobody else may read is a `Secret`, such as {"API_KEY": Secret("stripe-key")}.
     """
 
     name: str
@@ -85,7 +88,7 @@ class Process(Member):
     calls: Sequence[type[object] | Member] = ()
     database: Postgres | None = None
     health: str = "/health"
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    environment: Mapping[str, str | Secret] = field(default_factory=dict[str, str | Secret])
     replicas: int | Replicas = 1
     port: int = 0
     limits: Limits = field(default_factory=Limits)

@@ -89,7 +89,7 @@ def _runs(plan: Plan, service: str) -> bool:
 
 
 def _uses_changed_secret(plan: Plan, member: MemberData, changed: Iterable[str]) -> bool:
-    uses = bool(member.secrets) or bool(member.database and member.database.secret)
+    uses = bool(member.all_secrets) or bool(member.database and member.database.secret)
     return uses and _is_environment(plan, changed)
 
 

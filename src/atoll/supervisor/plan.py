@@ -30,7 +30,8 @@ from atoll.supervisor.environment import Engines
 from atoll.supervisor.home import Home
 from atoll.supervisor.state import Planned, Process
 from atoll.supervisor.state import Preparation as Prepared
-from atoll.wire.description import Description, MemberData, SecretData
+from atoll.wire.description import Description, MemberData
+from atoll.wire.secrets import SecretData
 
 HOST = "127.0.0.1"
 DEFAULT_GATEWAY_PORT = 8080
@@ -115,7 +116,7 @@ class Plan:
     """What runs.
 
     engines: those started here. databases: to be made on the server, by service.
-    secrets: of the users' settings and DSNs, by the file that they are written to.
+    secrets: of the users' settings, variables and DSNs, by the file that they are written to.
     accounts: of the broker, without passwords. collection: what the collector is started with.
     local_keys: the JWKS of this machine's own issuer; "" without one.
     certificates: the file of the authorities that this machine trusts; "" where none was found.
@@ -386,7 +387,8 @@ class _Planning:
             found["DATABASE_URL"] = self.dsn(member)
         if member.kind == "process":
             found |= {key: Constant(value) for key, value in self.sdk(member.name, name).items()}
-        return {**found, **{key: Constant(value) for key, value in member.environment.items()}}
+        found |= {key: Constant(value) for key, value in member.environment.items()}
+        return found | {key: FromFile(str(self.secret_file(each))) for key, each in member.secret_environment.items()}
 
     def sdk(self, service: str, replica: str) -> dict[str, str]:
         """What an OpenTelemetry SDK, if the program has one, takes for its defaults."""
@@ -434,7 +436,7 @@ class _Planning:
     def secrets(self, members: Iterable[MemberData]) -> dict[Path, SecretData]:
         found: list[SecretData] = []
         for member in members:
-            found += member.secrets.values()
+            found += member.all_secrets
             if member.database and member.database.secret:
                 found.append(SecretData(member.database.secret, member.database.key))
         gateway = self.description.gateway

@@ -19,7 +19,8 @@ from atoll.supervisor.environment import Environment
 from atoll.supervisor.initdb import owners, service_dsn, superuser_dsn
 from atoll.supervisor.install import secret, write
 from atoll.supervisor.plan import HOST, Plan, credentials, secret_name
-from atoll.wire.description import Description, MemberData, SecretData
+from atoll.wire.description import Description, MemberData
+from atoll.wire.secrets import SecretData
 
 
 def write_secrets(plan: Plan, environment: Environment, variables: Mapping[str, str]) -> None:

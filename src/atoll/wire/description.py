@@ -12,8 +12,8 @@ from atoll.model.contract import Contract, Fault, Operation, Parameter, fault_st
 from atoll.model.resources import AnyTopic, Limits, Postgres, Replicas, Secret
 from atoll.model.slo import Slo
 from atoll.model.system import Asgi, Gateway, Graph, Node, Process, Service
-from atoll.model.types import field_names
 from atoll.wire.schema import Schema, schemas
+from atoll.wire.secrets import SecretData, environment_of, settings_of
 
 
 class ProblemData(msgspec.Struct, frozen=True):
@@ -119,18 +119,12 @@ class SloData(msgspec.Struct, frozen=True):
     latency_seconds: float = 0.0
 
 
-class SecretData(msgspec.Struct, frozen=True):
-    """The name of a secret and the key in it."""
-
-    name: str
-    key: str
-
-
 class MemberData(msgspec.Struct, frozen=True, kw_only=True):
     """A member of the system.
 
     target: "package.module:name" of the class, application or factory; "" for a Process or External.
     contracts: targets of those it serves. secrets: settings fields to fill, by field name.
+    secret_environment: variables to fill, by name, beside those of `environment`, which everybody may read.
     files: of the project, that it imports, sorted; a change to one of them means a restart.
     path: prefix at the gateway of an Asgi, or of a Process with one. directory: absolute.
     """
@@ -156,6 +150,7 @@ class MemberData(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     health: str = ""
     environment: dict[str, str] = {}
+    secret_environment: dict[str, SecretData] = {}
     url: str = ""
     body_limit: int = 1_048_576
     concurrency: int = 1024
@@ -164,6 +159,11 @@ class MemberData(msgspec.Struct, frozen=True, kw_only=True):
     slo: SloData | None = None
     files: tuple[str, ...] = ()
     place: str = ""
+
+    @property
+    def all_secrets(self) -> tuple[SecretData, ...]:
+        """That its process is told."""
+        return (*self.secrets.values(), *self.secret_environment.values())
 
 
 class TopicData(msgspec.Struct, frozen=True):
@@ -398,7 +398,8 @@ def _member(node: Node, folder: Path, files_of: FilesOf) -> MemberData:
     member = node.member
     implementation = node.implementation
     target = _target(node)
-    settings, secrets = _settings(node.settings)
+    settings, secrets = settings_of(node.settings)
+    environment, secret_environment = environment_of(getattr(member, "environment", {}))
     least, most = _replicas(getattr(member, "replicas", 1))
     limits = getattr(member, "limits", Limits())
     return MemberData(
@@ -431,7 +432,8 @@ def _member(node: Node, folder: Path, files_of: FilesOf) -> MemberData:
         command=tuple(getattr(member, "command", ())),
         directory=str(folder / member.directory) if isinstance(member, Process) else "",
         health=getattr(member, "health", ""),
-        environment=dict(getattr(member, "environment", {})),
+        environment=environment,
+        secret_environment=secret_environment,
         url=getattr(member, "url", ""),
         body_limit=limits.body,
         concurrency=limits.concurrency,
@@ -467,21 +469,6 @@ def _slo(slo: Slo | None) -> SloData | None:
 
 def _replicas(replicas: int | Replicas) -> tuple[int, int]:
     return (replicas, replicas) if isinstance(replicas, int) else (replicas.least, replicas.most)
-
-
-def _settings(settings: object) -> tuple[msgspec.Raw, dict[str, SecretData]]:
-    """The constant fields as JSON, and the secret ones by field name."""
-    if settings is None:
-        return msgspec.Raw(b"null"), {}
-    constant: dict[str, object] = {}
-    secrets: dict[str, SecretData] = {}
-    for name in field_names(settings):
-        value = getattr(settings, name)
-        if isinstance(value, Secret):
-            secrets[name] = SecretData(value.name, value.key)
-        else:
-            constant[name] = value
-    return msgspec.Raw(msgspec.json.encode(constant)), secrets
 
 
 def target_of(thing: object) -> str:

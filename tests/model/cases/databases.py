@@ -1,6 +1,6 @@
 import msgspec
 
-from atoll import Database, Postgres, Secret, Service, System, every, get, post
+from atoll import Database, Postgres, Process, Secret, Service, System, every, get, post
 
 
 class Order(msgspec.Struct):
@@ -37,5 +37,6 @@ shop = System(
         Service("missing", Fine, database=Postgres(migrations="nowhere")),
         Service("gaps", Fine, database=Postgres(migrations="migrations_with_gaps")),
         Service("text", Fine, settings="text"),
+        Process("paid", ["paid"], environment={"MODE": "fast", "STRIPE_KEY": Secret("stripe-key")}),
     ],
 )
