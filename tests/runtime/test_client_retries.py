@@ -42,7 +42,7 @@ async def test_a_callee_that_is_busy_beyond_the_deadline_is_not_waited_for() -> 
         started = time.monotonic()
         with pytest.raises(Refused):
             await called.items.item("hat")
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2.0  # of three that it has
         assert len(peer.asked) == 1
 
 
@@ -339,7 +339,7 @@ async def test_however_long_a_callee_refuses_it_is_called_soon_after_its_return(
             with contextlib.suppress(CircuitOpen):
                 await called.items.item("hat")
             await asyncio.sleep(0.01)
-        assert time.monotonic() - began < 0.8
+        assert time.monotonic() - began < 2.0  # pauses that double would be longer by now
 
 
 async def test_calls_that_their_caller_gave_up_do_not_open_the_breaker() -> None:

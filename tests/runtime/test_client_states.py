@@ -127,8 +127,8 @@ async def test_timeout_the_callers_own_deadline_is_kept_when_it_is_the_shorter()
         async with within(in_seconds(0.1)):
             with pytest.raises(DeadlineExceeded):
                 await called.items.item("hat")
-        # It leaves some of the time to whoever has to tell of it.
-        assert 0.08 <= time.monotonic() - started < 0.5
+        # It leaves some of the time to whoever has to tell of it; by itself it would take three seconds.
+        assert 0.08 <= time.monotonic() - started < 2.0
         assert int(peer.asked[0].headers["x-envoy-expected-rq-timeout-ms"]) <= 100
 
 

@@ -57,7 +57,7 @@ class Hello:
 
     @get("/slow")
     async def slow(self) -> str:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         return "done"
 
 class Porter:
@@ -239,7 +239,8 @@ async def test_opentelemetrys_own_variables_send_lines_and_spans_elsewhere(tmp_p
 
 
 async def test_sigterm_under_load_fails_no_request_and_waits_for_the_slow(tmp_path: Path) -> None:
-    async with running(tmp_path, launch_of(tmp_path, balancer_wait=0.2)) as hello:
+    # Times in which a busy machine lets this process ask: while balancers may notice, and while the slow still works.
+    async with running(tmp_path, launch_of(tmp_path, balancer_wait=0.5)) as hello:
         async with (
             await Peer.connect(hello.address) as slow,
             await Peer.connect(hello.address) as busy,

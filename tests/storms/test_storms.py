@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.runtime.peer import Asked, Wire, answering
-from tests.storms.traffic import GOOD, Bank, Buyers, slower, window
+from tests.storms.traffic import BUYERS, GOOD, PAUSE, Bank, Buyers, slower, window
 from tests.system.runs import Run, ask, atoll
 from tests.waiting import eventually
 
@@ -142,8 +142,8 @@ async def test_a_long_outage_at_the_bottom_takes_nothing_from_others_and_is_over
     assert {each.status for each in after} == {200}
     assert took <= RECOVERY
     assert slower(stormy, calm) == {}
-    # No second brought it more requests than a good one did.
-    assert bank.busiest(failed_at) <= 1.5 * normal
+    # No second brought it more requests than a good one did, or would have on a machine without other work.
+    assert bank.busiest(failed_at) <= 1.5 * max(normal, BUYERS / PAUSE)
     assert await storm.breakers() == {}
 
 
