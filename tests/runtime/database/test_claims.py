@@ -2,6 +2,7 @@
 # ruff: noqa: PT012 - what is to raise here is a whole block.
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ import pytest
 
 from atoll.errors import DatabaseError
 from atoll.runtime.context import Context, current, new_trace_id
+from atoll.runtime.database import claims
 from atoll.runtime.database.claims import MOST_RUNNING, PURGE_BATCH, Claims
 from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.idempotency import RETENTION, Answer, Idempotency, KeyRefused, fingerprint
@@ -306,6 +308,25 @@ async def test_old_answers_are_deleted_in_batches_and_young_ones_stay(replica: R
     deleted = await asyncio.gather(*(Claims(replica.database).purge() for _ in range(2)))
     assert sum(deleted) == 2 * PURGE_BATCH + 1
     assert await replica.place(request("young")) == b'replayed "1"'
+
+
+async def test_old_answers_are_deleted_long_after_the_deadline_of_the_request_that_came_first(
+    replica: Replica, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "PURGE_PERIOD", 0.2)
+    old = "INSERT INTO atoll.idempotency VALUES ('', 'old', 1, '', 200, '[]', '', now() - make_interval(secs => $1))"
+    # Given a process whose first request had to be answered at once
+    current.set(Context(new_trace_id(), deadline=time.monotonic() + 1.0))
+    async with replica.claims.claim(request()):
+        pass
+    await asyncio.sleep(1.0)  # until its deadline has passed
+    # When an answer is older than it is kept, then it is deleted
+    await admin.execute(old, RETENTION + 60)
+
+    async def is_deleted() -> bool:
+        return not await admin.fetchval("SELECT count(*) FROM atoll.idempotency WHERE key = 'old'")
+
+    await eventually(is_deleted, "the old answer is deleted", within=10)
 
 
 def test_postgresql_has_room_for_the_locks_of_many_replicas() -> None:

@@ -1,11 +1,12 @@
 """One request at a time under each Idempotency-Key, and the answer that is kept under it."""
 
 import asyncio
+import contextvars
 import logging
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import asyncpg
 
@@ -99,15 +100,20 @@ class Claims:
 
     def _start_purging(self) -> None:
         if self._purging is None:
-            self._purging = asyncio.get_running_loop().create_task(self._purge_forever(), name="purge answers")
+            # In a context of its own: the request that happens to begin it has a deadline, and ends.
+            self._purging = asyncio.get_running_loop().create_task(
+                self._purge_forever(), name="purge answers", context=contextvars.Context()
+            )
 
     async def _purge_forever(self) -> None:
         while True:
             # Replicas that started together shall not purge together.
             await asyncio.sleep(PURGE_PERIOD * random.uniform(0.5, 1.5))  # noqa: S311
-            with suppress(DatabaseError):
+            try:
                 deleted = await self.purge()
                 logger.debug("purged %d answers", deleted)
+            except DatabaseError as error:
+                logger.warning("old answers could not be deleted: %s", error.problems[0].sentence)
 
 
 async def _found(wanted: Wanted) -> Found:
