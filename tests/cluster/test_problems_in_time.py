@@ -108,6 +108,8 @@ async def test_a_reason_is_told_within_fifteen_seconds_of_the_clusters_own_event
     # Then it is told soon after the cluster knew it
     assert told
     assert told - known < SOON
+    # And nothing is left of it that would be told as the system's state.
+    await asyncio.to_thread(shop.standing)
 
 
 async def told_at(shop: Shop, trouble: Trouble, environment: str) -> float:

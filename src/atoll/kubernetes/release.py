@@ -15,6 +15,7 @@ from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
 from atoll.kubernetes.revision import Built, Entry, Revision, built_of, previous
+from atoll.kubernetes.rollout import is_complete
 from atoll.kubernetes.scope import Parts, Scope, scope_of
 from atoll.kubernetes.standing import gateway_key, url_of
 from atoll.kubernetes.volumes import all_as_there
@@ -146,7 +147,9 @@ class Release:
             for part, found in to.parts.items()
         }
         changes = await self._changes(Scope(parts, parts), None)
-        kept = replace(changes, removed=tuple(each for each in changes.removed if each.kind != "Job"))
+        # What was prepared stays so. What fails, or is at it still, was for the version that goes.
+        done = {key_of(each) for each in await self._api.all("Job", _part_of(self._target.system)) if is_complete(each)}
+        kept = replace(changes, removed=tuple(each for each in changes.removed if each not in done))
         await self._carry_out(parts, kept, held.confirm)
         return await self._history.keep(to.parts, to.built, f"back to {to.number}"), kept
 

@@ -124,8 +124,7 @@ def _is_rolled_out(found: Object, wanted: int) -> bool:
 
 
 def _job(seen: Seen, key: Key, found: Object) -> Row:
-    conditions = {str(each.get("type")): each for each in items(found, "status", "conditions")}
-    if _is_true(conditions.get("Complete")) or _is_true(conditions.get("SuccessCriteriaMet")):
+    if is_complete(found):
         return Row(key, "done", 1, 1)
     pods = _pods_of(seen, found)
     if has_failed(found):
@@ -139,6 +138,11 @@ def _job(seen: Seen, key: Key, found: Object) -> Row:
     runs = Why("it still runs", "see what it does in its log, and give it longer with --timeout", log=_last_log(pods))
     why = (_of_pods(seen, pods) if pods else _refused(seen, found)) or (again if failed else runs)
     return Row(key, "failed" if why.is_final else "waiting", 0, 1, why)
+
+
+def is_complete(job: Object) -> bool:
+    conditions = {str(each.get("type")): each for each in items(job, "status", "conditions")}
+    return _is_true(conditions.get("Complete")) or _is_true(conditions.get("SuccessCriteriaMet"))
 
 
 def has_failed(job: Object) -> bool:
