@@ -59,7 +59,8 @@ def targets(pods: Sequence[Object], api: str) -> list[dict[str, Any]]:
         name, labels = described["name"], described["labels"]
         place = f"/api/v1/namespaces/{described['namespace']}/pods/{name}:{notes[f'{NOTE}port']}/proxy"
         job = f"{labels['app.kubernetes.io/part-of']}/{labels['app.kubernetes.io/name']}"
-        told = {"job": job, "instance": name, "__metrics_path__": place + notes[f"{NOTE}path"]}
+        told = {"job": job, "namespace": described["namespace"], "instance": name}
+        told["__metrics_path__"] = place + notes[f"{NOTE}path"]
         found.append({"targets": [api], "labels": told})
     return found
 

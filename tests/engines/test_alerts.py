@@ -1,14 +1,18 @@
 """The rules of a system, judged by Prometheus's own tools."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from atoll.engines.alertmanager import Receivers, routing
-from atoll.engines.alerts import Observed, rule_file
+from atoll.engines.alerts import alerts, rule_file
+from atoll.engines.observed import Cluster, Observed
 from atoll.engines.pace import Pace, duration
 from atoll.engines.prometheus import Server, configuration
 from atoll.engines.rule_tests import rule_tests
@@ -61,8 +65,8 @@ SHOP = Description(
     gateway=GatewayData(("catalog",), 8080),
 )
 OBSERVED = [
-    Observed(SHOP, Pace(60.0)),
-    Observed(SHOP, Pace(1.0), "cluster", "production"),
+    Observed(SHOP, Pace(60.0), ("postgres", "nats")),
+    Observed(SHOP, Pace(1.0), ("postgres", "nats"), Cluster("shop", "production", dashboard=True)),
 ]
 
 
@@ -78,7 +82,7 @@ def written(observed: Observed, folder: Path) -> Path:
 
 
 @pytest.mark.needs_program("promtool")
-@pytest.mark.parametrize("observed", OBSERVED, ids=lambda each: each.where)
+@pytest.mark.parametrize("observed", OBSERVED, ids=["machine", "cluster"])
 def test_the_rules_are_valid_and_their_tests_pass(observed: Observed, tmp_path: Path, program: Program) -> None:
     folder = written(observed, tmp_path)
     checked = promtool(program, folder, "check", "rules", "--lint=all", "--lint-fatal", "rules.yml")
@@ -88,8 +92,8 @@ def test_the_rules_are_valid_and_their_tests_pass(observed: Observed, tmp_path: 
 
 
 @pytest.mark.needs_program("promtool")
-def test_every_alert_has_a_test_that_fails_without_it(tmp_path: Path, program: Program) -> None:
-    observed = OBSERVED[0]
+@pytest.mark.parametrize("observed", OBSERVED, ids=["machine", "cluster"])
+def test_every_alert_has_a_test_that_fails_without_it(observed: Observed, tmp_path: Path, program: Program) -> None:
     folder = written(observed, tmp_path)
     whole = rule_file(observed)
     names: set[str] = set()
@@ -114,20 +118,117 @@ def test_every_alert_has_a_test_that_fails_without_it(tmp_path: Path, program: P
         "ConsumerLag",
         "DeadLetters",
         "OutboxStuck",
+        # On one machine it is the supervisor that tells them.
+        *(["FiguresDown"] if observed.cluster else []),
     }
     assert all(f"alertname: {name}" in said for name in names), said
 
 
+@pytest.mark.needs_program("promtool")
+def test_an_environment_that_is_dead_is_told_while_another_of_its_name_lives(tmp_path: Path, program: Program) -> None:
+    # Given one Prometheus with the rules of both
+    for name, namespace in (("production", "shop"), ("staging", "shop-staging")):
+        observed = Observed(SHOP, Pace(1.0), ("postgres", "nats"), Cluster(namespace, name))
+        (tmp_path / f"{name}.yml").write_text(json.dumps(rule_file(observed)))
+    up = {
+        f'up{{job="shop/{name}",namespace="{namespace}",instance="1"}}': f"{1 if namespace == 'shop-staging' else 0}x20"
+        for name in ("catalog", "checkout", "email", "ads", "gateway", "figures")
+        for namespace in ("shop", "shop-staging")
+    }
+    labels = {"severity": "page", "system": "shop", "namespace": "shop", "service": "catalog"}
+    texts = {"summary": "catalog is down: no process of it answers", "description": "See `atoll status -e production`."}
+    others = [
+        {
+            "exp_labels": {**labels, "service": name},
+            "exp_annotations": {**texts, "summary": texts["summary"].replace("catalog", name)},
+        }
+        for name in ("catalog", "checkout", "email", "ads", "gateway")
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in up.items()],
+        # Then production alone is dead
+        "alert_rule_test": [{"eval_time": "10m", "alertname": "ServiceDown", "exp_alerts": others}],
+    }
+    document = {"rule_files": ["production.yml", "staging.yml"], "evaluation_interval": "1m", "tests": [test]}
+    (tmp_path / "both.test.yml").write_text(json.dumps(document))
+    tested = promtool(program, tmp_path, "test", "rules", "both.test.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.needs_program("promtool")
+def test_rules_that_forget_where_they_are_fail_their_tests(tmp_path: Path, program: Program) -> None:
+    folder = written(OBSERVED[1], tmp_path)
+    whole = rule_file(OBSERVED[1])
+    groups = whole["groups"]
+    assert isinstance(groups, list)
+    rules = [rule for group in groups for rule in group["rules"]]
+    for rule in rules:
+        assert 'namespace="shop"' in rule["expr"], rule
+        assert rule["labels"]["namespace"] == "shop"
+        rule["expr"] = re.sub(r',?namespace="shop"', "", rule["expr"])
+    (folder / "rules.yml").write_text(json.dumps(whole))
+    said = promtool(program, folder, "test", "rules", "rules.test.yml")
+    failed = {
+        each for rule in rules if (each := rule.get("alert")) and f"alertname: {each}" in said.stdout + said.stderr
+    }
+    assert failed == {rule["alert"] for rule in rules if "alert" in rule}
+
+
+def test_an_alert_of_a_cluster_names_commands_that_look_at_the_cluster() -> None:
+    def told(observed: Observed) -> str:
+        return " ".join(
+            rule["annotations"]["description"]
+            for group in cast("list[dict[str, list[dict[str, dict[str, str]]]]]", rule_file(observed)["groups"])
+            for rule in group["rules"]
+            if "alert" in rule
+        )
+
+    machine, cluster = OBSERVED
+    bare = replace(cluster, cluster=Cluster("shop-staging", "staging"))
+    commands = {
+        name: set(re.findall(r"`(.+?)`", told(each)))
+        for name, each in zip("mcb", (machine, cluster, bare), strict=True)
+    }
+    assert commands["m"] == {
+        *("atoll status", "atoll traces", "atoll logs", "atoll logs catalog", "atoll logs ads"),
+        *("atoll events dead", "atoll events redrive"),
+    }
+    assert commands["c"] == {
+        *("atoll status -e production", "atoll dashboard -e production", "atoll logs -e production"),
+        *("atoll logs -e production catalog", "atoll logs -e production ads"),
+        "kubectl -n shop logs --previous {{ or $labels.pod $labels.instance }}",
+    }
+    # Without a dashboard nothing there knows of traces and dead letters; what would is said.
+    assert commands["b"] == {
+        *("atoll status -e staging", "atoll logs -e staging", "atoll logs -e staging catalog"),
+        *("atoll logs -e staging ads", "atoll deploy -e staging --with-dashboard", "atoll dashboard -e staging"),
+        "kubectl -n shop-staging logs --previous {{ or $labels.pod $labels.instance }}",
+    }
+
+
+def test_an_engine_that_nobody_asks_is_not_said_to_answer_or_not() -> None:
+    def names(observed: Observed) -> list[tuple[str, str]]:
+        down = ("EngineDown", "FiguresDown")
+        return [(each.name, each.service) for each in alerts(observed) if each.name in down]
+
+    machine, cluster = OBSERVED
+    assert names(machine) == [("EngineDown", "postgres"), ("EngineDown", "nats")]
+    assert names(cluster) == [*names(machine), ("FiguresDown", "figures")]
+    assert names(replace(cluster, engines=("nats",))) == [("EngineDown", "nats"), ("FiguresDown", "figures")]
+    assert names(replace(cluster, engines=())) == names(replace(machine, engines=())) == []
+
+
 def test_a_promise_of_latency_leaves_streams_out_and_a_small_one_what_it_cannot_reach() -> None:
     catalog, _, _, ads, _ = SHOP.members
-    availability, latency = levels(SHOP, catalog)
+    availability, latency = levels(OBSERVED[0], catalog)
     assert latency.ignored == ("/products/{id}/feed",)
     assert (availability.promise, latency.promise) == (
         "99.95 % answered without an error",
         "99 % answered within 0.2 s",
     )
     assert availability.burns == BURNS
-    assert [[burn.factor for burn in level.burns] for level in levels(SHOP, ads)] == [[6, 3, 1], [1]]
+    assert [[burn.factor for burn in level.burns] for level in levels(OBSERVED[0], ads)] == [[6, 3, 1], [1]]
 
 
 @pytest.mark.needs_program("promtool", "amtool")

@@ -165,7 +165,13 @@ def test_the_dashboard_looks_at_events_as_a_user_of_its_own(shop: Description) -
 
 def test_the_dashboard_is_told_where_alerts_are_and_let_through_to_them(shop: Description) -> None:
     there = {"alertmanager": "http://192.0.2.7:9093"}
-    made = rendered(target_of(shop, telemetry={"collector": True, "dashboard": True}, monitoring=there))
-    assert "http://192.0.2.7:9093" in json.dumps([each for each in made if "collection.json" in mapping(each, "data")])
+    place = {"namespace": "live"}
+    made = rendered(target_of(shop, telemetry={"collector": True, "dashboard": True}, monitoring=there, cluster=place))
+    (document,) = [
+        str(mapping(each, "data")["collection.json"]) for each in made if "collection.json" in mapping(each, "data")
+    ]
+    told = msgspec.json.decode(document, type=Collection).dashboard
+    assert told is not None
+    assert (told.alertmanager, told.namespace) == ("http://192.0.2.7:9093", "live")
     egress = mapping(find(made, "NetworkPolicy", "collector"), "spec")["egress"]
     assert {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"protocol": "TCP", "port": 9093}]} in egress  # type: ignore[operator]

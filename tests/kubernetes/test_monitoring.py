@@ -4,11 +4,13 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from atoll.kubernetes.monitoring import scrape_configuration
-from atoll.kubernetes.names import Object
+from atoll.engines.alerts import rule_file
+from atoll.kubernetes.monitoring import observed, scrape_configuration
+from atoll.kubernetes.names import Object, Target
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.setup import setup_document
 from atoll.wire.description import Description
@@ -26,6 +28,12 @@ def watched(made: list[Object]) -> dict[str, tuple[str, str]]:
             name = str(mapping(each, "metadata")["name"])
             found[name] = (str(notes["prometheus.io/port"]), str(notes["prometheus.io/path"]))
     return found
+
+
+def alerting(target: Target) -> list[dict[str, str]]:
+    groups = rule_file(observed(target))["groups"]
+    assert isinstance(groups, list)
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
 def test_every_page_of_figures_is_annotated_at_the_port_that_has_it(shop: Description) -> None:
@@ -98,14 +106,38 @@ def test_engines_elsewhere_are_not_asked(shop: Description) -> None:
     made = rendered(target_of(shop, engines=elsewhere))
     assert "figures" not in watched(made)
     assert "catalog" in watched(made)
+    names = {each["alert"]: each for each in alerting(target_of(shop, engines=elsewhere))}
+    assert not names.keys() & {"EngineDown", "FiguresDown"}, "nothing could tell them"
+    assert "ServiceDown" in names
+    assert {each["alert"] for each in alerting(target_of(shop))} > {"EngineDown", "FiguresDown"}
+    unread = target_of(shop, monitoring={"kind": "none"})
+    assert not {each["alert"] for each in alerting(unread)} & {"EngineDown", "FiguresDown"}
 
 
-def test_a_prometheus_of_ones_own_labels_pods_as_the_rules_expect(shop: Description) -> None:
-    (job,) = items(scrape_configuration(target_of(shop, cluster={"namespace": "live"})), "scrape_configs")
+def test_a_prometheus_labels_pods_as_the_rules_expect(shop: Description) -> None:
+    meta = "__meta_kubernetes_"
+    target = target_of(shop, cluster={"namespace": "live"}, monitoring=OPERATOR)
+    (job,) = items(scrape_configuration(target), "scrape_configs")
     assert items(job, "kubernetes_sd_configs") == [{"role": "pod", "namespaces": {"names": ["live"]}}]
-    assert {rule.get("target_label") for rule in items(job, "relabel_configs")} >= {
-        "job",
-        "instance",
-        "__address__",
-        "__metrics_path__",
-    }
+    rules = {rule.get("target_label"): rule["source_labels"] for rule in items(job, "relabel_configs")}
+    assert rules.keys() >= {"job", "instance", "__address__", "__metrics_path__"}
+    assert rules["namespace"] == [f"{meta}namespace"]
+    for endpoint in items(find(rendered(target), "ServiceMonitor", "shop"), "spec", "endpoints"):
+        made = {str(each["targetLabel"]): each["sourceLabels"] for each in items(endpoint, "relabelings")}
+        assert made["namespace"] == [f"{meta}namespace"]
+        assert made.keys() == {"namespace", "job", "instance"}
+
+
+def test_two_environments_may_be_read_by_one_prometheus(shop: Description) -> None:
+    targets = [target_of(shop), target_of(shop, cluster={"namespace": "shop-staging"})]
+    jobs = {items(scrape_configuration(target), "scrape_configs")[0]["job_name"] for target in targets}
+    assert len(jobs) == 2, "names of what is read must not clash"
+    recorded = [
+        (rule["record"], json.dumps(rule["labels"], sort_keys=True))
+        for target in targets
+        for group in cast("list[dict[str, list[dict[str, object]]]]", rule_file(observed(target))["groups"])
+        for rule in group["rules"]
+        if "record" in rule
+    ]
+    assert recorded
+    assert len(set(recorded)) == len(recorded)

@@ -30,7 +30,7 @@ async def declared(target: str | None, environment: str, base: str = "") -> Targ
     context = click.get_current_context(silent=True)
     if read.telemetry.dashboard or (context and context.meta.get(WITH_DASHBOARD)):
         read = replace(read, telemetry=replace(read.telemetry, collector=True, dashboard=True))
-    wanted = Target(description, read)
+    wanted = Target(description, read, called=environment)
     # An entry that could not be read has its default here, of which nothing more is to be said.
     unread = tuple(f"{entry} " for entry in found.problems)
     judged = [each for each in environment_problems(wanted, found.written) if not each.sentence.startswith(unread)]

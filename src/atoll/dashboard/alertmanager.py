@@ -37,10 +37,13 @@ class Alert(msgspec.Struct, frozen=True, rename="camel"):
         return self.labels.get("severity") == "page"
 
 
-def alerts(url: str, system: str) -> list[Alert] | None:
-    """All of the system that are firing, pages first; None if it does not answer. Blocks."""
-    # A cluster's Alertmanager is not ours alone.
-    wanted = urlencode({"inhibited": "false", "filter": f'system="{system}"'})
+def alerts(url: str, system: str, namespace: str = "") -> list[Alert] | None:
+    """All of the system that are firing, pages first; None if it does not answer. Blocks.
+
+    namespace: of a cluster, whose Alertmanager is not ours alone; "" on one machine.
+    """
+    whose = [f'system="{system}"', *([f'namespace="{namespace}"'] if namespace else [])]
+    wanted = urlencode({"inhibited": "false", "filter": whose}, doseq=True)
     try:
         with urlopen(f"{url}/api/v2/alerts?{wanted}", timeout=WITHIN) as answer:  # noqa: S310 (the run's own)
             found = msgspec.json.decode(answer.read(_LARGEST), type=list[Alert])

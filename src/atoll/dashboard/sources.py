@@ -100,7 +100,7 @@ class Sources:
     def alerts(self) -> list[Alert] | None:
         """That are firing, by the Alertmanager that watches; None without one, or if it does not answer."""
         url = self.watching().get(ALERTMANAGER, "")
-        return alerts(url, self.system) if url else None
+        return alerts(url, self.system, self._document.namespace) if url else None
 
 
 def _broker(system: str, document: Dashboard, login: Login | None) -> Broker | None:

@@ -9,6 +9,9 @@ from atoll.engines.pace import Pace
 
 NAME = "alertmanager"
 
+_ONE = ("system", "namespace", "service")
+"""What one service of one environment has in common; on one machine there is no namespace, which is as equal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
@@ -43,7 +46,7 @@ def routing(receivers: Receivers, pace: Pace) -> dict[str, object]:
     return {
         "route": {
             "receiver": "ticket",
-            "group_by": ["alertname", "system", "service", "job"],
+            "group_by": ["alertname", *_ONE, "job"],
             "group_wait": pace.window(60),
             "group_interval": pace.window(300),
             "repeat_interval": pace.window(86_400),
@@ -58,9 +61,9 @@ def routing(receivers: Receivers, pace: Pace) -> dict[str, object]:
         },
         "inhibit_rules": [
             # Who is awake need not be written to.
-            _silence(['severity="page"'], ['severity="ticket"'], "alertname", "system", "service", "slo"),
+            _silence(['severity="page"'], ['severity="ticket"'], "alertname", *_ONE, "slo"),
             # What is down answers nothing in time.
-            _silence(['alertname="ServiceDown"'], ['alertname="ErrorBudgetBurn"'], "system", "service"),
+            _silence(['alertname="ServiceDown"'], ['alertname="ErrorBudgetBurn"'], *_ONE),
         ],
         "receivers": [_receiver("page", receivers.page), _receiver("ticket", receivers.ticket)],
     }

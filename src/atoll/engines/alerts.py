@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from atoll.engines.declared import engines_of, uses_broker
-from atoll.engines.pace import Pace
-from atoll.engines.service_levels import Rule, burn_alerts, job_of, levels, recordings
-from atoll.wire.description import Description, MemberData
+from atoll.engines.declared import uses_broker
+from atoll.engines.observed import Observed
+from atoll.engines.service_levels import Rule, burn_alerts, levels, recordings
 
 FIGURES = "figures"
 """The job that tells of engines, and on one machine of processes; no member can be called so in a cluster."""
@@ -15,28 +14,6 @@ GATEWAY = "gateway"
 
 MOST_LAG = 1_000
 """Events that may wait for a consumer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """A system as its Prometheus sees it. where: what starts its processes. namespace: of a cluster."""
-
-    description: Description
-    pace: Pace
-    where: Literal["machine", "cluster"] = "machine"
-    namespace: str = ""
-
-    @property
-    def system(self) -> str:
-        return self.description.name
-
-    @property
-    def all_jobs(self) -> str:
-        return f'job=~"{self.system}/.+"'
-
-    def measured(self) -> Iterator[MemberData]:
-        """The members that have figures of their own."""
-        return (each for each in self.description.members if each.kind in ("service", "asgi"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +29,7 @@ class Alert:
     service: str = ""
 
     def rule(self, observed: Observed) -> Rule:
-        labels = {"severity": self.severity, "system": observed.system}
+        labels = {"severity": self.severity, "system": observed.system, **observed.labels}
         if self.service:
             labels["service"] = self.service
         return {
@@ -66,10 +43,10 @@ class Alert:
 
 def rule_file(observed: Observed) -> dict[str, object]:
     """A file of rules as Prometheus reads it, and the spec of a PrometheusRule."""
-    found = [level for member in observed.measured() for level in levels(observed.description, member)]
+    found = [level for member in observed.measured() for level in levels(observed, member)]
     groups: list[dict[str, object]] = []
     for level in found:
-        rules = [*recordings(level, observed.pace), *burn_alerts(level, observed.pace)]
+        rules = [*recordings(level, observed), *burn_alerts(level, observed)]
         groups.append({"name": f"{level.job} {level.slo}", "rules": rules})
     groups.append({"name": f"{observed.system} alerts", "rules": [each.rule(observed) for each in alerts(observed)]})
     return {"groups": groups}
@@ -80,9 +57,10 @@ def alerts(observed: Observed) -> Iterator[Alert]:
     down = [member.name for member in observed.measured()]
     for name in [*down, *([GATEWAY] if observed.description.gateway else [])]:
         yield _down(observed, name)
-    for engine in engines_of(observed.description):
-        if engine != "envoy":
-            yield _engine_down(observed, engine)
+    for engine in observed.engines:
+        yield _engine_down(observed, engine)
+    if observed.engines and observed.cluster:
+        yield _figures_down(observed)
     yield _crash_loop(observed)
     if any(member.calls for member in observed.description.members):
         yield _breaker_open(observed)
@@ -91,20 +69,22 @@ def alerts(observed: Observed) -> Iterator[Alert]:
 
 
 def _down(observed: Observed, name: str) -> Alert:
-    job = job_of(observed.system, name)
-    expr = f'sum(up{{job="{job}"}}) == 0'
-    if observed.where == "cluster":
-        # Without pods there is nothing to be asked. On one machine a process is asked from when it served first.
-        expr += f' or absent(up{{job="{job}"}})'
     return Alert(
         "ServiceDown",
         "page",
-        expr,
+        _silent(observed, name),
         f"{name} is down: no process of it answers",
-        f"See {_status(observed, name)}.",
+        f"See {observed.status}.",
         lasts=60,
         service=name,
     )
+
+
+def _silent(observed: Observed, name: str) -> str:
+    """That no process answers."""
+    up = f"up{{{observed.job(name)}}}"
+    # Without pods there is nothing to be asked. On one machine a process is asked from when it served first.
+    return f"sum({up}) == 0 or absent({up})" if observed.cluster else f"sum({up}) == 0"
 
 
 def _engine_down(observed: Observed, engine: str) -> Alert:
@@ -112,19 +92,32 @@ def _engine_down(observed: Observed, engine: str) -> Alert:
     return Alert(
         "EngineDown",
         "page",
-        f'min({name}_up{{job="{job_of(observed.system, FIGURES)}"}}) == 0',
+        f"min({name}_up{{{observed.job(FIGURES)}}}) == 0",
         f"{engine} does not answer",
-        f"Whatever keeps its data there fails. See {_status(observed, engine)}.",
+        f"Whatever keeps its data there fails. See {observed.status}.",
         lasts=60,
         service=engine,
     )
 
 
+def _figures_down(observed: Observed) -> Alert:
+    """On one machine the supervisor tells the figures: it does not die alone."""
+    return Alert(
+        "FiguresDown",
+        "ticket",
+        _silent(observed, FIGURES),
+        f"{FIGURES} is down: nobody would be told that {' or '.join(observed.engines)} does not answer",
+        f"See {observed.status}.",
+        lasts=300,
+        service=FIGURES,
+    )
+
+
 def _crash_loop(observed: Observed) -> Alert:
     window = observed.pace.window(900)
-    crashes = f'increase(atoll_process_crashes_total{{job="{job_of(observed.system, FIGURES)}"}}[{window}]) > 2'
+    crashes = f"increase(atoll_process_crashes_total{{{observed.job(FIGURES)}}}[{window}]) > 2"
     who = "$labels.process"
-    if observed.where == "cluster":
+    if observed.cluster:
         pods = f'kube_pod_container_status_restarts_total{{namespace="{observed.namespace}"}}'
         starts = f"process_start_time_seconds{{{observed.all_jobs}}}"
         # The first of them is there where kube-state-metrics is; both together would be told twice.
@@ -135,7 +128,7 @@ def _crash_loop(observed: Observed) -> Alert:
         "ticket",
         crashes,
         f"{{{{ {who} }}}} ends again and again",
-        f"Its last words: {_logs(observed)}.",
+        f"Its last words: {observed.last_words}.",
     )
 
 
@@ -147,7 +140,7 @@ def _breaker_open(observed: Observed) -> Alert:
         # Half-open counts: of a slow destination there is always a call that tries.
         f"max by (job, destination) ({worst}) > 0",
         "{{ $labels.job }} has given up calling {{ $labels.destination }}: its breaker is open",
-        f"See {_status(observed, '{{ $labels.destination }}')}.",
+        f"See {observed.status}.",
         lasts=60,
     )
 
@@ -161,7 +154,7 @@ def _events(observed: Observed) -> Iterator[Alert]:
         "ticket",
         f"max by ({who}) (messaging_consumer_lag{{{jobs}}}) > {MOST_LAG}",
         f"{{{{ $value }}}} events of {topic} wait for {consumer}",
-        f"It is slower than what is published, or fails. See {_logs(observed)}.",
+        f"It is slower than what is published, or fails. See {observed.logs()}.",
         lasts=600,
     )
     yield Alert(
@@ -169,7 +162,7 @@ def _events(observed: Observed) -> Iterator[Alert]:
         "ticket",
         f"sum by ({who}) (increase(messaging_dead_letters_total{{{jobs}}}[{observed.pace.window(900)}])) > 0",
         f"{consumer} has given up events of {topic}",
-        "See `atoll events dead`; when the reason is gone, `atoll events redrive`.",
+        observed.dead_letters,
     )
     oldest = max(observed.pace.seconds(300), 10.0)
     yield Alert(
@@ -177,16 +170,6 @@ def _events(observed: Observed) -> Iterator[Alert]:
         "ticket",
         f"max by (job) (messaging_outbox_oldest_seconds{{{jobs}}}) > {oldest:g}",
         "{{ $labels.job }} has events in its outbox that are not published",
-        f"The broker does not take them. See {_status(observed, 'nats')}.",
+        f"The broker does not take them. See {observed.status}.",
         lasts=60,
     )
-
-
-def _status(observed: Observed, name: str) -> str:
-    return (
-        f"`kubectl -n {observed.namespace} get pods -l app={name}`" if observed.where == "cluster" else "`atoll status`"
-    )
-
-
-def _logs(observed: Observed) -> str:
-    return f"`kubectl -n {observed.namespace} logs`" if observed.where == "cluster" else "`atoll logs`"

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from atoll.engines.alerts import Observed, rule_file
+from atoll.engines.alerts import rule_file
 from atoll.engines.engine import Command, Engine, File, HttpGet
+from atoll.engines.observed import Observed
 from atoll.engines.pace import Pace, duration
 
 NAME = "prometheus"

@@ -6,8 +6,9 @@ Multi-window, multi-burn-rate alerts. Source: The Site Reliability Workbook, cha
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from atoll.engines.observed import Observed, job_of, matchers
 from atoll.engines.pace import Pace
-from atoll.wire.description import Description, MemberData
+from atoll.wire.description import MemberData
 
 Rule = dict[str, object]
 """A rule as Prometheus reads it."""
@@ -15,6 +16,9 @@ Rule = dict[str, object]
 DURATION = "http_server_request_duration_seconds"
 BAD = "job:slo_bad"
 BURN = "ErrorBudgetBurn"
+WINDOW = "window"
+PERCENT = '{{ if ge $value 10.0 }}{{ printf "%.0f" $value }}{{ else }}{{ printf "%.2g" $value }}{{ end }} %'
+"""As the dashboard writes a share: 21 %, 2.4 %."""
 LEAST = 5
 """Bad requests in the long window before anybody is told: one of three at night is no emergency."""
 
@@ -42,7 +46,7 @@ class Level:
     """One promise of one service.
 
     slo: "availability" or "latency". budget: the share that may be bad. seconds: of latency.
-    ignored: routes that are left out.
+    ignored: routes that are left out. namespace: of a cluster; "" on one machine.
     """
 
     job: str
@@ -52,10 +56,21 @@ class Level:
     budget: float
     seconds: float = 0.0
     ignored: tuple[str, ...] = ()
+    namespace: str = ""
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"namespace": self.namespace} if self.namespace else {}
+
+    @property
+    def told(self) -> dict[str, str]:
+        """The labels of its alerts."""
+        return {"system": self.system, **self.place, "service": self.service, "slo": self.slo}
 
     @property
     def labels(self) -> dict[str, str]:
-        return {"job": self.job, "system": self.system, "service": self.service, "slo": self.slo}
+        """Of what is recorded of it."""
+        return {"job": self.job, **self.told}
 
     @property
     def burns(self) -> tuple[Burn, ...]:
@@ -72,21 +87,18 @@ class Level:
     def requests(self, suffix: str, *more: str) -> str:
         """A series of requests that count."""
         left_out = [f'http_route!~"{"|".join(map(_escaped, self.ignored))}"'] if self.ignored else []
-        matchers = [f'job="{self.job}"', 'http_response_status_code!="101"', *left_out, *more]
-        return f"{DURATION}_{suffix}{{{','.join(matchers)}}}"
+        whose = matchers({"job": self.job, **self.place})
+        every = [*whose, 'http_response_status_code!="101"', *left_out, *more]
+        return f"{DURATION}_{suffix}{{{','.join(every)}}}"
 
 
-def job_of(system: str, service: str) -> str:
-    """The label `job` of a service: its namespace and name, as OpenTelemetry has it."""
-    return f"{system}/{service}"
-
-
-def levels(description: Description, member: MemberData) -> tuple[Level, ...]:
+def levels(observed: Observed, member: MemberData) -> tuple[Level, ...]:
     """What the member promises."""
     slo = member.slo
     if slo is None:
         return ()
-    who = (job_of(description.name, member.name), member.name, description.name)
+    description, namespace = observed.description, observed.namespace
+    who = (job_of(observed.system, member.name), member.name, observed.system)
     streams = tuple(
         each.path
         for target in member.contracts
@@ -94,48 +106,54 @@ def levels(description: Description, member: MemberData) -> tuple[Level, ...]:
         for each in contract.operations
         if each.streams
     )
-    found = [Level(*who, "availability", 1.0 - slo.availability)]
+    found = [Level(*who, "availability", 1.0 - slo.availability, namespace=namespace)]
     if slo.latency_share:
-        found.append(Level(*who, "latency", 1.0 - slo.latency_share, slo.latency_seconds, streams))
+        found.append(Level(*who, "latency", 1.0 - slo.latency_share, slo.latency_seconds, streams, namespace))
     return tuple(found)
 
 
-def recordings(level: Level, pace: Pace) -> Iterator[Rule]:
-    """The share of bad requests in each window, and in long windows their number."""
+def recordings(level: Level, observed: Observed) -> Iterator[Rule]:
+    """The share of bad requests in each window, and in long windows their number.
+
+    The window is a label as well, so that an alert can say over which of them it is told.
+    """
     for nominal in sorted({window for burn in level.burns for window in (burn.short, burn.long)}):
-        window = pace.window(nominal)
-        record = f"{BAD}:ratio_rate{window}"
-        yield {"record": record, "expr": _ratio(level, window), "labels": level.labels}
+        window = observed.pace.window(nominal)
+        labels = {**level.labels, WINDOW: window}
+        yield {"record": f"{BAD}:ratio_rate{window}", "expr": _ratio(level, window), "labels": labels}
     for nominal in sorted({burn.long for burn in level.burns}):
-        window = pace.window(nominal)
-        yield {"record": f"{BAD}:increase{window}", "expr": _number(level, window), "labels": level.labels}
+        window = observed.pace.window(nominal)
+        labels = {**level.labels, WINDOW: window}
+        yield {"record": f"{BAD}:increase{window}", "expr": _number(level, window), "labels": labels}
 
 
-def burn_alerts(level: Level, pace: Pace) -> Iterator[Rule]:
-    """One alert a severity."""
+def burn_alerts(level: Level, observed: Observed) -> Iterator[Rule]:
+    """One alert a severity, which stays the same alert when another of its windows tells of it."""
     for severity in dict.fromkeys(each.severity for each in level.burns):
-        conditions = [_condition(level, each, pace) for each in level.burns if each.severity == severity]
+        conditions = [_condition(level, each, observed.pace) for each in level.burns if each.severity == severity]
         yield {
             "alert": BURN,
-            "expr": "\nor\n".join(conditions),
-            "labels": {"severity": severity, "system": level.system, "service": level.service, "slo": level.slo},
+            "expr": f"\nor ignoring({WINDOW})\n".join(conditions),
+            # A label without a value is none.
+            "labels": {"severity": severity, **level.told, WINDOW: ""},
             "annotations": {
-                "summary": f"{level.service} misses what it promises: "
-                f"{{{{ $value | humanizePercentage }}}} of its requests {_missed(level)}",
-                "description": f"Promised are {level.promise}. Look at `atoll traces`, `atoll logs {level.service}`, "
+                "summary": f"{level.service} misses what it promises: {PERCENT} of its requests in the last "
+                f"{{{{ $labels.{WINDOW} }}}} {_missed(level)}",
+                "description": f"Promised are {level.promise}. Look at {observed.look(level.service)}, "
                 "and at what was deployed last.",
             },
         }
 
 
 def _condition(level: Level, burn: Burn, pace: Pace) -> str:
-    which = ",".join(f'{name}="{value}"' for name, value in level.labels.items())
+    """In percent, of the long window: what the alert says."""
+    which = ",".join(matchers(level.labels))
     limit = f"{burn.factor * level.budget:.6g}"
     long, short = pace.window(burn.long), pace.window(burn.short)
     return (
-        f"({BAD}:ratio_rate{long}{{{which}}} > {limit}"
-        f"\n and {BAD}:ratio_rate{short}{{{which}}} > {limit}"
-        f"\n and {BAD}:increase{long}{{{which}}} >= {LEAST})"
+        f"100 * (\n {BAD}:ratio_rate{long}{{{which}}} > {limit}"
+        f"\n and ignoring({WINDOW}) {BAD}:ratio_rate{short}{{{which}}} > {limit}"
+        f"\n and {BAD}:increase{long}{{{which}}} >= {LEAST}\n)"
     )
 
 

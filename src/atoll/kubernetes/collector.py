@@ -75,6 +75,7 @@ def _dashboard(target: Target, listen: str, token: Source | None) -> Dashboard:
         description=msgspec.Raw(msgspec.json.encode(bare)),
         broker=broker_to(target),
         alertmanager=target.environment.monitoring.alertmanager.rstrip("/"),
+        namespace=target.namespace,
     )
 
 

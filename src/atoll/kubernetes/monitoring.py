@@ -1,9 +1,20 @@
 """How a Prometheus finds what runs in a cluster, and which rules it watches."""
 
 from atoll.engines.alertmanager import Receivers
-from atoll.engines.alerts import Observed, rule_file
+from atoll.engines.alerts import rule_file
+from atoll.engines.observed import Cluster, Observed
 from atoll.engines.pace import Pace
-from atoll.kubernetes.names import GATEWAY, GATEWAY_ADMIN_PORT, Object, Target, headless, metadata, selector
+from atoll.kubernetes.names import (
+    GATEWAY,
+    GATEWAY_ADMIN_PORT,
+    NATS,
+    POSTGRES,
+    Object,
+    Target,
+    headless,
+    metadata,
+    selector,
+)
 
 ENVOY_PATH = "/stats/prometheus"
 
@@ -13,7 +24,8 @@ _VERSION = "monitoring.coreos.com/v1"
 
 
 def observed(target: Target, scale: float = 1.0) -> Observed:
-    return Observed(target.description, Pace(scale), "cluster", target.namespace)
+    cluster = Cluster(target.namespace, target.called, target.environment.telemetry.dashboard)
+    return Observed(target.description, Pace(scale), asked(target), cluster)
 
 
 def receivers(target: Target) -> Receivers:
@@ -29,7 +41,8 @@ def scrape_configuration(target: Target) -> Object:
     return {
         "scrape_configs": [
             {
-                "job_name": target.system,
+                # One file of several may be read by the same Prometheus, which wants names of their own.
+                "job_name": f"{target.namespace}/{target.system}",
                 "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": [target.namespace]}}],
                 "relabel_configs": [
                     {"source_labels": [part_of], "regex": target.system, "action": "keep"},
@@ -42,6 +55,7 @@ def scrape_configuration(target: Target) -> Object:
                         "target_label": "__address__",
                     },
                     {"source_labels": [f"{noted}path"], "target_label": "__metrics_path__"},
+                    {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
                     {"source_labels": [part_of, name], "separator": "/", "target_label": "job"},
                     {"source_labels": [f"{meta}name"], "target_label": "instance"},
                 ],
@@ -58,9 +72,15 @@ def scraped(target: Target, port: int, path: str = "/metrics") -> Object:
     return {"annotations": {f"prometheus.io/{name}": value for name, value in notes.items()}}
 
 
+def asked(target: Target) -> tuple[str, ...]:
+    """The engines that something asks for figures: those inside, where anybody reads figures."""
+    if target.environment.monitoring.kind == "none":
+        return ()
+    return (*([POSTGRES] if target.runs_postgres else []), *([NATS] if target.runs_nats else []))
+
+
 def watches_engines(target: Target) -> bool:
-    """Whether something asks the engines inside for figures."""
-    return target.environment.monitoring.kind != "none" and (target.runs_postgres or target.runs_nats)
+    return bool(asked(target))
 
 
 def operator_objects(target: Target) -> list[Object]:
@@ -91,6 +111,7 @@ def _service_monitor(target: Target) -> Object:
     meta = "__meta_kubernetes_"
     label = f"{meta}service_label_app_kubernetes_io_"
     relabelings: list[Object] = [
+        {"sourceLabels": [f"{meta}namespace"], "targetLabel": "namespace"},
         {"sourceLabels": [f"{label}part_of", f"{label}name"], "separator": "/", "targetLabel": "job"},
         {"sourceLabels": [f"{meta}pod_name"], "targetLabel": "instance"},
     ]

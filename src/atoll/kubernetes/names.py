@@ -53,12 +53,14 @@ class Target:
     """What is rendered, and for where. images: of each member that runs, and of the engines and SETUP, by name.
 
     reads_output: whether the collector finds what containers write by itself; else services send it their lines.
+    called: the environment, as commands are told it.
     """
 
     description: Description
     environment: Environment
     images: Mapping[str, str] = field(default_factory=dict)
     reads_output: bool = True
+    called: str = "production"
 
     @property
     def system(self) -> str:

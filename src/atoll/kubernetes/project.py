@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT, Problem
@@ -182,7 +182,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def with_images(target: Target, images: Mapping[str, str]) -> Target:
-    return Target(target.description, target.environment, {**target.images, **images})
+    return replace(target, images={**target.images, **images})
 
 
 def is_python(member: MemberData) -> bool:

@@ -175,6 +175,7 @@ class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
     state: folder of the run whose supervisor is asked; "" in a cluster, where there is none. There it is told instead:
     description: of the system; null where the supervisor can be asked for it.
     broker: None where there are no events. alertmanager: "http://alertmanager.monitoring:9093"; "" for none.
+    namespace: of the alerts there that are this system's; "" on one machine.
     """
 
     listen: str
@@ -183,6 +184,7 @@ class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
     description: msgspec.Raw = msgspec.Raw(b"null")
     broker: BrokerTo | None = None
     alertmanager: str = ""
+    namespace: str = ""
 
 
 class Forward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from atoll.engines import alertmanager, collector, envoy, nats, postgres, prometheus, versions
-from atoll.engines.alerts import Observed
 from atoll.engines.connections import room
 from atoll.engines.engine import Engine, Readiness
+from atoll.engines.observed import Observed
 from atoll.engines.pace import Pace
 from atoll.provision.programs import find_program
 from atoll.supervisor.control import clear_sockets
@@ -103,7 +103,8 @@ class Engines:
 
 
 def _observed(plan: Plan) -> Observed:
-    return Observed(plan.description, plan.watching.pace if plan.watching else Pace())
+    asked = tuple(name for name in plan.engines if name != "envoy")
+    return Observed(plan.description, plan.watching.pace if plan.watching else Pace(), asked)
 
 
 def missing_engines(plan: Plan) -> None:

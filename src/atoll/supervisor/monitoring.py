@@ -6,8 +6,8 @@ from pathlib import Path
 
 from atoll.engines.alerts import FIGURES, GATEWAY
 from atoll.engines.engine import HttpGet
+from atoll.engines.observed import job_of
 from atoll.engines.prometheus import Measured, targets
-from atoll.engines.service_levels import job_of
 from atoll.provision.figures import Page, PostgresFigures, answering, nats_read
 from atoll.provision.http import ask
 from atoll.supervisor.engines import Engines
