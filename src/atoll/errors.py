@@ -171,6 +171,11 @@ TOPIC_DIFFERS = Kind(
 BAD_TOPIC_KEY = Kind(
     2107, "The topic {topic!r} has the key {key!r}, which {type} has no field for.", "name a field of the event"
 )
+BAD_TOPIC_BOUNDS = Kind(
+    2110,
+    "The topic {topic!r} can't be kept so: {reason}.",
+    "give seconds and bytes, such as kept_seconds=14 * 86_400, kept_bytes=2**30",
+)
 BAD_HANDLER = Kind(
     2108,
     "{service}.{method} can't handle {topic!r}: {reason}.",

@@ -93,7 +93,7 @@ def test_what_is_acknowledged_is_synced_every_second_and_the_store_has_its_place
         "store_dir": str(tmp_path / "store"),
         "sync_interval": "1s",
         "max_memory_store": 64 * 2**20,
-        "max_file_store": 8 * 2**30,
+        "max_file_store": 2**40,
     }
     assert settings["http"] == "127.0.0.1:8222"
 

@@ -4,8 +4,10 @@ from typing import get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from atoll.kubernetes.check import environment_problems
+from atoll.kubernetes.engines import nats_files
 from atoll.kubernetes.entries import RELATIONS, RULES
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.objects import items, mapping
@@ -111,6 +113,27 @@ def test_what_the_cluster_would_refuse_is_told_before(
     shop: Description, environment: dict[str, object], entry: str
 ) -> None:
     assert entries(shop, **environment) == [entry]
+
+
+def test_topics_have_room_on_the_volume_of_the_broker_or_are_told_how_much_they_need(shop: Description) -> None:
+    small = {"engines": {"nats": {"storage": "512Mi"}}}
+    (problem,) = environment_problems(target_of(shop, **small), FILE)
+    assert problem.sentence == (
+        "engines.nats.storage is 512Mi, of which streams may take 409Mi; "
+        "those of 3 topics and of dead letters may take 448Mi."
+    )
+    assert problem.do.startswith('write "1Gi", or lower kept_bytes of a Topic: order-placed has the most, 128Mi')
+    many = replace(shop, topics=tuple(replace(shop.topics[0], name=f"topic-{number}") for number in range(64)))
+    assert entries(many) == ["engines.nats.storage"]
+    assert entries(many, engines={"nats": {"storage": "11Gi"}}) == []
+    elsewhere = {"address": "nats://broker.example.com", "secret": "broker", "storage": "1Gi"}
+    assert entries(many, engines={"nats": elsewhere}) == []
+
+
+def test_the_broker_takes_no_more_than_its_volume_has_room_for(shop: Description) -> None:
+    for storage, room in (("1Gi", 858_993_459), ("20Gi", 17_179_869_184)):
+        written = nats_files(target_of(shop, engines={"nats": {"storage": storage}}))["nats.conf"]
+        assert f'"max_file_store": {room}\n' in written
 
 
 @pytest.mark.parametrize(

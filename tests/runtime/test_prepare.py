@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from atoll.model.launch import ConsumerOf, Preparation
+from atoll.model.launch import ConsumerOf, Preparation, StreamOf
 from atoll.model.references import Literal
 from atoll.runtime.events.inspect import admin_connection, overview
 from atoll.runtime.events.streams import YOUNG, begins
@@ -30,7 +30,7 @@ def preparation(dsn: str, server: NatsServer, system: str, service: str, **more:
         "url": server.url,
         "user": "admin",
         "password": Literal(server.password),
-        "topics": ("order-placed",),
+        "streams": (StreamOf("order-placed"),),
         "consumes": (consumer,),
         **more,
     }
@@ -77,15 +77,33 @@ async def test_preparing_again_changes_nothing_and_keeps_what_is_there(
 
 async def test_a_changed_setting_is_applied(dsn: str, nats_server: NatsServer, system: str) -> None:
     await prepare([preparation(dsn, nats_server, system, "email")], value_of)
-    larger = preparation(dsn, nats_server, system, "email", stream_bytes=200_000_000)
+    streams = (StreamOf("order-placed", seconds=86_400.0, most_bytes=200_000_000),)
+    larger = preparation(dsn, nats_server, system, "email", streams=streams)
     slower = msgspec.structs.replace(larger, consumes=(msgspec.structs.replace(larger.consumes[0], ack_wait=20.0),))
     assert await prepare([slower], value_of) == []
     async with admin_connection(nats_server.url, "admin", nats_server.password) as admin:
         stream = msgspec.json.decode(await admin.request(f"$JS.API.STREAM.INFO.{system}-order-placed"))["config"]
         request = f"$JS.API.CONSUMER.INFO.{system}-order-placed.email-send"
         consumer = msgspec.json.decode(await admin.request(request))["config"]
-    assert stream["max_bytes"] == 200_000_000
+    assert (stream["max_bytes"], stream["max_age"]) == (200_000_000, 86_400 * 10**9)
     assert (consumer["ack_wait"], consumer["deliver_policy"]) == (20 * 10**9, "all")
+
+
+async def test_a_system_has_as_many_topics_as_it_declares(nats_server: NatsServer, system: str) -> None:
+    streams = tuple(StreamOf(f"topic-{number}") for number in range(100))
+    wanted = Preparation(
+        system=system,
+        service="all",
+        url=nats_server.url,
+        user="admin",
+        password=Literal(nats_server.password),
+        streams=streams,
+    )
+    assert await prepare([wanted], value_of) == []
+    async with admin_connection(nats_server.url, "admin", nats_server.password) as admin:
+        assert [each.topic for each in await overview(admin, system)] == sorted(each.topic for each in streams)
+        for each in streams:
+            await admin.request(f"$JS.API.STREAM.DELETE.{subjects.stream(system, each.topic)}")
 
 
 def test_a_new_consumer_begins_with_a_young_stream_or_with_what_comes_from_now_on() -> None:
@@ -108,7 +126,8 @@ async def test_everything_that_is_wrong_is_told_at_once(
     dsn: str, nats_server: NatsServer, system: str, tmp_path: Path
 ) -> None:
     (tmp_path / "0001_start.sql").write_text("CREATE TABEL orders (id text);")
-    too_large = preparation(dsn, nats_server, system, "email", migrations=str(tmp_path), stream_bytes=2**50)
+    streams = (StreamOf("order-placed", most_bytes=2**50),)
+    too_large = preparation(dsn, nats_server, system, "email", migrations=str(tmp_path), streams=streams)
     away = preparation(f"{dsn}x", nats_server, system, "billing", url="nats://127.0.0.1:1")
     problems = await prepare([too_large, away], value_of)
     told = [(problem.code, problem.sentence) for problem in problems]

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from atoll.engines.declared import engines_of
 from atoll.engines.nats import Consumer
+from atoll.model.launch import StreamOf
 from atoll.model.references import FromFile
 from atoll.supervisor.environment import Engines
 from atoll.supervisor.home import Home
@@ -104,8 +106,20 @@ def test_what_has_to_be_there_before_a_service_starts_is_in_its_preparation() ->
     assert set(made.preparations) == {"counter", "greeter"}
     counter = made.preparations["counter"]
     assert counter.migrations.endswith("sample/counter/migrations")
-    assert (counter.topics, counter.user) == (("counted",), "admin")
+    assert (counter.streams, counter.user) == ((StreamOf("counted"),), "admin")
     assert [each.durable for each in made.preparations["greeter"].consumes] == ["greeter-remember"]
+
+
+def test_what_a_topic_keeps_is_in_the_preparation_of_all_who_have_it_and_an_inbox_remembers_longer() -> None:
+    declared = sample()
+    topics = tuple(replace(each, kept_seconds=86_400.0, kept_bytes=2**30) for each in declared.topics)
+    made = make(replace(declared, topics=topics))
+    assert {each.streams for each in made.preparations.values()} == {(StreamOf("counted", 86_400.0, 2**30),)}
+    greeter = made.process("greeter-1")
+    assert greeter is not None
+    assert greeter.launch is not None
+    assert greeter.launch.messaging is not None
+    assert greeter.launch.messaging.remembered == 2 * 86_400.0
 
 
 def test_a_program_finds_its_port_and_address_in_its_environment() -> None:

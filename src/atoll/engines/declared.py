@@ -9,7 +9,9 @@ from atoll.engines.cors import Cors
 from atoll.engines.edge import Limits, Policy
 from atoll.engines.rates import Rate
 from atoll.engines.routing import Route
-from atoll.model.launch import ConsumerOf
+from atoll.model import keeping
+from atoll.model.launch import ConsumerOf, StreamOf
+from atoll.model.resources import KEPT_SECONDS
 from atoll.wire import subjects
 from atoll.wire.description import Description, GatewayData, MemberData
 
@@ -43,9 +45,24 @@ def uses_broker(member: MemberData) -> bool:
     return bool(member.publishes or member.consumes)
 
 
-def topics_of(member: MemberData) -> tuple[str, ...]:
-    """Those it publishes or consumes."""
-    return tuple(sorted({*member.publishes, *(each.topic for each in member.consumes)}))
+def streams_of(description: Description, member: MemberData) -> tuple[StreamOf, ...]:
+    """Of the topics that it publishes or consumes, by name."""
+    names = {*member.publishes, *(each.topic for each in member.consumes)}
+    return tuple(
+        StreamOf(each.name, each.kept_seconds, each.kept_bytes) for each in description.topics if each.name in names
+    )
+
+
+def remembered_by(description: Description, member: MemberData) -> float:
+    """Seconds for which its inbox knows what it handled."""
+    consumed = {each.topic for each in member.consumes}
+    kept = (each.kept_seconds for each in description.topics if each.name in consumed)
+    return keeping.remembered(max(kept, default=KEPT_SECONDS))
+
+
+def stored(description: Description) -> int:
+    """Bytes that all streams may take together, those of dead letters with them."""
+    return sum(each.kept_bytes for each in description.topics) + keeping.DEAD_BYTES
 
 
 def consumers_of(system: str, member: MemberData) -> tuple[ConsumerOf, ...]:

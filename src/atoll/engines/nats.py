@@ -42,15 +42,16 @@ class Account:
 class Limits:
     """What the broker refuses or bounds; sizes in bytes.
 
-    message: a larger publish is refused. memory: of streams kept in memory. store: of streams on disk together; a
-    stream whose own limit does not fit in what is left is refused.
+    message: a larger publish is refused. memory: of streams kept in memory. store: what the limits of all streams on
+    disk may be together; one that does not fit in what is left is refused. Its default bounds nothing but the streams'
+    own limits: it can be raised while the broker runs, and a lower one would refuse the whole configuration.
     """
 
     message: int = 2**20
     connections: int = 1_000
     subscriptions: int = 10_000
     memory: int = 64 * 2**20
-    store: int = 8 * 2**30
+    store: int = 2**40
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from atoll.engines import connections
+from atoll.engines.declared import stored
 from atoll.errors import BAD_ENVIRONMENT, Problem
-from atoll.kubernetes.engines import postgres_busy, postgres_memory_limit, postgres_roles
+from atoll.kubernetes.engines import postgres_busy, postgres_memory_limit, postgres_roles, room_for_streams
 from atoll.kubernetes.entries import BYTES, LABEL, entry_problems
 from atoll.kubernetes.environment import EngineIn, Resources, ServiceIn, WayIn
 from atoll.kubernetes.names import CODE, DOCUMENTS, RESERVED, Target, admin_port_of, port_of
 from atoll.kubernetes.quantities import bytes_of
 from atoll.kubernetes.resolve import set_variables
 from atoll.kubernetes.written import Written
+from atoll.model import keeping
 from atoll.model.suggest import nearest
 
 _Asking: TypeAlias = Resources | WayIn | EngineIn | ServiceIn
@@ -35,7 +37,7 @@ _WHOLE = (DOCUMENTS, "/dev", "/proc", "/sys")
 
 def environment_problems(target: Target, file: Written) -> list[Problem]:
     """Of the environment read from this file, and of names of the declaration that a cluster can't have."""
-    rules = (_names, _services, _folders, _kept_files, _contradictions, _connections, _secrets)
+    rules = (_names, _services, _folders, _kept_files, _contradictions, _connections, _streams, _secrets)
     found = [problem for rule in rules for problem in rule(target, file)]
     return [*found, *entry_problems(target.environment, file)]
 
@@ -147,6 +149,29 @@ def _connections(target: Target, file: Written) -> Iterator[Problem]:
         busy = postgres_busy(target)
         reason = f"has no room for {busy} connections of all replicas, most of them of {name}: {needed >> 20}Mi"
         yield _wrong(file, "engines.postgres.memory_limit", reason, f"raise it; or {do}")
+
+
+def _streams(target: Target, file: Written) -> Iterator[Problem]:
+    """Of a NATS inside: it would refuse the streams that its volume has no room for, one after the other."""
+    storage, topics = target.environment.engines.nats.storage, target.description.topics
+    if not target.runs_nats or not _BYTES.fullmatch(storage):
+        return
+    wanted, has = stored(target.description), room_for_streams(target)
+    if wanted > has:
+        largest = max(topics, key=lambda each: each.kept_bytes)
+        reason = (
+            f"is {storage}, of which streams may take {_shown(has)}; "
+            f"those of {len(topics)} topics and of dead letters may take {_shown(wanted)}"
+        )
+        do = (
+            f'write "{-(-keeping.volume_for(wanted) >> 30)}Gi", or lower kept_bytes of a Topic: '
+            f"{largest.name} has the most, {_shown(largest.kept_bytes)}"
+        )
+        yield _wrong(file, "engines.nats.storage", reason, do)
+
+
+def _shown(count: int) -> str:
+    return f"{count >> 20:,}Mi"
 
 
 def _secrets(target: Target, file: Written) -> Iterator[Problem]:

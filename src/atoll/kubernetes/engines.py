@@ -37,6 +37,7 @@ from atoll.kubernetes.workloads import (
     resources,
     service,
 )
+from atoll.model import keeping
 
 POSTGRES_USER = 999
 """The account `postgres` of the official image: initdb refuses a user without a name."""
@@ -157,6 +158,11 @@ def nats_users(target: Target) -> tuple[str, ...]:
     return (nats.ADMIN, *members, *((COLLECTOR,) if target.looks_at_events else ()))
 
 
+def room_for_streams(target: Target) -> int:
+    """Bytes that streams may take of the volume."""
+    return keeping.room(bytes_of(target.environment.engines.nats.storage))
+
+
 def nats_files(target: Target) -> dict[str, str]:
     """What the server reads in CONFIGURATION. Passwords are in variables."""
     accounts = [account_of(target.system, each, _unquoted(each.name)) for each in target.members if uses_broker(each)]
@@ -169,6 +175,7 @@ def nats_files(target: Target) -> dict[str, str]:
         accounts=tuple(accounts),
         host="0.0.0.0",  # noqa: S104 - a pod has its own network
         monitor_host="0.0.0.0",  # noqa: S104 - for probes; the network policy keeps others out
+        limits=nats.Limits(store=room_for_streams(target)),
     )
     written = nats.configuration(broker, NATS_DATA).content
     for user in nats_users(target):

@@ -3,7 +3,7 @@
 import msgspec
 
 from atoll.engines import nats
-from atoll.engines.declared import bounds_of, consumers_of, topics_of, uses_broker
+from atoll.engines.declared import bounds_of, consumers_of, remembered_by, streams_of, uses_broker
 from atoll.kubernetes.names import (
     CODE,
     COLLECTOR,
@@ -72,7 +72,7 @@ def preparation(target: Target, member: MemberData) -> Preparation | None:
         url=_broker_url(target) if has_broker else "",
         user=user if has_broker else "",
         password=FromEnvironment(NATS_PASSWORD) if has_broker else None,
-        topics=topics_of(member),
+        streams=streams_of(target.description, member),
         consumes=consumers_of(target.system, member),
     )
 
@@ -170,6 +170,7 @@ def _messaging(target: Target, member: MemberData) -> Messaging | None:
         password=FromEnvironment(NATS_PASSWORD),
         publishes=member.publishes,
         consumes=consumers_of(target.system, member),
+        remembered=remembered_by(target.description, member),
     )
 
 

@@ -11,6 +11,7 @@ from atoll.errors import (
     BAD_NAME,
     BAD_SETTINGS,
     BAD_SLO,
+    BAD_TOPIC_BOUNDS,
     BAD_TOPIC_KEY,
     CLASHING_ROUTES,
     CONSUMER_WITHOUT_DATABASE,
@@ -32,6 +33,7 @@ from atoll.errors import (
 )
 from atoll.model.access_rules import access_problems
 from atoll.model.contract import Contract, Operation, type_name
+from atoll.model.keeping import unfit
 from atoll.model.migrations import migration_problems
 from atoll.model.resources import AnyTopic, Event, Secret, Transaction
 from atoll.model.service import Consumer, Implementation
@@ -260,6 +262,13 @@ def _keys(graph: Graph) -> Iterator[Problem]:
             yield BAD_TOPIC_KEY.at(place, has=nearest(topic.key, names), topic=topic.name, key=topic.key, type=kind)
 
 
+def _keeping(graph: Graph) -> Iterator[Problem]:
+    for topic, place in _published(graph):
+        reason = unfit(topic.kept_seconds, topic.kept_bytes)
+        if reason:
+            yield BAD_TOPIC_BOUNDS.at(place, topic=topic.name, reason=reason)
+
+
 def _handlers(graph: Graph) -> Iterator[Problem]:
     """A handler takes the topic's event, and the transaction that its declaration promises."""
     for node, consumer in _consumed(graph):
@@ -388,6 +397,7 @@ RULES: Sequence[Callable[[Graph], Iterator[Problem]]] = (
     _gateway,
     _topics,
     _keys,
+    _keeping,
     _handlers,
     _databases,
     _settings,

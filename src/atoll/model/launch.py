@@ -5,7 +5,9 @@ from typing import Literal as OneOf
 
 import msgspec
 
+from atoll.model.keeping import remembered
 from atoll.model.references import Source
+from atoll.model.resources import KEPT_BYTES, KEPT_SECONDS
 
 Address = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^/\s]+\S*)?$")]
 """Of another program: a URL, or "" for none."""
@@ -53,14 +55,27 @@ class ConsumerOf(msgspec.Struct, frozen=True):
     ack_wait: float = 10.0
 
 
+class StreamOf(msgspec.Struct, frozen=True):
+    """A topic's stream, and what it keeps; then the oldest events go."""
+
+    topic: str
+    seconds: float = KEPT_SECONDS
+    most_bytes: int = KEPT_BYTES
+
+
 class Messaging(msgspec.Struct, frozen=True):
-    """The broker. user, password: of this service alone. topics: of every declared topic its stream, by topic name."""
+    """The broker.
+
+    user, password: of this service alone. remembered: seconds for which the inbox knows what was handled, which is
+    longer than any stream keeps what is consumed.
+    """
 
     url: str
     user: str
     password: Source
     publishes: tuple[str, ...] = ()
     consumes: tuple[ConsumerOf, ...] = ()
+    remembered: float = remembered(KEPT_SECONDS)
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -143,9 +158,8 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     """What must be there before a service starts: its tables, streams and consumers.
 
     migrations: folder, "" for none. outbox: whether the database keeps outbox, inbox and idempotency keys.
-    topics: that the service publishes or consumes; each has a stream. consumes: its durable consumers.
+    streams: of the topics that the service publishes or consumes. consumes: its durable consumers.
     url, user, password: of the broker, for a user who may make streams.
-    stream_bytes: what a topic's stream keeps at most; the oldest events go first.
     """
 
     system: str
@@ -155,9 +169,8 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     user: str = ""
     password: Source | None = None
-    topics: tuple[str, ...] = ()
+    streams: tuple[StreamOf, ...] = ()
     consumes: tuple[ConsumerOf, ...] = ()
-    stream_bytes: int = 134_217_728
 
 
 class BrokerTo(msgspec.Struct, frozen=True):

@@ -7,6 +7,9 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+KEPT_SECONDS = 7 * 86_400.0
+KEPT_BYTES = 128 * 2**20
+
 E = TypeVar("E")  # invariant: a wrong publish would otherwise join to object and pass
 T = TypeVar("T")
 
@@ -18,6 +21,8 @@ class AnyTopic:
     name: str
     type: type[object]
     key: str = ""
+    kept_seconds: float = KEPT_SECONDS
+    kept_bytes: int = KEPT_BYTES
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,15 @@ class Topic(AnyTopic, Generic[E]):
     name: a DNS label such as "order-placed".
     type: of the event: a struct, dataclass or pydantic model.
     key: the field whose value keeps its events in order; "" means no order is asked for.
+    kept_seconds, kept_bytes: how long its events are kept and how much they take at most, 7 days and 128 MiB; then the
+        oldest goes, whether or not every consumer had it. An alert tells of a consumer that is half as far behind.
     """
 
     name: str
     type: type[E]
     key: str = ""
+    kept_seconds: float = KEPT_SECONDS
+    kept_bytes: int = KEPT_BYTES
 
 
 @dataclass(frozen=True)

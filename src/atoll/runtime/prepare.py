@@ -101,7 +101,7 @@ def _streams(connection: Connection, preparations: Sequence[Preparation]) -> Ite
     """One attempt for each stream; the first service that has the topic answers for it."""
     wanted: dict[object, tuple[str, streams.Settings]] = {}
     for each in preparations:
-        kept = [streams.stream_settings(each.system, topic, each.stream_bytes) for topic in each.topics]
+        kept = [streams.stream_settings(each.system, stream) for stream in each.streams]
         for settings in (*kept, *([streams.dead_settings(each.system)] if each.consumes else [])):
             wanted.setdefault(settings["name"], (each.service, settings))
     for name, (service, settings) in wanted.items():

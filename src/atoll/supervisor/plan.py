@@ -17,7 +17,8 @@ from atoll.engines.declared import (
     database_name,
     engines_of,
     has_own_database,
-    topics_of,
+    remembered_by,
+    streams_of,
     uses_broker,
 )
 from atoll.engines.pace import Pace
@@ -464,6 +465,7 @@ class _Planning:
             password=self.nats_password(member.name),
             publishes=member.publishes,
             consumes=consumers_of(self.description.name, member),
+            remembered=remembered_by(self.description, member),
         )
 
     def preparation(self, member: MemberData) -> Preparation | None:
@@ -478,7 +480,7 @@ class _Planning:
             url=self.nats_url() if has_broker else "",
             user=self.nats_user(nats.ADMIN) if has_broker else "",
             password=self.nats_password(nats.ADMIN) if has_broker else None,
-            topics=topics_of(member),
+            streams=streams_of(self.description, member),
             consumes=consumers_of(self.description.name, member),
         )
 

@@ -9,7 +9,7 @@ import msgspec
 
 from atoll.model.access import ApiKeys, RateLimit, is_url, rate_of
 from atoll.model.contract import Contract, Fault, Operation, Parameter, fault_struct
-from atoll.model.resources import AnyTopic, Limits, Postgres, Replicas, Secret
+from atoll.model.resources import KEPT_BYTES, KEPT_SECONDS, AnyTopic, Limits, Postgres, Replicas, Secret
 from atoll.model.slo import Slo
 from atoll.model.system import Asgi, Gateway, Graph, Node, Process, Service
 from atoll.wire.schema import Schema, schemas
@@ -173,6 +173,8 @@ class TopicData(msgspec.Struct, frozen=True):
     key: str
     publisher: str
     schema: Schema
+    kept_seconds: float = KEPT_SECONDS
+    kept_bytes: int = KEPT_BYTES
 
 
 class IssuerData(msgspec.Struct, frozen=True):
@@ -288,7 +290,15 @@ def describe(
         members=tuple(_member(node, folder, files_of) for node in graph.nodes),
         contracts=tuple(_contract(contract, known) for contract in contracts),
         topics=tuple(
-            TopicData(topic.name, topic.key, publishers.get(topic.name, ""), known[id(topic.type)]) for topic in topics
+            TopicData(
+                topic.name,
+                topic.key,
+                publishers.get(topic.name, ""),
+                known[id(topic.type)],
+                topic.kept_seconds,
+                topic.kept_bytes,
+            )
+            for topic in topics
         ),
         gateway=_gateway(graph.system.gateway, jwks) if graph.system.gateway else None,
         schemas=components,
@@ -339,12 +349,13 @@ def _contracts(graph: Graph) -> list[Contract]:
 
 
 def _topics(graph: Graph) -> list[AnyTopic]:
-    """Each topic once, by name."""
+    """Each topic once, by name; as its publisher declares it."""
     found: dict[str, AnyTopic] = {}
-    for node in graph.nodes:
-        if node.implementation:
-            for topic in (*node.implementation.publishes, *(each.topic for each in node.implementation.consumers)):
-                found.setdefault(topic.name, topic)
+    implementations = [node.implementation for node in graph.nodes if node.implementation]
+    published = (topic for each in implementations for topic in each.publishes)
+    consumed = (consumer.topic for each in implementations for consumer in each.consumers)
+    for topic in (*published, *consumed):
+        found.setdefault(topic.name, topic)
     return [found[name] for name in sorted(found)]
 
 

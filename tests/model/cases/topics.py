@@ -13,11 +13,12 @@ class Paid(msgspec.Struct):
 
 placed = Topic("order-placed", Placed, key="order")
 again = Topic("order-placed", Paid)
-paid = Topic("order-paid", Paid, key="order_id")
+paid = Topic("order-paid", Paid, key="order_id", kept_seconds=60)
+refunded = Topic("order-refunded", Paid, kept_bytes=1_000_000)
 lost = Topic("order-plced", Placed)
 
 
-@publishes(placed, paid)
+@publishes(placed, paid, refunded)
 class Checkout:
     @get("/checkout")
     async def checkout(self) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from atoll.errors import Problem
-from atoll.model.launch import ConsumerOf, Preparation
+from atoll.model.keeping import remembered
+from atoll.model.launch import ConsumerOf, Preparation, StreamOf
 from atoll.model.references import Literal
 from atoll.model.resources import Topic, Transaction
 from atoll.runtime.database.database import PostgresDatabase
@@ -89,6 +90,7 @@ class Running:
     user: str = "admin"
     password: str = ""
     system: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
+    stream: StreamOf = field(default_factory=lambda: StreamOf(placed.name))
     telemetry: Telemetry = field(default_factory=new_telemetry)
     _ends: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -116,7 +118,7 @@ class Running:
             url=self.server.url,
             user="admin",
             password=Literal(self.server.password),
-            topics=(placed.name,),
+            streams=(self.stream,),
             consumes=consumers,
         )
         problems: list[Problem] = []
@@ -148,7 +150,7 @@ class Running:
     ) -> Leader:
         duties: list[Duty] = []
         if broker is not None:
-            duties.append(Relay(self.system, broker, self.telemetry))
+            duties.append(Relay(self.system, broker, self.telemetry, remembered(self.stream.seconds)))
         if schedules:
             duties.append(Scheduler(schedules, await self.database(None) if database else None, self.telemetry))
         leader = Leader(self.dsn, name, *duties)

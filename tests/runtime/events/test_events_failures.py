@@ -13,11 +13,12 @@ import pytest
 
 from atoll.engines import nats
 from atoll.errors import EventError
+from atoll.model.keeping import LEAST_SECONDS, MOST_SECONDS, remembered
 from atoll.runtime.context import Context, current, new_trace_id
 from atoll.runtime.database.database import PostgresDatabase
 from atoll.runtime.events.deadletters import dead
 from atoll.runtime.events.relay import HORIZON
-from atoll.runtime.events.streams import DUPLICATES, KEPT
+from atoll.runtime.events.streams import DUPLICATES
 from atoll.wire import subjects
 from tests.runtime.events.parts import END_SESSIONS, Orders, Placed, Running, handled, placed, publish
 from tests.runtime.events.worker import Job
@@ -47,7 +48,8 @@ async def publish_all(database: PostgresDatabase, count: int, pause: float) -> N
 def test_the_bounds_that_protect_each_other_do() -> None:
     sync_interval = nats.Broker(1, 2, "").sync_interval
     assert sync_interval < HORIZON / 10
-    assert HORIZON < DUPLICATES < KEPT
+    assert HORIZON < DUPLICATES < LEAST_SECONDS
+    assert remembered(MOST_SECONDS) > MOST_SECONDS
 
 
 async def test_the_broker_is_killed_and_started_again_under_traffic(running: Running) -> None:

@@ -105,8 +105,9 @@ class Events:
     def _start_leading(self, instance: object, database: Database | None) -> None:
         duties: list[Duty] = []
         # Every service with a database and a broker has the tables; who only consumes has an inbox to tidy.
-        if self._broker is not None and self._dsn:
-            self._relay = Relay(self._launch.system, self._broker, self._telemetry)
+        messaging = self._launch.messaging
+        if messaging is not None and self._broker is not None and self._dsn:
+            self._relay = Relay(self._launch.system, self._broker, self._telemetry, messaging.remembered)
             duties.append(self._relay)
         alone = self._scheduled(instance, each_replica=False)
         if alone:

@@ -60,8 +60,6 @@ DELETE FROM atoll.inbox WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM atoll.inbox WHERE handled_at < clock_timestamp() - make_interval(secs => $1) LIMIT $2
 ))
 """
-INBOX_KEPT = 8 * 86_400.0
-"""Seconds; a day longer than the streams keep events."""
 
 _headers = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -70,11 +68,13 @@ class Relay:
     """Publishes what waits in the outbox, in order, and keeps what it published until the broker surely has it.
 
     Its lead is given up when the database connection fails; troubles with the broker it sits out.
+    remembered: seconds for which the inbox knows what was handled.
     """
 
-    def __init__(self, system: str, broker: Broker, telemetry: Telemetry) -> None:
+    def __init__(self, system: str, broker: Broker, telemetry: Telemetry, remembered: float) -> None:
         self._system = system
         self._broker = broker
+        self._remembered = remembered
         labels = {"service": telemetry.service}
         metrics = telemetry.metrics
         self._pending = metrics.gauge("messaging.outbox.pending", "Events that wait to be published.", labels)
@@ -205,6 +205,6 @@ class Relay:
         self._pending.set(pending)
         self._oldest.set(oldest)
         if now - self._tidied_inbox >= _INBOX_EVERY:
-            deleted = await connection.execute(_TIDY_INBOX, INBOX_KEPT, _TIDY_ROWS)
+            deleted = await connection.execute(_TIDY_INBOX, self._remembered, _TIDY_ROWS)
             # Come again soon where there is more.
             self._tidied_inbox = now - (_INBOX_EVERY if deleted.endswith(f" {_TIDY_ROWS}") else 0.0)

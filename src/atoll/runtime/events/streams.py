@@ -6,14 +6,11 @@ from typing import Literal
 
 import msgspec
 
-from atoll.model.launch import ConsumerOf
+from atoll.model.keeping import DEAD_BYTES, DEAD_SECONDS
+from atoll.model.launch import ConsumerOf, StreamOf
 from atoll.runtime.events.broker import Connection, Refused
 from atoll.wire import subjects
 
-KEPT = 7 * 86_400.0
-"""Seconds that a stream keeps an event; the inbox remembers longer."""
-DEAD_KEPT = 30 * 86_400.0
-DEAD_BYTES = 64 * 2**20
 DUPLICATES = 120.0
 """Seconds in which a stream recognises an id; longer than the outbox keeps rows for publishing again."""
 
@@ -28,19 +25,19 @@ Change = Literal["CREATE", "UPDATE"]
 Settings = Mapping[str, object]
 
 
-def stream_settings(system: str, topic: str, most_bytes: int) -> Settings:
+def stream_settings(system: str, stream: StreamOf) -> Settings:
     """The stream of a topic. The oldest events go first, when they are too old or too many."""
     return {
-        "name": subjects.stream(system, topic),
-        "subjects": list(subjects.stream_subjects(system, topic)),
-        **_bounds(KEPT, most_bytes),
+        "name": subjects.stream(system, stream.topic),
+        "subjects": list(subjects.stream_subjects(system, stream.topic)),
+        **_bounds(stream.seconds, stream.most_bytes),
     }
 
 
 def dead_settings(system: str) -> Settings:
     """The stream of the dead letters of all topics."""
     name = subjects.dead_stream(system)
-    return {"name": name, "subjects": [f"dead.{system}.>"], **_bounds(DEAD_KEPT, DEAD_BYTES)}
+    return {"name": name, "subjects": [f"dead.{system}.>"], **_bounds(DEAD_SECONDS, DEAD_BYTES)}
 
 
 def _bounds(age: float, most_bytes: int) -> Settings:
