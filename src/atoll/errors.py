@@ -433,6 +433,11 @@ OBJECT_TOO_LARGE = Kind(
     "The ConfigMap {name} has {size} bytes; a cluster takes {most}.",
     "split the system in two, or expose fewer services at one gateway",
 )
+SECRET_FILE = Kind(
+    5015,
+    "{file} would be in the image of {service}, and it {reason}.",
+    'move it, or let .gitignore name it; if it is meant to be there: include = ["{file}"] under [images]',
+)
 NO_SUCH_SERVICE = Kind(5007, "The system has no service {name!r}.", "name one of those that it has")
 CLUSTER_UNREACHABLE = Kind(
     5101,

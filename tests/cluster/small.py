@@ -21,6 +21,7 @@ WITHIN = 300.0
 FILES: Mapping[str, str] = {
     "pyproject.toml": '[tool.atoll]\nsystem = "small.system:small"\n',
     ".env": f"TOKEN={SECRET}\n",
+    ".gitignore": "id_rsa\nsecrets/\n",
     "small/__init__.py": "",
     "small/system.py": """\
 from atoll import Process, Service, System
@@ -46,6 +47,8 @@ class Greet:
 """,
     "small/greet/words.txt": "Hello",
     "small/greet/.env": f"TOKEN={SECRET}\n",
+    "small/greet/id_rsa": SECRET,
+    "small/greet/example.p12": "a store of keys for an example",
     "small/greet/tests/test_greet.py": f"SECRET = '{SECRET}'\n",
     "small/clock/__init__.py": "",
     "small/clock/service.py": """\
@@ -65,6 +68,7 @@ class Clock:
     "small/own/.env.production": f"TOKEN={SECRET}\n",
     "small/own/.version": "1\n",
     "small/own/notes": SECRET,
+    "small/own/secrets/prod.txt": SECRET,
     "small/own/server.py": "print('own')\n",
     "small/own/start.sh": "#!/bin/sh\nexec python3 /app/server.py\n",
     "small/web/package.json": json.dumps({"name": "web", "version": "1.0.0", "private": True}),
@@ -74,6 +78,7 @@ const ms = require("ms");
 createServer((_, answer) => answer.end(String(ms("2 days")))).listen(9200);
 """,
     "small/web/server.test.js": f"const secret = '{SECRET}';\n",
+    "small/web/secrets/prod.txt": SECRET,
     "small/web/.env": f"TOKEN={SECRET}\n",
 }
 EXECUTABLE = "small/own/start.sh"

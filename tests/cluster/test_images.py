@@ -76,6 +76,7 @@ def copied(cluster: Cluster, registry: str, bases: None, package_lock: Path) -> 
     def copy(folder: Path, base: str = PYTHON_BASE) -> Small:
         environment = (
             f'[images]\nregistry = "{registry}/small"\nbase = "{base}"\npython = "3.11"\nnode = "{NODE_BASE}"\n'
+            'include = ["small/greet/example.p12"]\n'
         )
         return Small.written(folder, cluster.docker, environment, package_lock)
 
@@ -112,6 +113,11 @@ def test_no_layer_has_a_compiler_an_installer_a_test_or_a_secret(small: Small, i
     small.docker.run("save", "--output", archive, *small.build().values())
     assert SECRET.encode() not in archive.read_bytes()
     assert b"Hello, " in archive.read_bytes()  # so that what is looked for would be found
+
+
+def test_what_is_meant_to_be_there_is_there_whatever_it_is_called(images: dict[str, Saved]) -> None:
+    assert "app/small/greet/example.p12" in images["greet"].layers[-1].entries
+    assert not [path for path in images["greet"].layers[-1].entries if "id_rsa" in path]
 
 
 def test_every_file_is_roots_and_nobody_else_may_write_it(small: Small, images: dict[str, Saved]) -> None:

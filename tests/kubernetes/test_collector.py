@@ -15,9 +15,11 @@ from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.project import Lock, images_of
+from atoll.kubernetes.sources import Sources
 from atoll.model.launch import BrokerTo, Collection, Launch
 from atoll.model.references import FromEnvironment
 from atoll.wire.description import Description
+from tests.kubernetes.conftest import SHOP
 from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable
 
 HERE = {"telemetry": {"collector": True, "storage": "5Gi", "kept_days": 2}}
@@ -134,10 +136,10 @@ def test_its_image_has_the_packages_of_the_lock_or_says_what_is_missing(shop: De
     target = target_of(shop, **HERE)
     names = ("atoll", "starlette", "uvicorn")
     packages = [Locked(name=name, version="1.0", hashes=("sha256:" + "0" * 64,)) for name in names]
-    found = images_of(target, Lock("requirements.txt", tuple(packages)), Pins(Path("none")))
+    found = images_of(target, Lock("requirements.txt", tuple(packages)), Pins(Path("none")), Sources(SHOP))
     assert {"setup", "collector"} <= {each.name for each in found}
     with pytest.raises(AtollError, match="the collector needs uvicorn"):
-        images_of(target, Lock("requirements.txt", tuple(packages[:2])), Pins(Path("none")))
+        images_of(target, Lock("requirements.txt", tuple(packages[:2])), Pins(Path("none")), Sources(SHOP))
 
 
 def test_the_dashboard_looks_at_events_as_a_user_of_its_own(shop: Description) -> None:

@@ -13,7 +13,9 @@ from atoll.kubernetes.names import Target
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.project import images_of, tags_of
 from atoll.kubernetes.reference import Base
+from atoll.kubernetes.sources import Sources
 from atoll.wire.description import Description, MemberData
+from tests.kubernetes.conftest import SHOP
 from tests.kubernetes.targets import target_of
 from tests.kubernetes.test_package_lock import LOCK, files
 
@@ -126,8 +128,8 @@ def test_pinned_bases_make_other_images_and_are_built_from_by_digest(shop: Descr
     (member,) = [each for each in shop.members if each.kind == "process"]
     target = target_of(msgspec.structs.replace(shop, members=(member,)))
     name = target.environment.images.node
-    (plain,) = images_of(target, None, Pins(Path()))
-    (pinned,) = images_of(target, None, Pins(Path(), {name: DIGEST}))
+    (plain,) = images_of(target, None, Pins(Path()), Sources(SHOP))
+    (pinned,) = images_of(target, None, Pins(Path(), {name: DIGEST}), Sources(SHOP))
     assert plain.arguments == {"BASE": name}
     assert pinned.arguments == {"BASE": f"node@{DIGEST}"}
     assert plain.tag != pinned.tag

@@ -67,6 +67,8 @@ async def _build(
     if is_pinned:
         await _pin(wanted, environment, say)
     made = await assembly_of(wanted, environment)
+    for note in made.notes:
+        say(note)
     unknown = [each for each in services if each not in {image.name for image in made.images}]
     if unknown:
         names = [image.name for image in made.images]

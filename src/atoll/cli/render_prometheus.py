@@ -13,6 +13,7 @@ from atoll.engines.pace import MOST
 from atoll.engines.prometheus import RULES
 from atoll.engines.rule_tests import rule_tests
 from atoll.kubernetes.monitoring import observed, receivers, scrape_configuration
+from atoll.kubernetes.names import RENDERED
 from atoll.kubernetes.text import yaml
 
 
@@ -39,5 +40,6 @@ def command(target: str | None, environment: str, scale: float, output: str) -> 
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_text(yaml([content]).removeprefix("---\n"))
+        written = yaml([content]).removeprefix("---\n")
+        (folder / name).write_text(f"{RENDERED} prometheus`.\n{written}")
     click.echo(f"{len(files)} files in {folder}")

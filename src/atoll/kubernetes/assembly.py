@@ -9,6 +9,7 @@ from pathlib import Path
 
 from atoll.kubernetes.build import Builder, Say, Tell, write_context
 from atoll.kubernetes.engine_images import Tree, from_wheels, official
+from atoll.kubernetes.ignored import ignored_in
 from atoll.kubernetes.image import PYTHON_CONTEXT, Image
 from atoll.kubernetes.lock import Locked
 from atoll.kubernetes.names import Target
@@ -16,7 +17,9 @@ from atoll.kubernetes.npm import fetch_packages
 from atoll.kubernetes.origin import origin_of
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.project import Lock, find_lock, images_of, needs_lock, with_images
+from atoll.kubernetes.resolve import project_of
 from atoll.kubernetes.software import Package, Software, document
+from atoll.kubernetes.sources import Sources, folders_of
 from atoll.kubernetes.wheels import fetch_wheels, found_wheels, own_wheel
 
 _AT_ONCE = 2
@@ -26,7 +29,8 @@ _AT_ONCE = 2
 class Assembly:
     """Everything that can be built of a project. folder: where contexts, logs and software lists are kept.
 
-    lock: None where nothing is written in Python. own: the wheel of atoll that the lock lacks.
+    lock: None where nothing is written in Python. own: the wheel of atoll that the lock lacks. notes: what a user
+    should know of how it came about.
     """
 
     target: Target
@@ -35,6 +39,7 @@ class Assembly:
     trees: Mapping[str, Tree]
     lock: Lock | None
     own: Locked | None
+    notes: tuple[str, ...] = ()
 
     @property
     def software_folder(self) -> Path:
@@ -53,7 +58,10 @@ async def assemble(target: Target, folder: Path, pins: Pins, variables: Mapping[
         if all(each.name != "atoll" for each in lock.packages):
             own = await own_wheel(folder / "atoll", variables)
             lock = Lock(lock.place, (*lock.packages, own))
-    images = images_of(target, lock, pins)
+    folders = folders_of(target)
+    ignored = await ignored_in(folders, variables)
+    sources = Sources(Path(project_of(target)), ignored, target.environment.images.include)
+    images = images_of(target, lock, pins, sources)
     trees: dict[str, Tree] = {}
     engines: dict[str, str] = {}
     if target.environment.images.engines == "wheels":
@@ -63,7 +71,7 @@ async def assemble(target: Target, folder: Path, pins: Pins, variables: Mapping[
     else:
         engines = {name: pins.base(image).name for name, image in official(target).items()}
     named = {**engines, **{image.name: image.reference for image in images}}
-    return Assembly(with_images(target, named), folder, tuple(images), trees, lock, own)
+    return Assembly(with_images(target, named), folder, tuple(images), trees, lock, own, sources.notes(folders))
 
 
 async def build(

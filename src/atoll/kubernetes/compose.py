@@ -27,6 +27,7 @@ from atoll.kubernetes.names import (
     OTLP_PORT,
     POSTGRES,
     POSTGRES_PORT,
+    RENDERED,
     SETUP,
     USER,
     VOLUMES,
@@ -60,7 +61,7 @@ COMPOSE = "compose.yaml"
 VARIABLES = ".env"
 
 _HEADER = f"""\
-# Made by `atoll render compose`. Secrets are variables of the file {VARIABLES} beside this one.
+{RENDERED} compose`. Secrets are variables of the file {VARIABLES} beside this one.
 """
 _MEGABYTE = 1 << 20
 _UNTIL_UP = "service_healthy"

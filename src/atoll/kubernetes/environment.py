@@ -22,6 +22,7 @@ class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: with the Python that services run on; python: its version. node: the base of services in Node.js.
     lock: of the project's packages, with hashes. pull: imagePullPolicy of every pod. pull_secret: name of a Secret.
     engines: "official" images, or "wheels": `atoll build` makes them of the programs that a laptop runs.
+    include: patterns of files that go into images though git ignores them, or though they look secret.
     """
 
     registry: str = ""
@@ -32,6 +33,7 @@ class Images(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pull: str = "IfNotPresent"
     pull_secret: str = ""
     engines: str = "official"
+    include: tuple[str, ...] = ()
 
 
 class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from atoll.kubernetes import credentials
 from atoll.kubernetes.names import ADMIN_PORT, CODE, USER, Target, admin_port_of, port_of
 from atoll.kubernetes.package_lock import LOCK, PACKAGE, read_package_lock, with_addresses
 from atoll.kubernetes.reference import Base
@@ -82,14 +83,15 @@ ARG BASE
 FROM ${{BASE}}
 {_NODE_END.replace("@PACKAGES@", "")}"""
 
-IGNORE = """\
-# Everything that is not needed in an image stays out of the build as well.
-**/__pycache__
-**/.git
-**/.env*
-**/.atoll
-**/node_modules
-"""
+_IGNORE = "".join(
+    f"{line}\n"
+    for line in (
+        "# Everything that is not needed in an image stays out of the build as well.",
+        *(f"**/{name}" for name in ("__pycache__", ".git", ".env*", ".atoll", "node_modules")),
+        "# So does what is secret by its name; `atoll build` looks into files, too.",
+        *(f"**/{name}" for name in credentials.NAMES),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def python_image(
         repository_of(target),
         PYTHON_CONTEXT,
         PYTHON,
-        {"requirements.txt": requirements.encode(), ".dockerignore": IGNORE.encode(), **placed},
+        {**_shared(target, requirements), **placed},
         arguments,
         (base,),
     )
@@ -178,10 +180,28 @@ def python_image(
 
 def bare_image(target: Target, name: str, requirements: str, base: Base) -> Image:
     """Of the Job that sets a namespace up, or of the collector: the same layers with nothing of the project."""
-    files = {"requirements.txt": requirements.encode(), ".dockerignore": IGNORE.encode()}
     nothing = {f"services/{name}/README": b"This image has what services need, and no service.\n"}
     arguments = {"BASE": base.name, "SERVICE": name}
-    return Image(name, repository_of(target), PYTHON_CONTEXT, PYTHON, {**files, **nothing}, arguments, (base,))
+    return Image(
+        name,
+        repository_of(target),
+        PYTHON_CONTEXT,
+        PYTHON,
+        {**_shared(target, requirements), **nothing},
+        arguments,
+        (base,),
+    )
+
+
+def _shared(target: Target, requirements: str) -> dict[str, bytes]:
+    """What the images of all services in Python are made with."""
+    exceptions = [f"services/*/{each}" for each in target.environment.images.include if not each.startswith("!")]
+    return {"requirements.txt": requirements.encode(), ".dockerignore": _ignore(exceptions)}
+
+
+def _ignore(exceptions: Iterable[str]) -> bytes:
+    """A .dockerignore. exceptions: what is meant to be there, whatever it is called."""
+    return (_IGNORE + "".join(f"!{each}\n" for each in exceptions)).encode()
 
 
 def node_image(target: Target, member: MemberData, folder: Folder, base: Base) -> Image:
@@ -194,7 +214,7 @@ def node_image(target: Target, member: MemberData, folder: Folder, base: Base) -
         repository_of(target),
         f"programs/{member.name}",
         _node_dockerfile(member, NODE if packages else NODE_ALONE),
-        {".dockerignore": IGNORE.encode(), **top, **placed},
+        {".dockerignore": _ignore(path for path in placed if credentials.is_named(path)), **top, **placed},
         {"BASE": base.name},
         (base,),
         frozenset(f"{NODE_SOURCES}/{path}" for path in folder.executable),

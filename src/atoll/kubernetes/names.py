@@ -32,6 +32,8 @@ OUTSIDE = "outside"
 VOLUMES = "volumes"
 RESERVED = (POSTGRES, NATS, GATEWAY, SETUP, COLLECTOR, FIGURES, MONITORING, NAMESPACE, KUSTOMIZATION, OUTSIDE, VOLUMES)
 """What a member can't be called: objects and files of ours have these names."""
+RENDERED = "# Made by `atoll render"
+"""What a file begins with by which a folder that we wrote is known."""
 
 SERVICE_PORT = 8080
 ADMIN_PORT = 8081

@@ -1,33 +1,22 @@
-"""What images are made from, read from the disk: a project's files, its lock, the environment."""
+"""What images are made from: the environment, the lock, and what is to be built of them."""
 
 import re
 import tomllib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT, Problem
+from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT, AtollError, Problem
 from atoll.kubernetes.engine_images import engines_used, official
 from atoll.kubernetes.environment import Environment
-from atoll.kubernetes.image import (
-    Folder,
-    Image,
-    bare_image,
-    contents_of,
-    is_data,
-    is_of_node,
-    is_searched,
-    is_sent,
-    node_image,
-    own_image,
-    python_image,
-)
+from atoll.kubernetes.image import Image, bare_image, contents_of, node_image, own_image, python_image
 from atoll.kubernetes.lock import Locked, read_lock
 from atoll.kubernetes.names import COLLECTOR, SETUP, Target
 from atoll.kubernetes.package_lock import PACKAGE
 from atoll.kubernetes.pins import Pins
 from atoll.kubernetes.resolve import project_of
 from atoll.kubernetes.setup import sets_up
+from atoll.kubernetes.sources import Sources, node_folder, package_files, whole_folder
 from atoll.kubernetes.structure import structured
 from atoll.kubernetes.written import Written, lines_of
 from atoll.model.suggest import nearest
@@ -101,12 +90,14 @@ def find_lock(target: Target) -> Lock:
     return Lock(str(file), read_lock(text, str(file), images.python))
 
 
-def images_of(target: Target, lock: Lock | None, pins: Pins) -> list[Image]:
+def images_of(target: Target, lock: Lock | None, pins: Pins, sources: Sources) -> list[Image]:
     """The images of the members, and of what sets up a namespace and the collector where there are such.
 
-    lock: None if no member is written in Python. Raises AtollError NO_DOCKERFILE, BAD_LOCK, UNPINNED.
+    lock: None if no member is written in Python. Raises AtollError NO_DOCKERFILE, BAD_LOCK, UNPINNED, SECRET_FILE.
     """
-    found = [_image(target, member, lock, pins) for member in target.members]
+    found, problems = _images(target, lock, pins, sources)
+    if problems:
+        raise AtollError(*problems)
     collects = target.environment.telemetry.collector
     bare = [*([SETUP] if sets_up(target) else []), *([COLLECTOR] if collects else [])]
     needed = COLLECTOR_PACKAGES | ({"jinja2"} if target.environment.telemetry.dashboard else set())
@@ -120,65 +111,37 @@ def images_of(target: Target, lock: Lock | None, pins: Pins) -> list[Image]:
     return found
 
 
+def _images(target: Target, lock: Lock | None, pins: Pins, sources: Sources) -> tuple[list[Image], Collection[Problem]]:
+    """Of the members, with all that is wrong; a file that is wrong in several images is told once."""
+    found: list[Image] = []
+    problems: dict[tuple[str, str], Problem] = {}
+    for member in target.members:
+        try:
+            found.append(_image(target, member, lock, pins, sources))
+        except AtollError as error:
+            for each in error.problems:
+                problems.setdefault((each.code, each.place or each.sentence), each)
+    return found, problems.values()
+
+
 def makes_node(member: MemberData) -> bool:
     """Whether it gets the image that is made for Node.js."""
     folder = Path(member.directory)
     return member.kind == "process" and not (folder / "Dockerfile").is_file() and (folder / PACKAGE).is_file()
 
 
-def _image(target: Target, member: MemberData, lock: Lock | None, pins: Pins) -> Image:
+def _image(target: Target, member: MemberData, lock: Lock | None, pins: Pins, sources: Sources) -> Image:
     images = target.environment.images
     if makes_node(member):
-        return node_image(target, member, _node_folder(Path(member.directory)), pins.base(images.node))
+        return node_image(target, member, node_folder(sources, member), pins.base(images.node))
     if member.kind == "process":
-        folder = _whole(Path(member.directory))
+        folder = whole_folder(sources, member)
         if "Dockerfile" in folder.files:
             return own_image(target, member, folder)
         raise NO_DOCKERFILE.error(member.place, service=member.name, folder=member.directory)
     assert lock is not None
-    return python_image(target, member, _project_files(target, member), lock.text, pins.base(images.base))
-
-
-def _project_files(target: Target, member: MemberData) -> dict[str, bytes]:
-    contents = contents_of(target, member)
-    root = Path(project_of(target))
-    files = {Path(each) for each in contents.modules}
-    for folder in contents.folders:
-        files |= set(_data(Path(folder), contents.without))
-    return {str(each.relative_to(root)): each.read_bytes() for each in sorted(files)}
-
-
-def _data(folder: Path, without: Container[str]) -> list[Path]:
-    """The data files of a package: those of packages below it are not its own."""
-    found: list[Path] = []
-    for each in sorted(folder.iterdir()):
-        if each.is_file() and is_data(each.name):
-            found.append(each)
-        elif each.is_dir() and is_searched(each.name) and str(each) not in without:
-            found += [] if (each / "__init__.py").is_file() else _data(each, without)
-    return found
-
-
-def _node_folder(folder: Path) -> Folder:
-    whole = _whole(folder)
-    files = {path: content for path, content in whole.files.items() if is_of_node(path)}
-    return Folder(files, whole.executable & set(files))
-
-
-def _whole(folder: Path) -> Folder:
-    """All files of a program's folder but what was made from others, and what is secret by its name."""
-    found = {str(each.relative_to(folder)): each for each in _walk(folder)}
-    executable = frozenset(path for path, each in found.items() if each.stat().st_mode & 0o100)
-    return Folder({path: each.read_bytes() for path, each in found.items()}, executable)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for each in sorted(folder.iterdir()):
-        if is_sent(each.name):
-            if each.is_dir():
-                yield from _walk(each)
-            elif each.is_file():
-                yield each
+    files = package_files(sources, member, contents_of(target, member))
+    return python_image(target, member, files, lock.text, pins.base(images.base))
 
 
 def with_images(target: Target, images: Mapping[str, str]) -> Target:

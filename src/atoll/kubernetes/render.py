@@ -17,6 +17,7 @@ from atoll.kubernetes.names import (
     NAMESPACE,
     NATS,
     POSTGRES,
+    RENDERED,
     SETUP,
     Object,
     Target,
@@ -89,5 +90,6 @@ def render(target: Target) -> Mapping[str, str]:
         "kind": "Kustomization",
         "resources": list(files),
     }
-    files[f"{KUSTOMIZATION}.yaml"] = yaml([kustomization]).removeprefix("---\n")
+    written = yaml([kustomization]).removeprefix("---\n")
+    files[f"{KUSTOMIZATION}.yaml"] = f"{RENDERED} kubernetes`.\n{written}"
     return files
