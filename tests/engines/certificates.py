@@ -75,7 +75,7 @@ def trusting_anybody() -> ssl.SSLContext:
     return context
 
 
-def serial_of(transport: ssl.SSLObject) -> int:
+def serial_of(transport: ssl.SSLObject | ssl.SSLSocket) -> int:
     """Of the certificate that the other side has shown."""
     shown = transport.getpeercert(binary_form=True)
     assert shown is not None
