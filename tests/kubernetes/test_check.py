@@ -101,11 +101,16 @@ def test_a_limit_that_is_not_given_follows_what_is_asked_for(shop: Description) 
         ({"cluster": {"dns": ["169.254.20.300"]}}, "cluster.dns"),
         ({"cluster": {"dns": ["169.254.20.10:0"]}}, "cluster.dns"),
         ({"cluster": {"dns": []}}, "cluster.dns"),
+        ({"cluster": {"dns": ["*/k8s-app=kube-dns"]}}, "cluster.dns"),
         ({"defaults": {"cpu": "0"}}, "defaults.cpu"),
         ({"defaults": {"cpu": "0.0m"}}, "defaults.cpu"),
         ({"monitoring": {"labels": {"a b": "x"}}}, "monitoring.labels"),
         ({"monitoring": {"labels": {"team": "web shop"}}}, "monitoring.labels.team"),
         ({"monitoring": {"page": "pager"}}, "monitoring.page"),
+        ({"monitoring": {"from": ["prometheus"]}}, "monitoring.from"),
+        ({"monitoring": {"from": ["monitoring/app=prometheus:9090"]}}, "monitoring.from"),
+        ({"monitoring": {"from": ["10.0.0.300"]}}, "monitoring.from"),
+        ({"monitoring": {"from": []}}, "monitoring.from"),
         ({"services": {"email": {"volumes": {"/mails": "1Gi"}, "replicas": [1, 3]}}}, "services.email.volumes"),
     ],
 )
@@ -169,7 +174,11 @@ def test_what_a_cluster_takes_is_accepted(shop: Description) -> None:
         },
         "gateway": {"way_in": "ingress:nginx", "hosts": ["*.example.com"], "tls": "certificate", "cpu": "0.5"},
         "telemetry": {"endpoint": "https://otlp.example.com", "secret": "headers", "kept_days": 0.5},
-        "monitoring": {"kind": "operator", "labels": {"example.com/team": "web", "release": ""}},
+        "monitoring": {
+            "kind": "operator",
+            "from": ["*/app=prometheus", "[fd00::/64]"],
+            "labels": {"example.com/team": "web", "release": ""},
+        },
         "services": {"email": {"volumes": {"/app/.atoll": "1.5Gi"}}, "users": {"replicas": [1, 1]}},
         "secrets": {},
     }
@@ -181,7 +190,7 @@ def test_every_rule_is_of_an_entry_that_there_is() -> None:
         kind: object = Environment
         for name in entry.split("."):
             if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-                (kind,) = [each.type for each in msgspec.structs.fields(kind) if each.name == name]
+                (kind,) = [each.type for each in msgspec.structs.fields(kind) if each.encode_name == name]
             else:
                 assert name in {"*", "?"}
                 (*_, kind) = [each for each in get_args(kind) if each is not Ellipsis]

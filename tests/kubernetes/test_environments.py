@@ -119,7 +119,7 @@ def test_the_page_lists_every_entry_with_its_type_and_its_default() -> None:
 
 def rows(kind: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, str, str]]:
     for each in msgspec.structs.fields(kind):
-        name = f"{path}{each.name}"
+        name = f"{path}{each.encode_name}"
         inner = each.type
         if get_origin(inner) is dict and is_struct(get_args(inner)[1]):
             name, inner = f"{name}.NAME", get_args(inner)[1]

@@ -143,14 +143,35 @@ def test_a_stranger_in_the_namespace_reaches_the_gateway_alone_and_is_not_judged
     assert may_connect(policies, stranger, Pod({"app": "another"}), 8080)
 
 
-def test_prometheus_of_any_namespace_may_ask_for_metrics_and_for_nothing_else(shop: Description) -> None:
-    made = rendered(target_of(shop))
+PROMETHEUS = Pod({"app.kubernetes.io/name": "prometheus"}, "monitoring")
+PROMETHEUS_TOO = Pod({"app.kubernetes.io/name": "prometheus"}, "elsewhere")
+ALLOY = Pod({"app.kubernetes.io/name": "alloy"}, "monitoring")
+AGENT = Pod({}, "kube-system", "10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "let_in"),
+    [
+        ({}, [PROMETHEUS, PROMETHEUS_TOO]),
+        ({"from": ["monitoring/app.kubernetes.io/name=prometheus"]}, [PROMETHEUS]),
+        ({"from": ["*/app.kubernetes.io/name=alloy"]}, [ALLOY]),
+        ({"from": ["monitoring/app.kubernetes.io/name=alloy", "10.0.0.0/24"]}, [ALLOY, AGENT]),
+        ({"kind": "none", "from": []}, []),
+    ],
+)
+def test_who_reads_figures_may_ask_for_them_and_for_nothing_else_and_nobody_else_may(
+    shop: Description, monitoring: dict[str, object], let_in: list[Pod]
+) -> None:
+    made = rendered(target_of(shop, monitoring=monitoring))
     policies = [each for each in made if each["kind"] == "NetworkPolicy"]
-    prometheus = Pod({"app.kubernetes.io/name": "prometheus"}, "monitoring")
-    other = Pod({"app.kubernetes.io/name": "grafana"}, "monitoring")
-    labels, ports = pods(made)["payment"]
-    assert {port for port in ports if may_connect(policies, prometheus, Pod(labels), port)} == {8081}
-    assert not any(may_connect(policies, other, Pod(labels), port) for port in ports)
+    known = pods(made)
+    pages = {"payment": 8081, "gateway": 8081, **({"figures": 8081} if "figures" in known else {})}
+    for app, page in pages.items():
+        labels, ports = known[app]
+        for other in (PROMETHEUS, PROMETHEUS_TOO, ALLOY, AGENT, Pod({"app": "stranger"}, "monitoring")):
+            open_ports = {port for port in ports if may_connect(policies, other, Pod(labels), port)}
+            customers = {8080} if app == "gateway" else set()
+            assert open_ports == customers | ({page} if other in let_in else set()), (app, other)
 
 
 KUBE_DNS = Pod({"k8s-app": "kube-dns"}, "kube-system")

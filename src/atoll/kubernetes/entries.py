@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from atoll.errors import BAD_ENVIRONMENT, Problem
-from atoll.kubernetes.dns import egress_to
 from atoll.kubernetes.environment import Environment, SecretIn
+from atoll.kubernetes.peers import asking, egress_to_dns
 from atoll.kubernetes.written import Written
 
 Fits: TypeAlias = Callable[[object], bool]
@@ -62,7 +62,8 @@ def _values(value: object, pattern: str, path: str = "") -> Iterator[tuple[str, 
     if not name:
         yield path, value
     elif isinstance(value, msgspec.Struct):
-        yield from _values(getattr(value, name), rest, f"{path}.{name}" if path else name)
+        attributes = {each.encode_name: each.name for each in msgspec.structs.fields(value)}
+        yield from _values(getattr(value, attributes[name]), rest, f"{path}.{name}" if path else name)
     elif name == "?" and isinstance(value, Mapping):
         for each in sorted(value):
             yield path, each
@@ -162,7 +163,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("cluster.api_port",), _number(0, 65535), "is {value}", "choose one from 1 to 65535"),
     Rule(
         ("cluster.dns.*",),
-        lambda value: egress_to(str(value)) is not None,
+        lambda value: egress_to_dns(str(value)) is not None,
         "has {value}, where no names are looked up",
         'write "namespace/label=value" of pods, or an address, with :PORT after it where that is not 53',
     ),
@@ -190,6 +191,12 @@ RULES: tuple[Rule, ...] = (
         _text("annotations|operator|none"),
         "is {value}",
         "use annotations, operator or none",
+    ),
+    Rule(
+        ("monitoring.from.*",),
+        lambda value: asking(str(value)) is not None,
+        "has {value}, which is nobody who could ask for figures",
+        'write "namespace/label=value" of pods, "*/label=value" of any namespace, or an address, without a port',
     ),
     Rule(
         ("monitoring.labels.?",),
@@ -270,6 +277,12 @@ RELATIONS: tuple[Relation, ...] = (
         lambda file: not file.cluster.dns,
         "names nobody, so no pod would find another",
         "leave it out, or name who answers",
+    ),
+    Relation(
+        "monitoring.from",
+        lambda file: file.monitoring.kind != "none" and not file.monitoring.scraped_from,
+        "names nobody, so nobody could read the figures that are offered",
+        'leave it out, name who reads them, or set kind = "none"',
     ),
     Relation(
         "gateway.parent",

@@ -137,11 +137,14 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: "annotations" on pods; "operator": a ServiceMonitor and a PrometheusRule for the Prometheus Operator; "none".
     labels: that the operator wants to see on both. page, ticket: webhooks of `atoll render prometheus`.
+    scraped_from: who may read figures, and nobody else: pods, as "namespace/label=value" or "*/label=value" of whatever
+    namespace, or machines by address; () lets in nobody.
     alertmanager: whose alerts the dashboard shows, such as "http://alertmanager-operated.monitoring:9093".
     """
 
     kind: str = "annotations"
     labels: dict[str, str] = {}
+    scraped_from: tuple[str, ...] = msgspec.field(default=("*/app.kubernetes.io/name=prometheus",), name="from")
     page: str = ""
     ticket: str = ""
     alertmanager: str = ""

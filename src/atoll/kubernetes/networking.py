@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from atoll.engines.declared import exposed, uses_broker
-from atoll.kubernetes.dns import egress_to
 from atoll.kubernetes.monitoring import watches_engines
 from atoll.kubernetes.names import (
     ADMIN_PORT,
@@ -32,6 +31,7 @@ from atoll.kubernetes.names import (
     selector,
 )
 from atoll.kubernetes.objects import items, mapping
+from atoll.kubernetes.peers import asking, egress_to_dns
 from atoll.wire.description import MemberData
 
 POLICY = "NetworkPolicy"
@@ -104,7 +104,7 @@ def leaves(target: Target, name: str) -> bool:
 def namespace_policies(target: Target) -> list[Object]:
     """Of all pods of the system, and of nobody else's: nothing in, and nothing out but questions to DNS."""
     ours: Object = {"matchLabels": {"app.kubernetes.io/part-of": target.system}}
-    servers = [rule for each in target.environment.cluster.dns if (rule := egress_to(each))]
+    servers = [rule for each in target.environment.cluster.dns if (rule := egress_to_dns(each))]
     return [
         _policy(target, "default-deny", {"podSelector": ours, "policyTypes": ["Ingress", "Egress"]}),
         _policy(target, "dns", {"podSelector": ours, "policyTypes": ["Egress"], "egress": servers}),
@@ -142,15 +142,15 @@ def _outside(target: Target, name: str) -> _Outside:
     member = target.member(name)
     if name == GATEWAY:
         ingress.append({"ports": _ports((GATEWAY_PORT, GATEWAY_TLS_PORT))})
-        ingress.append(_from_monitoring(GATEWAY_ADMIN_PORT))
+        ingress += _from_monitoring(target, GATEWAY_ADMIN_PORT)
     elif name == FIGURES:
-        ingress.append(_from_monitoring(ADMIN_PORT))
+        ingress += _from_monitoring(target, ADMIN_PORT)
     elif name in (SETUP, COLLECTOR):
         # The API server is no pod, and its address is not known here.
         ports = {443, 6443, target.environment.cluster.api_port or 443}
         egress.insert(0, {"ports": _ports(sorted(ports))})
     elif member is not None and member.kind != "process":
-        ingress.append(_from_monitoring(admin_port_of(member)))
+        ingress += _from_monitoring(target, admin_port_of(member))
     return _Outside(ingress, egress)
 
 
@@ -224,14 +224,10 @@ def _to_address(url: str, default: int) -> Object:
     return {"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], "ports": ports}
 
 
-def _from_monitoring(port: int) -> Object:
-    """Prometheus, in whatever namespace it runs."""
-    return {
-        "from": [
-            {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}},
-        ],
-        "ports": _ports((port,)),
-    }
+def _from_monitoring(target: Target, port: int) -> list[Object]:
+    """Who reads figures. A rule that names nobody would let in everybody."""
+    peers = [peer for each in target.environment.monitoring.scraped_from if (peer := asking(each))]
+    return [{"from": peers, "ports": _ports((port,))}] if peers else []
 
 
 def _by_peer(

@@ -40,7 +40,7 @@ def _members(
     table: dict[str, object], kind: object, path: str, written: Written, problems: dict[str, Problem]
 ) -> Iterator[tuple[str, object]]:
     is_struct = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-    known = {each.name: each.type for each in msgspec.structs.fields(kind)} if is_struct else {}  # type: ignore[arg-type]
+    known = {each.encode_name: each.type for each in msgspec.structs.fields(kind)} if is_struct else {}  # type: ignore[arg-type]
     for name, value in table.items():
         entry = f"{path}.{name}" if path else name
         if not is_struct or name in known:
