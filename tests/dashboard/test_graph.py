@@ -42,6 +42,23 @@ def test_a_failing_call_is_bad_and_leads_to_its_failing_traces() -> None:
     assert drawn.text == "17/s · 9.0 ms · 50 % fail"
 
 
+def test_who_tells_nothing_of_itself_is_as_its_callers_see_it() -> None:
+    ours = ServiceSummary("frontend", Figures(10, 0, 1.0, 0.0, 1.0, 2.0))
+    edges = [edge("frontend", "recommendation", errors=500), edge("checkout", "recommendation", calls=500)]
+    found = graph(Seen(services=[ours], edges=[*edges, edge("recommendation", "catalog")]))
+    seen = node(found, "recommendation")
+    assert (seen.by_callers, seen.health) == (True, "bad")
+    assert (seen.figures.calls, seen.figures.errors, seen.figures.error_rate) == (1500, 500, 1 / 3)
+    assert {each.node.name: each.says for each in drawing(crowd(found)).nodes} == {
+        "frontend": "1.0/s · 2.0 ms",
+        "recommendation": "25/s · 9.0 ms by callers",
+        "checkout": "quiet",
+        "catalog": "17/s · 9.0 ms by callers",
+    }
+    # It is told once, of the call.
+    assert found.wrong == ("frontend → recommendation: 50 % of calls fail",)
+
+
 def test_a_failure_now_and_then_is_only_a_warning() -> None:
     assert link(graph(Seen(edges=[edge("a", "b", errors=1)])), "a", "b").health == "warn"
 
@@ -121,8 +138,8 @@ def test_who_somebody_is_paged_for_is_bad_and_a_ticket_or_a_silenced_page_is_not
     found = graph(Seen(edges=[edge("a", "b"), edge("b", "c")]), alerts=alerts)
     assert {each.name: (each.health, each.alerts) for each in found.nodes} == {
         "a": ("bad", ("a is too slow",)),
-        "b": ("idle", ()),
-        "c": ("idle", ()),
+        "b": ("good", ()),
+        "c": ("good", ()),
     }
     assert found.alerts == ("a is too slow", "nats is too slow")
     assert found.wrong == ()

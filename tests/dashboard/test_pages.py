@@ -86,6 +86,26 @@ def test_a_service_has_its_figures_neighbours_and_errors(tmp_path: Path) -> None
     assert client(tmp_path).get("/services/nobody").status_code == 404
 
 
+def test_a_service_that_logs_its_failures_as_warnings_is_not_said_to_have_logged_nothing(tmp_path: Path) -> None:
+    spans = arrival({"checkout": [span("POST /orders", error="Unavailable")], "payment": [span("POST /charges")]})
+    lines = [line(text, service="checkout", severity=severity) for text, severity in (("sold out", 13), ("asked", 9))]
+    asked = client(stored(tmp_path, spans, Arrival(logs=lines)))
+    page = asked.get("/services/checkout").text
+    assert "Warnings in its log" in page
+    assert "It logged no error in the last hour. Its last warnings:" in page
+    assert "sold out" in page
+    assert "asked" not in page
+    assert "It logged no error and no warning in the last hour." in asked.get("/services/payment").text
+
+
+def test_who_tells_nothing_of_itself_has_the_figures_of_its_callers(tmp_path: Path) -> None:
+    call = span("charge", kind=Span.SPAN_KIND_CLIENT, peer__service="payment")
+    asked = client(stored(tmp_path, arrival({"checkout": [span("POST /orders"), call]})))
+    assert "these are the figures of who asks it" in asked.get("/services/payment").text
+    assert "by its callers" in asked.get("/services").text
+    assert "figures of who asks it" not in asked.get("/services/checkout").text
+
+
 def test_traces_are_searched_by_service_length_failure_and_id(tmp_path: Path) -> None:
     asked = client(filled(tmp_path))
     for query, is_found in (

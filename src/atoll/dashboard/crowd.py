@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from atoll.collector.values import Figures
-from atoll.dashboard.graph import HEALTHS, Graph, Health, Link, Node, Store
+from atoll.dashboard.graph import HEALTHS, Graph, Health, Link, Node, Store, together
 
 OTHERS = "(others)"
 
@@ -40,7 +39,9 @@ def crowd(graph: Graph, nodes: int = NODES, links: int = LINKS, strangers: int =
     pairs = {(link.caller, link.callee) for link in kept}
     shown = [replace(node, stores=_fewer(node.stores)) for node in drawn]
     if left:
-        shown.append(Node(OTHERS, "others", _sum(node.figures for node in left), _worst(each.health for each in left)))
+        shown.append(
+            Node(OTHERS, "others", together(node.figures for node in left), _worst(each.health for each in left))
+        )
     lines = tuple(link for link in found if (link.caller, link.callee) in pairs)
     return Crowd(Graph(tuple(shown), lines, graph.alerts), len(left), len(found) - len(lines))
 
@@ -83,7 +84,7 @@ def _join(pair: tuple[str, str], links: Sequence[Link]) -> Link:
     return Link(
         *pair,
         links[0].kind if len(kinds) == 1 else "call",
-        _sum(link.figures for link in links),
+        together(link.figures for link in links),
         _worst(link.health for link in links),
         next((link.breaker for link in links if link.breaker), ""),
         max(link.lag for link in links),
@@ -95,22 +96,8 @@ def _fewer(stores: Sequence[Store]) -> tuple[Store, ...]:
         return tuple(stores)
     first = sorted(stores, key=lambda store: (-HEALTHS.index(store.health), -store.figures.calls))
     left = first[STORES - 1 :]
-    others = Store(OTHERS, _sum(store.figures for store in left), _worst(store.health for store in left))
+    others = Store(OTHERS, together(store.figures for store in left), _worst(store.health for store in left))
     return (*first[: STORES - 1], others)
-
-
-def _sum(figures: Iterable[Figures]) -> Figures:
-    """All together; the quantiles are the worst of theirs."""
-    every = list(figures)
-    calls, errors = sum(each.calls for each in every), sum(each.errors for each in every)
-    return Figures(
-        calls,
-        errors,
-        sum(each.rate for each in every),
-        errors / calls if calls else 0.0,
-        max((each.p50 for each in every), default=0.0),
-        max((each.p99 for each in every), default=0.0),
-    )
 
 
 def _worst(healths: Iterable[Health]) -> Health:

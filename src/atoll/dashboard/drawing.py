@@ -85,7 +85,10 @@ def _page_of(node: Node) -> str:
 def _says(node: Node, drawn: Crowd) -> str:
     if node.kind == "others":
         return f"{drawn.nodes_left} more"
-    return f"{rate(node.figures.rate)} · {milliseconds(node.figures.p99)}" if node.figures.calls else "quiet"
+    if not node.figures.calls:
+        return "quiet"
+    said = f"{rate(node.figures.rate)} · {milliseconds(node.figures.p99)}"
+    return f"{said} by callers" if node.by_callers else said
 
 
 def _drawn(links: Iterable[Link], made: Layout, boxes: Iterable[Box]) -> list[DrawnLink]:

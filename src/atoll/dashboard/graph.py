@@ -57,6 +57,7 @@ class Node:
 
     notes: what is wrong, in words; that requests fail is the last of them. alerts: that page somebody because of it.
     replicas: None where nobody tells. senders: replicas that have sent anything. declared: and not only seen.
+    by_callers: the figures are theirs, for it tells nothing of itself: a program of any language, or an external.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Node:
     senders: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
     declared: bool = False
+    by_callers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Graph:
         found: list[tuple[int, int, int, str]] = []
         for node in self.nodes:
             said = [f"{node.name}: {note}" for note in node.notes]
-            if health(node.figures) == "bad":
+            if health(node.figures) == "bad" and not node.by_callers:
                 found.append((2, above.get(node.name, 0), 0, said.pop()))
             found += [(1, 0, 0, note) for note in said]
         for link in bad:
@@ -129,6 +131,20 @@ def health(figures: Figures) -> Health:
     if not figures.errors:
         return "good"
     return "bad" if figures.error_rate >= BAD_SHARE else "warn"
+
+
+def together(figures: Iterable[Figures]) -> Figures:
+    """All as one; the quantiles are the worst of theirs."""
+    every = list(figures)
+    calls, errors = sum(each.calls for each in every), sum(each.errors for each in every)
+    return Figures(
+        calls,
+        errors,
+        sum(each.rate for each in every),
+        errors / calls if calls else 0.0,
+        max((each.p50 for each in every), default=0.0),
+        max((each.p99 for each in every), default=0.0),
+    )
 
 
 def _above(bad: Sequence[Link]) -> Mapping[str, int]:
@@ -186,14 +202,18 @@ def graph(
             else "service"
         )
         own = served.get(name, ServiceSummary(name, Figures()))
-        figures = own.figures
+        is_silent = not own.figures.calls and kind in ("service", "external")
+        asked = [link.figures for link in links if link.callee == name and link.kind == "call"] if is_silent else []
+        figures = together(asked) if asked else own.figures
         own_processes = processes_of(name, processes)
         replicas = _replicas(own_processes)
-        notes = _notes(figures, own_processes)
+        # What its callers see fail is told of their calls.
+        notes = _notes(own.figures, own_processes)
         stores = tuple(Store(edge.callee, edge.figures, health(edge.figures)) for edge in databases.get(name, ()))
         alarms = tuple(paged.get(name, ()))
         state: Health = "bad" if notes or alarms else health(figures)
-        nodes.append(Node(name, kind, figures, state, stores, replicas, notes, own.replicas, alarms, name in declared))
+        told = (name in declared, bool(asked) and bool(figures.calls))
+        nodes.append(Node(name, kind, figures, state, stores, replicas, notes, own.replicas, alarms, *told))
     return Graph(tuple(nodes), tuple(links), tuple(each.sentence for each in paging))
 
 

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from atoll.collector.query import LogFilter, TraceFilter, Window
-from atoll.collector.values import Moment
+from atoll.collector.values import Log, Moment, Severity
 from atoll.dashboard.access import form_of
 from atoll.dashboard.chart import Chart, chart, step_of
 from atoll.dashboard.crowd import foremost
@@ -51,14 +51,16 @@ def routes(site: Site) -> list[Route]:
         window, _ = window_of(request, "30 min")
         shown = piece((name, window))
         failed = TraceFilter(service=name, failed=True, since=_since(), limit=_SHOWN)
-        logs = LogFilter(services=(name,), severity="error", since=_since(), limit=_SHOWN)
+        errors = _logged(site, name, "error")
         return site.page(
             request,
             "service.html",
             name=name,
             piece=shown,
             traces=site.sources.query.traces(failed),
-            logs=site.sources.query.logs(logs)[::-1],
+            # A failure that it answers for somebody behind it is a warning to it.
+            logs=errors or _logged(site, name, "warning"),
+            has_errors=bool(errors),
             processes=processes_of(name, site.sources.processes()),
             may_restart=site.sources.control is not None and name != GATEWAY,
             window=window,
@@ -83,6 +85,12 @@ def routes(site: Site) -> list[Route]:
         Route("/live/services/{name:path}", live),
         Route("/restart/{name:path}", restart, methods=["POST"]),
     ]
+
+
+def _logged(site: Site, name: str, severity: Severity) -> list[Log]:
+    """Its last lines that are at least so severe."""
+    wanted = LogFilter(services=(name,), severity=severity, since=_since(), limit=_SHOWN)
+    return site.sources.query.logs(wanted)[::-1]
 
 
 def _since() -> int:
