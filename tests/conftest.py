@@ -52,7 +52,7 @@ def _no_process_is_left_behind() -> Iterator[None]:
     """Made first and so ended last: when every other fixture has cleaned up, nothing that we started may live."""
     yield
     children = psutil.Process().children(recursive=True)
-    _, alive = psutil.wait_procs([child for child in children if not _belongs_to_python(child)], timeout=2)
+    _, alive = psutil.wait_procs([child for child in children if not _belongs_to_python(child)], timeout=5)
     left = [f"{process.pid} {' '.join(process.cmdline())}" for process in alive if process.is_running()]
     for process in alive:
         process.kill()

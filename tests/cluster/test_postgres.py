@@ -26,7 +26,7 @@ ASK = "PGPASSWORD=$(cat /run/secrets/postgres/password) exec psql -h 127.0.0.1 -
 def test_the_processes_of_a_large_join_share_more_memory_than_a_container_has_by_itself(shop: Shop) -> None:
     def asked(sql: str) -> str:
         command = ("exec", "-i", "postgres-0", "--", "sh", "-c", ASK)
-        return shop.kubectl.run(*command, stdin=sql)
+        return shop.kubectl.run(*command, stdin=sql, within=200)
 
     try:
         said = asked(JOIN)
