@@ -9,7 +9,8 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,15 @@ class Run:
         self._reader.join(PATIENCE)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def written(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Each file below it with its content, but for those that a running system takes away meanwhile."""
+    for root, _, names in os.walk(folder):
+        for path in (Path(root, name) for name in names):
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    yield path, path.read_bytes()
 
 
 def alive(pids: Sequence[int]) -> list[int]:

@@ -20,7 +20,7 @@ from tests.engines.running import free_port
 from tests.system import gateway_table
 from tests.system.every_gateway import EveryGateway
 from tests.system.gateway_table import Callers, Case, Gate
-from tests.system.runs import Run, ask, atoll, copy_gated
+from tests.system.runs import Run, ask, atoll, copy_gated, written
 from tests.waiting import until
 
 TARGET = "gated.system:system"
@@ -125,17 +125,17 @@ def test_a_token_of_this_machines_own_issuer_is_good_here(run: Run, gate: Gate) 
 def test_the_key_of_the_local_issuer_is_readable_by_its_owner_alone(run: Run) -> None:
     key = Path(run.status["state"]) / "secrets" / "issuer-key"
     assert oct(key.stat().st_mode & 0o777) == "0o600"
-    private = "".join(key.read_text().splitlines()[1:-1])
-    written = [file for file in key.parents[1].rglob("*.json") if private[:40] in file.read_text()]
-    assert written == []
+    private = "".join(key.read_text().splitlines()[1:-1]).encode()
+    files = [(file, content) for file, content in written(key.parents[1]) if file.suffix == ".json"]
+    assert files
+    assert [file for file, content in files if private[:40] in content] == []
 
 
 def test_no_api_key_is_written_down_anywhere(run: Run, callers: Callers) -> None:
-    state = Path(run.status["state"])
-    files = [Path(root) / name for root, _, names in os.walk(state) for name in names]
+    files = list(written(Path(run.status["state"])))
     assert len(files) > 10
     value = callers.partner.partition(".")[2].encode()
-    assert [file for file in files if file.is_file() and value in file.read_bytes()] == []
+    assert [file for file, content in files if value in content] == []
 
 
 def test_a_gateway_that_is_declared_differently_is_followed(tmp_path: Path, callers: Callers) -> None:

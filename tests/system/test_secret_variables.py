@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.system.runs import Run, ask, atoll
+from tests.system.runs import Run, ask, atoll, written
 
 SYSTEM = """
 from atoll import Asgi, Gateway, Process, Secret, System
@@ -54,6 +54,6 @@ def test_a_program_and_an_application_get_what_is_theirs_alone_from_the_file_of_
         assert ask(f"{run.url}/page") == (200, "fast xyz")
         # And of all that is written it is in its own file alone
         state = Path(run.status["state"])
-        holding = [path for path in state.rglob("*") if path.is_file() and b"sk_live_xyz" in path.read_bytes()]
+        holding = [path for path, content in written(state) if b"sk_live_xyz" in content]
         assert [path.relative_to(state).as_posix() for path in holding] == ["secrets/user-stripe-key"]
         assert not run.said("sk_live_xyz")
