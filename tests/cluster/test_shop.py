@@ -16,7 +16,7 @@ from tests.cluster.programs import run
 from tests.cluster.prometheus import beside
 from tests.cluster.shop import Shop
 from tests.conftest import find_program
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 # Whose pods have no page of figures.
 NOT_MEASURED = {"postgres", "nats", "setup", "recommendation", "collector"}
@@ -170,11 +170,18 @@ async def test_a_service_fails_on_purpose_and_ceases_to_where_the_environment_al
     until_now = failed()
     told = json.loads(shop.atoll("fault", "payment", "errors=1", "-e", "test", "--yes", "--json"))
     assert set(told["pods"]) == pods
+    # So many that each replica of who calls it has enough calls to judge by.
+    buying = asyncio.create_task(shop_for(shop.url, seconds=120.0, customers=8))
     try:
-        async with asyncio.timeout(60):
-            await shop_for(shop.url, seconds=10.0, customers=2)
+
+        def is_open() -> bool:
+            (checkout,) = [each for each in shop.standing()["workloads"] if each["name"] == "checkout"]
+            return "payment" in checkout["breakers"]
+
+        await eventually(lambda: asyncio.to_thread(is_open), "an open breaker is told", within=90, every=1.0)
         assert failed() > until_now
     finally:
+        buying.cancel()
         shop.atoll("fault", "payment", "off", "-e", "test")
     before = failed()
     # A breaker may still be open for a moment; what reaches the service is answered as ever.

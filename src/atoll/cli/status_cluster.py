@@ -12,6 +12,7 @@ from atoll.cli.console import console
 from atoll.cli.declared import declared
 from atoll.cli.exits import DONE, PROBLEMS
 from atoll.cli.options import environment_option, json_option, target_argument
+from atoll.cli.table import with_breakers
 from atoll.dashboard.words import plain
 from atoll.kubernetes.reading import standing
 from atoll.kubernetes.standing import Standing, Workload
@@ -55,7 +56,7 @@ def table(found: Standing) -> Table:
     for name in ("workload", "state", "ready", "restarts", "image", "why"):
         made.add_column(name, overflow="fold")
     for each in found.workloads:
-        why = Text(plain(_why(each)), "dim")
+        why = with_breakers(Text(plain(_why(each)), "dim"), each.breakers)
         made.add_row(str(each.row.key), state_of(each.row), _ready(each), str(each.restarts or ""), _tag(each), why)
     return made
 
@@ -79,6 +80,7 @@ def as_data(found: Standing) -> dict[str, object]:
                 "restarts": each.restarts,
                 "image": each.image,
                 "why": _why(each),
+                "breakers": dict(each.breakers),
             }
             for each in found.workloads
         ],

@@ -27,10 +27,16 @@ def status_table(status: Status) -> Table:
         why = Text(plain(each.waits_for or each.reason), "dim" if each.state == "ready" else "")
         if each.fault:
             why = Text.assemble(why, " " if why else "", (f"{each.fault}, on purpose", "yellow"))
-        for destination, breaker in each.breakers.items():
-            why = Text.assemble(why, " " if why else "", (f"breaker of {destination} {breaker}", "red"))
+        why = with_breakers(why, each.breakers)
         table.add_row(each.name, state, why, str(each.port or ""), str(each.restarts or ""))
     return table
+
+
+def with_breakers(why: Text, breakers: Mapping[str, str]) -> Text:
+    """The reason, and each circuit breaker that is not closed."""
+    for destination, state in breakers.items():
+        why = Text.assemble(why, " " if why else "", (f"breaker of {destination} {state}", "red"))
+    return why
 
 
 def plain_row(process: ProcessStatus) -> str:

@@ -14,9 +14,11 @@ import httpx
 import kr8s.asyncio
 import yaml
 
+from atoll.engines.engine import HttpGet
 from atoll.errors import CLUSTER_FORBIDS, CLUSTER_REFUSED, CLUSTER_UNREACHABLE
 from atoll.kubernetes.names import MANAGER, Object
 from atoll.kubernetes.objects import Key, items, key_of, kind_of, mapping, path_of
+from atoll.provision.http import Reply, ask
 
 _FORBIDDEN = (401, 403)
 _NOT_FOUND = 404
@@ -29,6 +31,7 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries: an API server that starts again is back within them."""
 _PAGE = 500
 _GOING = 60.0
+_ANSWERS_WITHIN = 5.0
 _USUAL = "~/.kube/config"
 _UNCONNECTED = (httpx.HTTPError, ValueError, OSError, LookupError, TypeError, yaml.YAMLError, kr8s.ServerError)
 """What a kubeconfig that is missing, wrong or of a silent cluster leads to."""
@@ -153,11 +156,13 @@ class Api:
                     async for line in answer.aiter_lines():
                         yield _timed(line)
 
-    async def put(self, pod: str, port: int, path: str, body: bytes) -> tuple[int, str]:
-        """Ask a pod, through the API server; status and what it says. path: such as "/fault"."""
-        place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
-        status, found = await self._answer("PUT", place, {"content": body})
-        return status, str(found.get("detail") or found.get("message") or found.get("title") or "")
+    async def ask(self, pod: Object, port: int, path: str, *, method: str = "GET", body: bytes = b"") -> Reply:
+        """Ask a pod by a forwarded port: no network policy stands in its way, as in that of the API server's own proxy.
+
+        Raises AtollError CLUSTER_UNREACHABLE; OSError if it does not answer in time.
+        """
+        async with self.forwarded(pod, port, 0) as local, asyncio.timeout(_ANSWERS_WITHIN):
+            return await ask(HttpGet(path, port=local), method=method, body=body)
 
     def _log_of(self, pod: str) -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"

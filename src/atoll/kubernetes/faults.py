@@ -7,11 +7,12 @@ import msgspec
 
 from atoll.errors import FAULT_REFUSED, FAULTS_NOT_ALLOWED, NO_SUCH_SERVICE
 from atoll.kubernetes.client import Api
-from atoll.kubernetes.names import Target, admin_port_of
+from atoll.kubernetes.names import Object, Target, admin_port_of
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.resolve import FAULT_SECRET
 from atoll.model.launch import FaultOrder, InjectedFault
 from atoll.model.suggest import nearest
+from atoll.provision.http import Reply
 from atoll.wire.description import MemberData
 
 _OK = 200
@@ -46,7 +47,7 @@ async def order(api: Api, members: Sequence[MemberData], fault: InjectedFault | 
             if fault is None:
                 await api.delete(Key("Pod", name))
             else:
-                await _tell(api, name, admin_port_of(member), FaultOrder(token, fault))
+                await _tell(api, pod, admin_port_of(member), FaultOrder(token, fault))
             told.append(name)
     return told
 
@@ -60,8 +61,25 @@ async def _token(api: Api) -> str:
     return base64.b64decode(kept).decode()
 
 
-async def _tell(api: Api, pod: str, port: int, what: FaultOrder) -> None:
-    status, said = await api.put(pod, port, "/fault", msgspec.json.encode(what))
-    if status != _OK:
-        do = "deploy again: it may be older than its environment"
-        raise FAULT_REFUSED.error(pod=pod, reason=f"{status} {said}".strip().rstrip("."), do=do)
+async def _tell(api: Api, pod: Object, port: int, what: FaultOrder) -> None:
+    try:
+        reply = await api.ask(pod, port, "/fault", method="PUT", body=msgspec.json.encode(what))
+    except OSError as error:
+        reason = str(error) or type(error).__name__
+    else:
+        if reply.status == _OK:
+            return
+        reason = _said(reply)
+    do = "deploy again: it may be older than its environment"
+    raise FAULT_REFUSED.error(pod=key_of(pod).name, reason=reason, do=do)
+
+
+def _said(reply: Reply) -> str:
+    """Its status, and the reason that a problem document gives."""
+    if not reply.status:
+        return "nothing of ours answers at its admin port"
+    try:
+        problem = msgspec.json.decode(reply.body, type=dict[str, object])
+    except msgspec.DecodeError:
+        problem = {}
+    return f"{reply.status} {problem.get('detail') or problem.get('title') or ''}".strip().rstrip(".")

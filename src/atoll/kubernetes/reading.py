@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from atoll.errors import NOT_DEPLOYED
+from atoll.kubernetes.breakers import with_breakers
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.history import History
 from atoll.kubernetes.names import Object, Target
@@ -100,7 +101,8 @@ async def standing(api: Api, target: Target) -> Standing:
         raise NOT_DEPLOYED.error(system=target.system, namespace=api.namespace)
     last = revisions[-1] if revisions else None
     number, made, note = (last.number, last.made, last.note) if last else (0, "", "")
-    return Standing(target.system, api.namespace, number, made, note, at, found)
+    watched = await with_breakers(api, target, found, seen.pods)
+    return Standing(target.system, api.namespace, number, made, note, at, watched)
 
 
 async def last_lines(api: Api, target: Target, services: Sequence[str], count: int) -> list[Written]:

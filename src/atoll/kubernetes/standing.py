@@ -1,7 +1,7 @@
 """How a deployed system stands: its workloads, its revision, and where it is reached; decided from what was read."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from atoll.kubernetes.names import GATEWAY, Object, Target
 from atoll.kubernetes.objects import Key, items, key_of, mapping
@@ -12,11 +12,15 @@ _LASTING = ("Deployment", "StatefulSet")
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One line of `atoll status`. restarts: of all its pods together. image: of its first container."""
+    """One line of `atoll status`. restarts: of all its pods together. image: of its first container.
+
+    breakers: of its calls, those that are not closed, by destination.
+    """
 
     row: Row
     restarts: int
     image: str
+    breakers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

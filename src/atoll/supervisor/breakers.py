@@ -1,8 +1,6 @@
 """Which circuit breakers of a run are not closed, as its processes' figures tell."""
 
 import asyncio
-import re
-from collections.abc import Mapping
 
 import msgspec
 
@@ -10,13 +8,10 @@ from atoll.engines.engine import HttpGet
 from atoll.provision.http import ask
 from atoll.supervisor.plan import HOST
 from atoll.supervisor.status import ProcessStatus, Status
+from atoll.wire.breakers import breakers
 
 _WITHIN = 1.0
 """Seconds that the answer of a process is waited for."""
-
-# atoll_client_breaker{destination="payment"} 2
-_LINE = re.compile(r'^atoll_client_breaker\{destination="([^"]*)"\} ([12])$', re.MULTILINE)
-_STATES: Mapping[str, str] = {"1": "half-open", "2": "open"}
 
 
 async def with_breakers(status: Status) -> Status:
@@ -34,8 +29,3 @@ async def _with_breakers(row: ProcessStatus) -> ProcessStatus:
     except (OSError, TimeoutError):
         return row
     return msgspec.structs.replace(row, breakers=breakers(reply.body))
-
-
-def breakers(page: str) -> dict[str, str]:
-    """ "open" or "half-open" by destination, of a page of figures."""
-    return {destination: _STATES[number] for destination, number in _LINE.findall(page)}

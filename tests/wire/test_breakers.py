@@ -2,7 +2,7 @@
 
 from atoll.runtime.resilience.breaker import State
 from atoll.runtime.telemetry.metrics import Metrics
-from atoll.supervisor.breakers import breakers
+from atoll.wire.breakers import breakers
 
 
 def test_breakers_that_are_not_closed_are_told_by_destination() -> None:
