@@ -438,6 +438,11 @@ SECRET_FILE = Kind(
     "{file} would be in the image of {service}, and it {reason}.",
     'move it, or let .gitignore name it; if it is meant to be there: include = ["{file}"] under [images]',
 )
+PIP_MISSING = Kind(
+    5016,
+    "{python} has no pip, which fetches the packages of images.",
+    "put it there: uv pip install 'atoll[kubernetes]', which it is a part of, or {python} -m ensurepip",
+)
 NO_SUCH_SERVICE = Kind(5007, "The system has no service {name!r}.", "name one of those that it has")
 CLUSTER_UNREACHABLE = Kind(
     5101,

@@ -7,6 +7,7 @@ import pty
 import struct
 import subprocess
 import sys
+import sysconfig
 import termios
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +64,48 @@ def test_dependencies_without_a_lock_are_refused(folder: Path) -> None:
     ended = build(folder)
     assert "ATL5002" in ended.stderr
     assert "npm install --package-lock-only" in ended.stderr
+
+
+SERVICE = """\
+from atoll import Service, System, get
+
+class Hello:
+    @get("/hello")
+    async def hello(self) -> str:
+        return "Hello"
+
+system = System("hello", services=[Service("hello", Hello)])
+"""
+
+
+def test_what_makes_a_lock_fits_the_project(folder: Path) -> None:
+    (folder / "system.py").write_text(SERVICE)
+    alone = build(folder).stderr
+    assert "ATL5002" in alone
+    assert "in a file requirements.in, a line each, and make it: uv pip compile requirements.in --universal" in alone
+    (folder / "pyproject.toml").write_text('[project]\nname = "hello"\nversion = "1"\ndependencies = ["atoll"]\n')
+    declared = build(folder).stderr
+    assert (
+        "do   make it: uv pip compile pyproject.toml --universal --generate-hashes --output-file requirements"
+        in declared
+    )
+
+
+def test_without_pip_it_is_said_what_to_install(folder: Path) -> None:
+    # Given an environment with all that this one has but pip, as uv makes them
+    (folder / "system.py").write_text(SERVICE)
+    (folder / "requirements.txt").write_text("")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "bare"], check=True, timeout=40)
+    python = folder / "bare" / "bin" / "python"
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if each.name != "pip" and not each.name.startswith("pip-"):
+            Path(sysconfig.get_path("purelib", vars={"base": str(folder / "bare")}), each.name).symlink_to(each)
+    # When its atoll is to make an image
+    command = [str(python), "-m", "atoll.cli.main", "render", "kubernetes", "system.py"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=40, check=False)
+    # Then it says what is missing, and where
+    assert f"ATL5016  {python} has no pip" in ended.stderr
+    assert "uv pip install 'atoll[kubernetes]'" in ended.stderr
 
 
 BUILDER = """\

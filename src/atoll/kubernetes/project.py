@@ -81,11 +81,17 @@ def read_environment(folder: Path, name: str, project: Path) -> Read:
 def find_lock(target: Target) -> Lock:
     """The lock that the environment names, or requirements.txt beside the project. Raises AtollError BAD_LOCK."""
     images = target.environment.images
-    file = Path(project_of(target)) / images.lock
+    project = Path(project_of(target))
+    file = project / images.lock
     try:
         text = file.read_text()
     except OSError as error:
-        do = "make it: uv pip compile pyproject.toml --generate-hashes --output-file requirements.txt"
+        is_declared = (project / "pyproject.toml").is_file()
+        source = "pyproject.toml" if is_declared else "requirements.in"
+        made = f"make it: uv pip compile {source} --universal --generate-hashes --output-file {images.lock}"
+        do = (
+            made if is_declared else f"name atoll and what else is imported in a file {source}, a line each, and {made}"
+        )
         raise BAD_LOCK.error(str(file), reason=f"{images.lock} can't be read: {error.strerror}", do=do) from error
     return Lock(str(file), read_lock(text, str(file), images.python))
 

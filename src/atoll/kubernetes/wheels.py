@@ -6,10 +6,11 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from atoll.errors import BAD_LOCK, WHEELS_FAILED
+from atoll.errors import BAD_LOCK, PIP_MISSING, WHEELS_FAILED
 from atoll.kubernetes.build import run
 from atoll.kubernetes.lock import Locked
 
@@ -21,7 +22,7 @@ _MACHINES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "aarch64", "x86_64":
 async def fetch_wheels(
     lock: Sequence[Locked], place: str, python: str, folder: Path, variables: Mapping[str, str]
 ) -> None:
-    """Fill the folder with just the wheels that the lock names. Raises AtollError WHEELS_FAILED.
+    """Fill the folder with just the wheels that the lock names. Raises AtollError PIP_MISSING, WHEELS_FAILED.
 
     python: of the image, such as "3.13". place: of the lock, for the error.
     """
@@ -33,18 +34,16 @@ async def fetch_wheels(
     machine = _MACHINES.get(platform.machine(), platform.machine())
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, 4, -1)]
     platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
-    status, lines = await run(
+    await _pip(
         [
-            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-deps"),
-            *("--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)),
+            *("download", "--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)),
             *("--python-version", python, "--implementation", "cp"),
             *(part for each in platforms for part in ("--platform", each)),
             *("--dest", str(folder)),
         ],
+        place,
         variables,
     )
-    if status:
-        raise WHEELS_FAILED.error(lock=place, reason=f"pip ended with {status}", detail="\n".join(lines[-8:]))
     wanted = _hashes(lock)
     for wheel in folder.glob("*.whl"):
         if _hash(wheel) not in wanted:
@@ -54,7 +53,7 @@ async def fetch_wheels(
 async def own_wheel(folder: Path, variables: Mapping[str, str]) -> Locked:
     """atoll itself, for a lock without it: made from the checkout that is installed here.
 
-    Raises AtollError BAD_LOCK if there is none, WHEELS_FAILED.
+    Raises AtollError BAD_LOCK if there is none, PIP_MISSING, WHEELS_FAILED.
     """
     checkout = _checkout()
     if checkout is None:
@@ -65,18 +64,25 @@ async def own_wheel(folder: Path, variables: Mapping[str, str]) -> Locked:
     if not mark.is_file() or mark.read_text() != fingerprint:
         for old in folder.glob("*.whl"):
             old.unlink()
-        status, lines = await run(
-            [
-                *(sys.executable, "-m", "pip", "wheel", "--disable-pip-version-check", "--no-input", "--no-deps"),
-                *("--no-build-isolation", "--wheel-dir", str(folder), str(checkout)),
-            ],
-            variables,
-        )
-        if status:
-            raise WHEELS_FAILED.error(lock=checkout, reason=f"pip ended with {status}", detail="\n".join(lines[-8:]))
+        made = ["wheel", "--no-build-isolation", "--wheel-dir", str(folder), str(checkout)]
+        await _pip(made, str(checkout), variables)
         mark.write_text(fingerprint)
     wheel = next(folder.glob("*.whl"))
     return Locked("atoll", wheel.name.split("-")[1], (_hash(wheel),))
+
+
+async def _pip(arguments: Sequence[str], place: str, variables: Mapping[str, str]) -> None:
+    """Run our own interpreter's, which the extra `kubernetes` has, with the user's configuration of it.
+
+    place: whose packages are wanted. Raises AtollError PIP_MISSING, WHEELS_FAILED.
+    """
+    if find_spec("pip") is None:
+        raise PIP_MISSING.error(python=sys.executable)
+    command, *rest = arguments
+    options = ("--disable-pip-version-check", "--no-input", "--no-deps")
+    status, lines = await run([sys.executable, "-m", "pip", command, *options, *rest], variables)
+    if status:
+        raise WHEELS_FAILED.error(lock=place, reason=f"pip ended with {status}", detail="\n".join(lines[-8:]))
 
 
 def found_wheels(lock: Sequence[Locked], folder: Path) -> Mapping[str, str]:
