@@ -32,7 +32,7 @@ def test_rules_their_tests_and_the_routing_are_valid_and_the_same_each_time(
     kept = [line for line in lines if not line.startswith(("    kubernetes_sd_configs", "      - role", "        "))]
     assert "      - role: pod" in lines
     relabelling = files["scrape.yml"].partition("    relabel_configs:")[2]
-    (tmp_path / "relabelling.yml").write_text("\n".join(kept[:2]) + "\n    relabel_configs:" + relabelling)
+    (tmp_path / "relabelling.yml").write_text("\n".join(kept[: kept.index("    relabel_configs:") + 1]) + relabelling)
     judged("promtool", "check", "config", "relabelling.yml")
     (tmp_path / "relabelling.yml").unlink()
     assert "2 receivers" in judged("amtool", "check-config", "alertmanager.yml")
