@@ -466,12 +466,12 @@ SECRETS_MISSING = Kind(
 BREAKS_CONSUMER = Kind(
     5106,
     "{service} would break {consumer}, which is deployed: {reason}.",
-    "keep what {consumer} uses, or deploy a {consumer} first that does without it; --force deploys all the same",
+    "keep what {consumer} uses, or deploy a {consumer} first that does without it; --breaking deploys all the same",
 )
 LACKS_PROVIDER = Kind(
     5114,
     "{consumer} would break at {service} as it is deployed: {reason}.",
-    "deploy {service} first, or both: `atoll deploy {service} {consumer}`; --force deploys all the same",
+    "deploy {service} first, or both: `atoll deploy {service} {consumer}`; --breaking deploys all the same",
 )
 NOT_DEPLOYED = Kind(
     5108,

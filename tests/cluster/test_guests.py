@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.programs import Failed, run
 from tests.cluster.shop import SOURCE
+from tests.documented import documented_roles
 from tests.waiting import until
 
 HELLO = """\
@@ -28,6 +30,36 @@ hello = Service("hello", Hello, database=Postgres())
 guest = System("guest", services=[hello], gateway=Gateway(expose=[hello]))
 """
 
+NO_MORE: Mapping[str, str] = {}
+
+# With all that a small system may have, on images that are carried in.
+BUILT = """\
+[cluster]
+namespace = "{namespace}"
+[images]
+registry = "atoll.test/guest"
+base = "atoll-test/python:bookworm"
+python = "3.11"
+engines = "wheels"
+[gateway]
+way_in = "nodeport"
+replicas = 1
+cpu = "10m"
+memory = "64Mi"
+[engines.postgres]
+storage = "1Gi"
+cpu = "10m"
+memory = "64Mi"
+[telemetry]
+dashboard = true
+storage = "1Gi"
+cpu = "10m"
+memory = "64Mi"
+[defaults]
+cpu = "10m"
+memory = "64Mi"
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path, kubectl: Kubectl) -> Path:
@@ -41,10 +73,14 @@ def project(tmp_path: Path, kubectl: Kubectl) -> Path:
     return tmp_path
 
 
-def atoll(cluster: Cluster, folder: Path, *arguments: str) -> str:
-    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-    command = [sys.executable, "-m", "atoll.cli.main", *arguments, "--system", "hello.py", "-e", "guest"]
-    return run(command, within=120, environment=environment, folder=folder)
+def atoll(
+    kubeconfig: Path, folder: Path, *arguments: str, within: float = 120, more: Mapping[str, str] = NO_MORE
+) -> str:
+    """more: variables of the environment."""
+    named = ["hello.py"] if arguments[0] == "status" else ["--system", "hello.py"]
+    command = [sys.executable, "-m", "atoll.cli.main", *arguments, *named, "-e", "guest"]
+    environment = {**os.environ, **more, "KUBECONFIG": str(kubeconfig)}
+    return run(command, within=within, environment=environment, folder=folder)
 
 
 def test_what_others_keep_in_a_namespace_survives_a_system_and_all_of_its_data(
@@ -62,7 +98,7 @@ def test_what_others_keep_in_a_namespace_survives_a_system_and_all_of_its_data(
     before = json.loads(kubectl.run("get", "namespace", kubectl.namespace, "--output=json"))["metadata"]["labels"]
     # When a system comes (its images are nowhere, so it gets no further than to be applied)
     with pytest.raises(Failed, match="does not come up"):
-        atoll(cluster, project, "deploy", "--timeout", "5")
+        atoll(cluster.kubeconfig, project, "deploy", "--timeout", "5")
     assert kubectl.list("statefulsets")
     # Then the namespace is as it was, and its policies are about the system's own pods
     after = json.loads(kubectl.run("get", "namespace", kubectl.namespace, "--output=json"))["metadata"]["labels"]
@@ -70,11 +106,70 @@ def test_what_others_keep_in_a_namespace_survives_a_system_and_all_of_its_data(
     for each in kubectl.list("networkpolicies"):
         assert each["spec"]["podSelector"]["matchLabels"]
     # And when it goes with its data, only what is its own goes
-    atoll(cluster, project, "destroy", "--data", "--yes")
+    atoll(cluster.kubeconfig, project, "destroy", "--data", "--yes")
     # Kubernetes lets go of a claim a moment after its last pod has ended.
     until(lambda: names(kubectl, "persistentvolumeclaims") == ["theirs"], "the system's claims are gone")
     assert names(kubectl, "secrets") == ["precious"]
     assert kubectl.list("statefulsets") == []
+
+
+@pytest.mark.timeout(500)
+def test_a_role_in_one_namespace_is_enough_to_deploy_look_roll_back_and_destroy(
+    cluster: Cluster, kubectl: Kubectl, project: Path, tmp_path: Path
+) -> None:
+    # Given a system whose images are there, and an account that has the documented Role and nothing else
+    project.joinpath("environments", "guest.toml").write_text(BUILT.format(namespace=kubectl.namespace))
+    cluster.docker.base("python")
+    built = atoll(
+        cluster.kubeconfig, project, "build", "--builder", cluster.docker.program, "--json",
+        within=300, more=cluster.docker.environment,
+    )  # fmt: skip
+    cluster.load(*json.loads(built).values())
+    (role,) = documented_roles()
+    kubectl.apply({**role, "metadata": {"name": "deployer"}})
+    deployer = account(kubectl, tmp_path, "--role=deployer")
+    # When it deploys, twice
+    first = json.loads(atoll(deployer, project, "deploy", "--json", within=200))
+    assert first["revision"] == 1
+    assert "Role setup" in first["applied"]
+    assert "Role collector" in first["applied"]
+    guest = project / "environments" / "guest.toml"
+    guest.write_text(guest.read_text() + '[services.hello]\nmemory = "65Mi"\n')
+    assert json.loads(atoll(deployer, project, "deploy", "--json", within=200))["revision"] == 2
+    # Then it is told how things are, what pods write, and brings back what was there
+    standing = json.loads(atoll(deployer, project, "status", "--json"))
+    assert standing["ready"]
+    assert "http" in standing["url"]
+    assert atoll(deployer, project, "logs", "gateway", "hello")
+    assert json.loads(atoll(deployer, project, "rollback", "--json", within=200)) == {"revision": 3}
+    # And all goes, with its data
+    atoll(deployer, project, "destroy", "--data", "--yes")
+    until(lambda: not kubectl.list("persistentvolumeclaims"), "the system's claims are gone")
+    for kind in ("deployments", "statefulsets", "services", "secrets", "leases"):
+        assert names(kubectl, kind) == []
+    assert names(kubectl, "roles") == ["deployer"]
+
+
+def test_the_usual_role_admin_in_one_namespace_is_enough(
+    cluster: Cluster, kubectl: Kubectl, project: Path, tmp_path: Path
+) -> None:
+    admin = account(kubectl, tmp_path, "--clusterrole=admin")
+    # As far as a system without images gets
+    with pytest.raises(Failed, match="StatefulSet postgres does not come up"):
+        atoll(admin, project, "deploy", "--timeout", "5")
+    assert "objects of guest are removed" in atoll(admin, project, "destroy", "--data", "--yes")
+    assert kubectl.list("statefulsets") == []
+
+
+def account(kubectl: Kubectl, folder: Path, role: str) -> Path:
+    """A kubeconfig of a new account with "--role=NAME" or "--clusterrole=NAME" in the namespace."""
+    kubectl.run("create", "serviceaccount", "someone")
+    kubectl.run("create", "rolebinding", "someone", role, f"--serviceaccount={kubectl.namespace}:someone")
+    configuration = json.loads(kubectl.run("config", "view", "--raw", "--minify", "--output=json"))
+    configuration["users"][0]["user"] = {"token": kubectl.run("create", "token", "someone").strip()}
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(configuration))
+    return path
 
 
 def names(kubectl: Kubectl, kind: str) -> list[str]:

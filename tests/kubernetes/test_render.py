@@ -116,6 +116,14 @@ def test_only_the_setup_has_a_token_and_only_for_secrets(made: list[Object]) -> 
     assert mounted - {"None"} <= set(reading["resourceNames"])  # type: ignore[call-overload]
 
 
+def test_the_setup_may_read_the_secret_of_a_server_elsewhere_and_not_write_it(shop: Description) -> None:
+    target = target_of(shop, engines={"postgres": {"secret": "pg"}})
+    making, own, reading = items(find(rendered(target), "Role", "setup"), "rules")
+    assert making["verbs"] == ["create"]
+    assert "pg" not in own["resourceNames"]  # type: ignore[operator]
+    assert (reading["resourceNames"], reading["verbs"]) == (["pg"], ["get"])
+
+
 def test_no_secret_and_no_password_is_rendered(made: list[Object], target: Target) -> None:
     assert not [each for each in made if each["kind"] == "Secret"]
     text = "".join(render(target).values())

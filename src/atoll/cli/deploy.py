@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TypedDict, Unpack
 
 import click
 
@@ -19,56 +20,51 @@ from atoll.kubernetes.render import objects
 from atoll.model.suggest import nearest
 
 
+class _How(TypedDict):
+    """may_break: consumers that are deployed. force: takes over from another. timeout: seconds for each stage."""
+
+    only_diff: bool
+    may_break: bool
+    force: bool
+    timeout: float
+    note: str
+    as_json: bool
+
+
 @click.command("deploy")
 @click.argument("services", nargs=-1)
 @target_option
 @environment_option
 @dashboard_option
 @click.option("--diff", "only_diff", is_flag=True, help="Show what would change, and stop; 1 if something would.")
-@click.option("--force", is_flag=True, help="Also if a contract breaks a deployed consumer, or another deploys.")
+@click.option("--breaking", "may_break", is_flag=True, help="Also if a contract breaks a deployed consumer.")
+@click.option("--force", is_flag=True, help="Also while another deploys, from whom it takes over.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds for each stage to come up.")
 @click.option("--note", default="", help="Why, for the list of revisions.")
 @json_option
-def command(
-    services: tuple[str, ...],
-    target: str | None,
-    environment: str,
-    only_diff: bool,
-    force: bool,
-    timeout: float,
-    note: str,
-    as_json: bool,
-) -> int:
+def command(services: tuple[str, ...], target: str | None, environment: str, **how: Unpack[_How]) -> int:
     """Bring the cluster to what is declared here: the whole system, or SERVICES alone.
 
     Shows what changes; prepares databases before their services; waits until everything is ready, and says why if
     something is not. What was there serves until then.
     """
-    return asyncio.run(_deploy(services, target, environment, only_diff, force, timeout, note, as_json))
+    return asyncio.run(_deploy(services, target, environment, how))
 
 
-async def _deploy(
-    services: tuple[str, ...],
-    target: str | None,
-    environment: str,
-    only_diff: bool,
-    force: bool,
-    timeout: float,
-    note: str,
-    as_json: bool,
-) -> int:
+async def _deploy(services: tuple[str, ...], target: str | None, environment: str, how: _How) -> int:
+    as_json, only_diff = how["as_json"], how["only_diff"]
     wanted = (await assembled(target, environment)).target
     names = list(objects(wanted))
     unknown = [each for each in services if each not in names]
     if unknown:
         raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))
-    async with released(wanted, timeout, as_lines=as_json) as release:
-        plan = await release.plan(services, is_forced=force)
+    async with released(wanted, how["timeout"], as_lines=as_json) as release:
+        plan = await release.plan(services, may_break=how["may_break"])
         if not as_json or only_diff:
             show_changes(plan.changes, plan.skew, as_json=as_json)
         if only_diff:
             return 0 if plan.changes.is_nothing else PROBLEMS
-        number = await release.deploy(plan, note, is_forced=force)
+        number = await release.deploy(plan, how["note"], is_forced=how["force"])
         at = await release.address()
     applied = [str(key_of(each.wanted)) for each in plan.changes.applied]
     if as_json:
@@ -76,9 +72,9 @@ async def _deploy(
         found = {"revision": number, "applied": applied, "removed": removed, "drift": drift_as_data(plan.changes)}
         click.echo(json.dumps({**found, "skew": [asdict(each) for each in plan.skew], "url": at}))
         return 0
-    how = "as declared" if plan.changes.is_nothing else "deployed"
+    stands = "as declared" if plan.changes.is_nothing else "deployed"
     reached = f", reached at {at}" if at else ""
-    click.echo(f"{wanted.system} is {how}: revision {number} in {wanted.namespace}{reached}")
+    click.echo(f"{wanted.system} is {stands}: revision {number} in {wanted.namespace}{reached}")
     return 0
 
 

@@ -1,10 +1,11 @@
 """Brings a namespace to what was rendered: shows the difference, applies in order, waits, and removes what is left."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from atoll.errors import (
+    CLUSTER_FORBIDS,
     CLUSTER_REFUSED,
     SECRETS_MISSING,
     VOLUME_FIXED,
@@ -16,7 +17,7 @@ from atoll.kubernetes.diff import difference
 from atoll.kubernetes.drift import Drift, drift
 from atoll.kubernetes.handover import handed_over, merged
 from atoll.kubernetes.names import GATEWAY, HOLDER, MANAGER, SETUP, Object, Target
-from atoll.kubernetes.objects import Key, items, key_of, mapping
+from atoll.kubernetes.objects import Key, items, key_of, kind_of, mapping
 from atoll.kubernetes.permissions import SERVER, configuration_key
 from atoll.kubernetes.revision import COMPONENT as REVISION
 from atoll.kubernetes.rollout import WATCHED, has_failed
@@ -27,7 +28,7 @@ from atoll.kubernetes.volumes import grow, let_go
 from atoll.kubernetes.waiting import Show, until_left, wait
 
 _AT_ONCE = 16
-_TOLD_TOGETHER = (CLUSTER_REFUSED.code, VOLUME_FIXED.code)
+_TOLD_TOGETHER = (CLUSTER_FORBIDS.code, CLUSTER_REFUSED.code, VOLUME_FIXED.code)
 
 # What may be removed when it is not rendered any more. Never a Secret or a volume: what they keep can't be made again.
 _PRUNED = (
@@ -101,10 +102,13 @@ def _stage(part: str, kind: str) -> int:
     return 1
 
 
-async def find_changes(api: Api, system: str, scope: Scope, deployed: Parts | None = None) -> Changes:
+async def find_changes(
+    api: Api, system: str, scope: Scope, deployed: Parts | None = None, kinds: Collection[str] = ()
+) -> Changes:
     """What the API server would make of the objects; nothing is kept.
 
-    deployed: what was applied last, where that is known. Raises AtollError with all it refuses.
+    deployed: what was applied last, where that is known. kinds: of all that was deployed last; of those that not every
+    cluster has, another is taken for absent where we may not look. Raises AtollError with all it refuses.
     """
     wanted = [made for each in scope.parts.values() for made in each]
     there = await api.get(Key("Namespace", api.namespace))
@@ -120,12 +124,13 @@ async def find_changes(api: Api, system: str, scope: Scope, deployed: Parts | No
     changes = [each for each in found if isinstance(each, Change)]
     applied = tuple(each for each in changes if each.lines or each.is_new)
     stays = {key_of(made) for each in scope.after.values() for made in each}
-    removed = await _left(api, system, stays, frozenset(scope.apps))
+    removed = await _left(api, system, stays, frozenset(scope.apps), kinds)
     return Changes(applied, removed, tuple(one for each in changes for one in each.drift))
 
 
 async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Semaphore) -> Change | AtollError:
     async with gate:
+        live = None
         try:
             live = await api.get(key_of(made))
             await grow(api, made, is_trial=True)
@@ -133,6 +138,9 @@ async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Sem
             tried = as_there(made, live) if made["kind"] == "StatefulSet" else made
             after = await api.apply(merged(tried, handed_over(made, live)), is_trial=True)
         except AtollError as error:
+            if _is_forbidden(error) and made["kind"] == "Namespace" and _is_labelled(live, made):
+                # A right of the whole cluster, of which nothing is needed here.
+                return Change(made, (), is_new=False, live=live)
             if any(each.code in _TOLD_TOGETHER for each in error.problems):
                 return error
             raise
@@ -144,15 +152,39 @@ async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Sem
     return Change(made, tuple(difference(live, after)), False, others, live)
 
 
-async def _left(api: Api, system: str, stays: set[Key], apps: frozenset[str]) -> tuple[Key, ...]:
+def _is_forbidden(error: AtollError) -> bool:
+    return all(each.code == CLUSTER_FORBIDS.code for each in error.problems)
+
+
+def _is_labelled(live: Object | None, made: Object) -> bool:
+    return mapping(made, "metadata", "labels").items() <= mapping(live, "metadata", "labels").items()
+
+
+async def _left(
+    api: Api, system: str, stays: set[Key], apps: frozenset[str], kinds: Collection[str]
+) -> tuple[Key, ...]:
     labels = f"app.kubernetes.io/managed-by={MANAGER},app.kubernetes.io/part-of={system}"
-    lists = await asyncio.gather(*(api.all(kind, labels, is_bare=True) for kind in _PRUNED))
+    lists = await asyncio.gather(*(_listed(api, kind, labels, kinds) for kind in _PRUNED))
     return tuple(
         key_of(each)
         for found in lists
         for each in found
         if key_of(each) not in stays and is_ours(each) and (not apps or _app(each) in apps)
     )
+
+
+async def _listed(api: Api, kind: str, labels: str, kinds: Collection[str]) -> list[Object]:
+    """None of a kind that not every cluster has, that was not deployed last, and that we may not list.
+
+    For whoever has no right to a kind is told so before that the cluster does not know it, and the usual roles for one
+    namespace know nothing of these.
+    """
+    try:
+        return await api.all(kind, labels, is_bare=True)
+    except AtollError as error:
+        if _is_forbidden(error) and kind_of(kind).is_added and kind not in kinds:
+            return []
+        raise
 
 
 def is_ours(made: Object) -> bool:

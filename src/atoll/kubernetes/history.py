@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from atoll.errors import NO_REVISION
+from atoll.errors import NO_REVISION, AtollError
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.names import Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
@@ -15,6 +15,7 @@ from atoll.kubernetes.revision import (
     Entry,
     Revision,
     entry_of,
+    kinds_of,
     name_of,
     outdated,
     read_revision,
@@ -45,6 +46,17 @@ class History:
         if len(pieces) < len(keys):
             raise self.lacks(entry.number, await self.entries())
         return read_revision(pieces)
+
+    async def kinds(self) -> frozenset[str]:
+        """Of all that was deployed last; none where nothing is known of that."""
+        kept = await self.entries()
+        try:
+            last = await self.read(kept[-1]) if kept else None
+        except AtollError as error:
+            if error.problems[0].code != NO_REVISION.code:
+                raise
+            last = None
+        return kinds_of(last.parts) if last else frozenset()
 
     def lacks(self, wanted: object, kept: Sequence[Entry]) -> Exception:
         """AtollError NO_REVISION."""

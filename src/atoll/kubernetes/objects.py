@@ -8,12 +8,13 @@ from atoll.kubernetes.names import Object
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Where the API keeps the objects of a kind. version: such as "apps/v1"."""
+    """Where the API keeps the objects of a kind. version: such as "apps/v1". is_added: not every cluster has it."""
 
     version: str
     kind: str
     plural: str
     namespaced: bool = True
+    is_added: bool = False
 
 
 KINDS = (
@@ -32,9 +33,9 @@ KINDS = (
     Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
     Kind("batch/v1", "Job", "jobs"),
     Kind("coordination.k8s.io/v1", "Lease", "leases"),
-    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
-    Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
-    Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors"),
+    Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", is_added=True),
+    Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules", is_added=True),
+    Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", is_added=True),
     Kind("networking.k8s.io/v1", "Ingress", "ingresses"),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),

@@ -1,10 +1,10 @@
 """A system in a cluster from one revision to the next: deployed, rolled back, or taken away."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from atoll.errors import DEPLOYED_MEANWHILE, NEVER_WHOLE, AtollError
+from atoll.errors import CLUSTER_FORBIDS, DEPLOYED_MEANWHILE, NEVER_WHOLE, AtollError
 from atoll.kubernetes import deploy
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.conflicts import Conflict, conflicts, skew
@@ -14,7 +14,7 @@ from atoll.kubernetes.lease import LEASE, Holding, Terms, back_to, take
 from atoll.kubernetes.names import MANAGER, NAMESPACE, Object, Target
 from atoll.kubernetes.objects import Key, key_of, mapping
 from atoll.kubernetes.render import objects
-from atoll.kubernetes.revision import Built, Entry, Revision, built_of, previous
+from atoll.kubernetes.revision import Built, Entry, Revision, built_of, kinds_of, previous
 from atoll.kubernetes.rollout import is_complete
 from atoll.kubernetes.scope import Parts, Scope, scope_of
 from atoll.kubernetes.standing import gateway_key, url_of
@@ -61,10 +61,10 @@ class Release:
         """Where customers find the system; "" where that is not known yet."""
         return await address(self._api, self._target)
 
-    async def plan(self, services: Sequence[str], *, is_forced: bool) -> Plan:
+    async def plan(self, services: Sequence[str], *, may_break: bool) -> Plan:
         """What is to be done for these services; () is all of the system.
 
-        Raises AtollError: NEVER_WHOLE; BREAKS_CONSUMER, LACKS_PROVIDER unless it is forced; SECRETS_MISSING, …
+        Raises AtollError: NEVER_WHOLE; BREAKS_CONSUMER, LACKS_PROVIDER unless it may break; SECRETS_MISSING, …
         """
         target, declared = self._target, objects(self._target)
         if await self._is_anothers():
@@ -80,11 +80,12 @@ class Release:
                 system=target.system,
                 namespace=target.namespace,
             )
-        if before is not None and not is_forced:
+        if before is not None and not may_break:
             self._check_contracts(before, built, is_whole=not services)
         scope = scope_of(target, declared, services, before.parts if before else {})
         await deploy.check_secrets(self._api, target, scope.parts)
-        changes = await self._changes(scope, before.parts if before else None)
+        kinds = kinds_of(before.parts) if before else frozenset()
+        changes = await self._changes(scope, before.parts if before else None, kinds)
         stays = before.built if before and services else {}
         return Plan(scope, changes, {**stays, **built}, before, skew(before.built, built) if before else ())
 
@@ -146,7 +147,7 @@ class Release:
             part: await all_as_there(self._api, [each for each in found if each["kind"] != "Job"])
             for part, found in to.parts.items()
         }
-        changes = await self._changes(Scope(parts, parts), None)
+        changes = await self._changes(Scope(parts, parts), None, await self._history.kinds())
         # What was prepared stays so. What fails, or is at it still, was for the version that goes.
         done = {key_of(each) for each in await self._api.all("Job", _part_of(self._target.system)) if is_complete(each)}
         kept = replace(changes, removed=tuple(each for each in changes.removed if each not in done))
@@ -155,8 +156,8 @@ class Release:
 
     async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> int:
         """Remove all that is ours; Secrets and volumes only `with_data`. How many objects went."""
-        api, system = self._api, self._target.system
-        changes = await deploy.find_changes(api, system, Scope({}, {}))
+        api = self._api
+        changes = await self._changes(Scope({}, {}), None, await self._history.kinds())
         removed = [*await self._history.keys(), *changes.removed, LEASE]
         for key in removed:
             await api.delete(key)
@@ -183,7 +184,13 @@ class Release:
             say(f"the namespace {self._api.namespace} stays, for there is more in it: {', '.join(left[:5])}")
             return []
         namespace = Key("Namespace", self._api.namespace)
-        await self._api.delete(namespace)
+        try:
+            await self._api.delete(namespace)
+        except AtollError as error:
+            if error.problems[0].code != CLUSTER_FORBIDS.code:
+                raise
+            say(f"the namespace {self._api.namespace} stays, for you may not remove it")
+            return []
         return [namespace]
 
     async def _data(self) -> list[Key]:
@@ -200,9 +207,9 @@ class Release:
         found = await self._api.get(Key("Namespace", self._api.namespace))
         return found is not None and not (_is_part_of(found, self._target.system) and deploy.is_ours(found))
 
-    async def _changes(self, scope: Scope, deployed: Parts | None) -> Changes:
+    async def _changes(self, scope: Scope, deployed: Parts | None, kinds: Collection[str]) -> Changes:
         # Jobs that have been carry a hash in their name, and are removed with what they prepared.
-        return await deploy.find_changes(self._api, self._target.system, scope, deployed)
+        return await deploy.find_changes(self._api, self._target.system, scope, deployed, kinds)
 
     def _check_contracts(self, before: Revision, built: Mapping[str, Built], *, is_whole: bool) -> None:
         deployed = {name: each for name, each in before.built.items() if not is_whole or name in built}

@@ -136,6 +136,10 @@ def read_revision(made: Sequence[Object]) -> Revision:
     return msgspec.json.decode(gzip.decompress(content), type=Revision)
 
 
+def kinds_of(parts: Mapping[str, Sequence[Object]]) -> frozenset[str]:
+    return frozenset(str(made["kind"]) for each in parts.values() for made in each)
+
+
 def outdated(numbers: Sequence[int]) -> list[int]:
     """Those that are not kept any more."""
     return sorted(numbers)[:-KEPT]

@@ -92,7 +92,8 @@ def setup_objects(target: Target) -> list[Object]:
 def _rights(target: Target) -> list[Object]:
     made = setup_document(target)
     names = {each.secret for each in made.secrets} | {each.secret for each in made.databases}
-    names |= {made.admin_secret} if made.databases else set()
+    # Who runs the server made it, and may use it elsewhere too.
+    read = {made.admin_secret} - names if made.databases else set()
     secrets: Object = {"apiGroups": [""], "resources": ["secrets"]}
     subject = {"kind": "ServiceAccount", "name": SETUP, "namespace": target.namespace}
     return [
@@ -104,6 +105,7 @@ def _rights(target: Target) -> list[Object]:
             "rules": [
                 {**secrets, "verbs": ["create"]},
                 {**secrets, "resourceNames": sorted(names), "verbs": ["get", "patch"]},
+                *({**secrets, "resourceNames": [each], "verbs": ["get"]} for each in sorted(read)),
             ],
         },
         {

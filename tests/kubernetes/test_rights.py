@@ -1,0 +1,185 @@
+"""Who may not look at kinds that not every cluster has deploys and destroys, unless one of them was deployed."""
+
+import gzip
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from atoll.errors import AtollError
+from atoll.kubernetes.client import Api, connect
+from atoll.kubernetes.deploy import find_changes
+from atoll.kubernetes.history import History
+from atoll.kubernetes.names import Object
+from atoll.kubernetes.objects import KINDS, Kind, items, kind_of
+from atoll.kubernetes.release import Release
+from atoll.kubernetes.revision import LABEL
+from atoll.kubernetes.scope import Scope
+from atoll.wire.description import Description
+from tests.documented import documented_roles
+from tests.kubernetes.targets import rendered, target_of
+
+ADDED = {"httproutes", "prometheusrules", "servicemonitors"}
+LABELS = {"app.kubernetes.io/part-of": "shop"}
+NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": LABELS}}
+
+
+class Server(ThreadingHTTPServer):
+    """Answers as an API server does to who has a right to all but some: who has none is told so before that it is none.
+
+    objects: by their paths' ends, such as "configmaps/atoll-revision-1". forbidden: kinds in the plural, and methods.
+    """
+
+    objects: dict[str, Object]
+    forbidden: set[str]
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_PATCH(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        path = self.path.partition("?")[0].rstrip("/")
+        if path.endswith("/version"):
+            self._say(200, {"gitVersion": "v1.36.0", "major": "1", "minor": "36"})
+            return
+        kind = next((each.plural for each in KINDS if each.plural in path.split("/")[-2:]), "namespaces")
+        if kind in self.server.forbidden or f"{self.command} {kind}" in self.server.forbidden:
+            self._say(403, {"message": f"{kind} is forbidden"})
+        elif path.endswith(kind):
+            found = [each for name, each in self.server.objects.items() if name.partition("/")[0] == kind]
+            self._say(200, {"items": found})
+        else:
+            found_one = next((each for name, each in self.server.objects.items() if path.endswith(name)), None)
+            self._say(200 if found_one else 404, found_one or {"message": f"there is no {self.path}"})
+
+    def _say(self, status: int, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Answers) as made:
+        made.objects, made.forbidden = {"namespaces/shop": NAMESPACE}, set(ADDED)
+        thread = Thread(target=made.serve_forever, args=(0.05,))
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@asynccontextmanager
+async def connected(server: Server, folder: Path) -> AsyncIterator[Api]:
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "me", "user": {"token": "some"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+    }))  # fmt: skip
+    async with connect("", "shop", str(path)) as api:
+        yield api
+
+
+def revision(parts: dict[str, Sequence[Object]]) -> Object:
+    content = gzip.compress(json.dumps({"number": 1, "made": "", "note": "", "parts": parts, "built": {}}).encode())
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "atoll-revision-1", "labels": {**LABELS, LABEL: "1"}},
+        "binaryData": {"revision.json.gz": b64encode(content).decode()},
+    }
+
+
+async def test_kinds_that_were_never_deployed_need_no_right(server: Server, tmp_path: Path, shop: Description) -> None:
+    async with connected(server, tmp_path) as api:
+        assert (await find_changes(api, "shop", Scope({}, {}))).is_nothing
+        # Only the Lease, of which nobody asked whether it is there.
+        assert await Release(api, target_of(shop), lambda _: None, 1.0, "me").destroy(print, with_data=False) == 1
+
+
+@pytest.mark.parametrize("kind", ["configmaps", "ingresses", "roles"])
+async def test_kinds_that_every_cluster_has_need_a_right(server: Server, tmp_path: Path, kind: str) -> None:
+    server.forbidden.add(kind)
+    async with connected(server, tmp_path) as api:
+        with pytest.raises(AtollError, match=f"ATL5102 .*{kind} is forbidden"):
+            await find_changes(api, "shop", Scope({}, {}))
+
+
+async def test_a_kind_that_was_deployed_needs_a_right_for_it_may_have_to_go(
+    server: Server, tmp_path: Path, shop: Description
+) -> None:
+    # Given a system whose last revision has a route, deployed by somebody with more rights
+    route: Object = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "gateway"}}
+    server.objects["configmaps/atoll-revision-1"] = revision({"gateway": [route]})
+    async with connected(server, tmp_path) as api:
+        assert await History(api, target_of(shop)).kinds() == {"HTTPRoute"}
+        # Then whoever may not see it can't leave it behind unknowingly
+        release = Release(api, target_of(shop), lambda _: None, 1.0, "me")
+        with pytest.raises(AtollError, match=r"ATL5102 .*GET HTTPRoute.*httproutes is forbidden"):
+            await release.destroy(print, with_data=False)
+        with pytest.raises(AtollError, match=r"ATL5102 .*GET HTTPRoute.*httproutes is forbidden"):
+            await find_changes(api, "shop", Scope({}, {}), None, {"HTTPRoute"})
+
+
+@pytest.mark.parametrize("wanted", [{}, {"pod-security.kubernetes.io/enforce": "restricted"}])
+async def test_a_namespace_that_is_as_declared_needs_no_right_to_change_it(
+    server: Server, tmp_path: Path, wanted: dict[str, str]
+) -> None:
+    server.forbidden.add("PATCH namespaces")
+    made: Object = {**NAMESPACE, "metadata": {"name": "shop", "labels": {**LABELS, **wanted}}}
+    async with connected(server, tmp_path) as api:
+        scope = Scope({"namespace": [made]}, {"namespace": [made]})
+        if wanted:
+            with pytest.raises(AtollError, match=r"ATL5102 .*PATCH Namespace shop"):
+                await find_changes(api, "shop", scope)
+        else:
+            assert (await find_changes(api, "shop", scope)).is_nothing
+
+
+def test_the_documented_role_names_every_kind_that_is_applied_and_every_right_that_is_given(
+    shop: Description,
+) -> None:
+    (role,) = documented_roles()
+    rights = rights_of([role])
+    made = rendered(target_of(shop, telemetry={"dashboard": True, "collector": True}))
+    kinds = {kind_of(str(each["kind"])) for each in made} - {kind_of("Namespace")}
+    verbs = ("get", "list", "create", "patch", "delete")
+    assert {(group_of(kind), kind.plural, verb) for kind in kinds for verb in verbs} <= rights
+    # Who gives a right has to have it.
+    assert rights_of([each for each in made if each["kind"] == "Role"]) <= rights
+
+
+def rights_of(roles: Sequence[Object]) -> set[tuple[object, ...]]:
+    """Each with group, resource and verb."""
+    rules = [rule for role in roles for rule in items(role, "rules")]
+    return {right for rule in rules for right in product(*(rule[each] for each in ("apiGroups", "resources", "verbs")))}  # type: ignore[call-overload]
+
+
+def group_of(kind: Kind) -> str:
+    return kind.version.rpartition("/")[0]
