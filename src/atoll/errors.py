@@ -98,6 +98,7 @@ NO_SUCH_OPERATION = Kind(1011, "{system} has no operation {operation!r}.", "writ
 NO_SUCH_LETTER = Kind(1012, "There is no dead letter with the number {numbers}.", "see `atoll events dead`")
 UNANSWERED = Kind(1013, "{address} gave no answer: {reason}.", "see `atoll status`, and `atoll logs`")
 NO_SUCH_TOPIC = Kind(1014, "{system} has no topic {topic!r}.", "name one of those that it has, or none for all")
+NO_DATABASE = Kind(1015, "{name} has no database of its own.", "name a service that has one")
 NO_TOKENS = Kind(
     1020,
     "The gateway of {system} accepts no tokens.",
@@ -427,6 +428,11 @@ UNPINNED = Kind(
 BAD_PINS = Kind(5011, "{file} can't be used: {reason}.", "make it anew: `atoll build --pin`")
 NO_ENVIRONMENT = Kind(
     5013, "There is no environments/{name}.toml beside the system file.", "correct the name, or write the file"
+)
+LOCAL_ENVIRONMENT = Kind(
+    5015,
+    "environments/local.toml is this machine's own, with values of secrets: no image, cluster or Compose is made from it.",
+    "name another environment: -e production has the usual values where it has no file",
 )
 OBJECT_TOO_LARGE = Kind(
     5014,

@@ -89,16 +89,20 @@ async def test_a_cluster_that_cannot_be_reached_is_said_and_no_key_is_left(
         ("{here}/none", "KUBECONFIG names {here}/none, and there is no such file"),
         ("{here}/none:{here}/neither", "KUBECONFIG names {here}/none and {here}/neither, and there is no such file"),
         ("", "there is no file ~/.kube/config, and KUBECONFIG names no other"),
-        ("{here}/empty", "{here}/empty lacks what a kubeconfig has"),
+        ("{here}/empty", "{here}/empty is no kubeconfig: it has no clusters, users and contexts."),
+        ("{here}/words", "{here}/words is no kubeconfig: it has no clusters, users and contexts."),
+        ("{here}/list", "{here}/list is no kubeconfig: it has no clusters, users and contexts."),
     ],
 )
 async def test_a_kubeconfig_that_is_not_there_is_told_with_its_path(
     names: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given nobody's kubeconfig but an empty one
+    # Given nobody's kubeconfig, and files that are none
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     (tmp_path / "empty").touch()
+    (tmp_path / "words").write_text("nothing of the kind")
+    (tmp_path / "list").write_text("- nothing\n")
     # When a cluster is connected to
     with pytest.raises(AtollError) as raised:
         async with connect("", "shop", names.format(here=tmp_path)):

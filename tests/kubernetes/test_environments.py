@@ -1,7 +1,6 @@
 """environments/NAME.toml: its structure, and the page that lists its entries."""
 
 import re
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args, get_origin
@@ -10,9 +9,13 @@ import msgspec
 import pytest
 
 from atoll.errors import BAD_ENVIRONMENT, AtollError
+from atoll.kubernetes.check import environment_problems
 from atoll.kubernetes.environment import Environment, ServiceIn, TelemetryIn
+from atoll.kubernetes.names import Target
 from atoll.kubernetes.project import read_environment
+from atoll.kubernetes.structure import worded
 from atoll.kubernetes.written import Written, lines_of
+from atoll.wire.description import Description
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "environments.md"
 _ROW = re.compile(r"\| `(.+?)` \| (.+?) \| `(.*?)` \| (.+) \|")
@@ -53,7 +56,7 @@ kept_days = 1
     }
     assert found["gateway.replica"].has[0] == "replicas"
     assert found["telemetry.colector"].has[0] == "collector"
-    assert "expected `int`, got `str`" in found["gateway.replicas"].sentence
+    assert found["gateway.replicas"].sentence.endswith("is 'two': expected whole number.")
     assert "docs/reference/environments.md" in found["gateway.replicas"].do
     # Each is told with its line, and what is right beside it is read.
     assert {entry: each.place for entry, each in found.items()} == {
@@ -67,6 +70,46 @@ kept_days = 1
         "telemetry.colector": "environments/staging.toml:14",
     }
     assert read.environment == Environment(services={"cart": ServiceIn()}, telemetry=TelemetryIn(kept_days=1.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[faults]\nallowed = "yes"\n', "faults.allowed is 'yes': expected true or false."),
+        ("[gateway]\nhosts = [1]\n", "gateway.hosts is [1]: expected list of text."),
+        ("[services.a]\nreplicas = [1]\n", "services.a.replicas is [1]: expected whole number or [least, most]."),
+    ],
+)
+def test_a_wrong_type_is_told_in_the_words_of_the_reference(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments" / "staging.toml").write_text(text)
+    (problem,) = read_environment(tmp_path, "staging", tmp_path).problems.values()
+    assert problem.sentence == says
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_is_of_this_machine_is_no_environment_of_a_cluster(tmp_path: Path, is_there: bool) -> None:
+    # Given values of secrets, which a cluster's environment would take for names
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments" / "staging.toml").touch()
+    if is_there:
+        (tmp_path / "environments" / "local.toml").write_text('[secrets]\nkey = "hunter2-prod-key"\n')
+    with pytest.raises(AtollError, match=r"ATL5015 .*this machine's own") as caught:
+        read_environment(tmp_path, "local", tmp_path)
+    assert caught.value.problems[0].has == ("staging",)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['[secrets]\nkey = "Hunter2!"\n', "[secrets]\nkey = 918273\n", 'secrets = "Hunter2!"\n']
+)
+def test_no_value_of_a_secret_is_told(tmp_path: Path, shop: Description, text: str) -> None:
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments" / "staging.toml").write_text(text)
+    read = read_environment(tmp_path, "staging", tmp_path)
+    found = [*read.problems.values(), *environment_problems(Target(shop, read.environment), read.written)]
+    assert [each for each in found if each.sentence.startswith("secrets")]
+    assert not [each for each in found if "Hunter2" in str(each) or "918273" in str(each)]
 
 
 def test_what_is_right_is_read(tmp_path: Path) -> None:
@@ -128,22 +171,8 @@ def rows(kind: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, str,
         else:
             made = getattr(kind(), each.name)
             value = "none" if made is None else msgspec.json.encode(made).decode()
-            yield name, written(inner), value
+            yield name, worded(inner), value
 
 
 def is_struct(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def written(kind: object) -> str:
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
-    if isinstance(kind, type) and kind in names:
-        return names[kind]
-    if isinstance(kind, types.UnionType):
-        return " or ".join(written(each) for each in get_args(kind) if each is not types.NoneType)
-    if is_struct(kind):
-        return "table"
-    if get_origin(kind) is dict:
-        return f"table of {written(get_args(kind)[1])}"
-    first, last = get_args(kind)
-    return f"list of {written(first)}" if last is Ellipsis else "[least, most]"

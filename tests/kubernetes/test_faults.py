@@ -35,6 +35,10 @@ def test_by_default_nothing_listens_and_nobody_has_a_token(shop: Description) ->
     (problem,) = caught.value.problems
     assert problem.code == FAULTS_NOT_ALLOWED.code
     assert "environments/production.toml" in problem.do
+    # Nobody allows something for a service that there is not.
+    with pytest.raises(AtollError) as caught:
+        chosen(target, ["bakery"], "production")
+    assert [each.code for each in caught.value.problems] == [NO_SUCH_SERVICE.code]
 
 
 def test_where_it_is_allowed_the_token_is_made_in_the_cluster_and_is_in_no_document(shop: Description) -> None:

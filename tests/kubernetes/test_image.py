@@ -152,3 +152,6 @@ def test_every_tag_from_elsewhere_is_pinned(shop: Description) -> None:
 def test_without_docker_and_buildah_it_is_said_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(AtollError, match="Neither docker nor buildah was found"):
         find_builder({"PATH": str(tmp_path)})
+    # Of one that was named alone it is said that it is not there.
+    with pytest.raises(AtollError, match=r"ATL5012 .*podmann can't be used: there is no such program"):
+        find_builder({"PATH": str(tmp_path)}, "podmann")

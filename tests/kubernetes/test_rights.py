@@ -16,6 +16,7 @@ from atoll.errors import AtollError
 from atoll.kubernetes.client import Api, connect
 from atoll.kubernetes.deploy import find_changes
 from atoll.kubernetes.history import History
+from atoll.kubernetes.lease import LEASE
 from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import KINDS, Kind, items, kind_of
 from atoll.kubernetes.release import Release
@@ -120,7 +121,7 @@ async def test_kinds_that_were_never_deployed_need_no_right(server: Server, tmp_
     async with connected(server, tmp_path) as api:
         assert (await find_changes(api, "shop", Scope({}, {}))).is_nothing
         # Only the Lease, of which nobody asked whether it is there.
-        assert await Release(api, target_of(shop), lambda _: None, 1.0, "me").destroy(print, with_data=False) == 1
+        assert await Release(api, target_of(shop), lambda _: None, 1.0, "me").destroy(print, with_data=False) == [LEASE]
 
 
 @pytest.mark.parametrize("kind", ["configmaps", "ingresses", "roles"])

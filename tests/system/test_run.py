@@ -139,6 +139,11 @@ def test_psql_opens_the_database_of_a_service_and_no_other(run: Run) -> None:
     assert found.stdout.strip() == "1", found.stderr
     other = atoll(run.folder, "psql", "--system", TARGET, "counter", "-c", "\\c greeter")
     assert "permission denied" in other.stderr
+    without = atoll(run.folder, "psql", "--system", TARGET, "postgres")
+    assert "ATL1015  postgres has no database of its own." in without.stderr
+    assert "counter" in without.stderr
+    nobody = atoll(run.folder, "psql", "--system", TARGET, "contuer")
+    assert "ATL1009  Nothing that runs here is called 'contuer'" in nobody.stderr
 
 
 def test_no_event_is_dead(run: Run) -> None:

@@ -41,7 +41,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "deploy": ("deploy", "Bring a cluster to what is declared here."),
     "rollback": ("rollback", "Bring back an earlier revision in a cluster."),
     "destroy": ("destroy", "Remove the system from a cluster."),
-    "render": ("render", "Print documents made from the declaration: openapi, asyncapi, kubernetes, compose."),
+    "render": (
+        "render",
+        "Make documents of the declaration: openapi, asyncapi, kubernetes, compose, prometheus.",
+    ),
 }
 
 # What answers where --environment names a cluster; it needs the cluster's client, and the others do not.

@@ -8,9 +8,10 @@ import click
 from atoll.cli.options import target_option
 from atoll.cli.project import find_state
 from atoll.engines import versions
-from atoll.errors import NO_SUCH_PROCESS
+from atoll.errors import NO_DATABASE, NO_SUCH_PROCESS
 from atoll.model.suggest import nearest
 from atoll.provision.programs import find_program
+from atoll.supervisor.control import ControlClient
 
 
 @click.command("psql", context_settings={"ignore_unknown_options": True})
@@ -23,7 +24,9 @@ def command(service: str, arguments: tuple[str, ...], target: str | None) -> Non
     file = state / "secrets" / f"dsn-{service}"
     if not file.is_file():
         names = [each.name.removeprefix("dsn-") for each in file.parent.glob("dsn-*")]
-        raise NO_SUCH_PROCESS.error(has=nearest(service, names), name=service)
+        running = ControlClient(state).status().processes
+        kind = NO_DATABASE if any(service in (each.name, each.service) for each in running) else NO_SUCH_PROCESS
+        raise kind.error(has=nearest(service, names), name=service)
     program = find_program(versions.POSTGRES).with_name("psql")
     # In the environment, for everybody can read a command line.
     variables = {**os.environ, **_variables(file.read_text().strip())}

@@ -2,14 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 
 import click
 
 from atoll.cli.declared import assembled
-from atoll.cli.options import base_option, dashboard_option, environment_option, target_argument
+from atoll.cli.files import tell_files, write_folder, writing
+from atoll.cli.options import base_option, dashboard_option, environment_option, json_option, target_argument
 from atoll.kubernetes.compose import COMPOSE, DASHBOARD_AT, DASHBOARD_TOKEN, VARIABLES, completed, render_compose
 from atoll.kubernetes.names import Target
 from atoll.provision.passwords import new_password
@@ -21,7 +22,8 @@ from atoll.provision.passwords import new_password
 @dashboard_option
 @base_option
 @click.option("--output", default="compose", show_default=True, metavar="FOLDER", help="Where to write the files.")
-def command(target: str | None, environment: str, base: str, output: str) -> None:
+@json_option
+def command(target: str | None, environment: str, base: str, output: str, as_json: bool) -> None:
     """Write the system as a compose.yaml with the configuration of its containers.
 
     Passwords are made once, in a file .env beside it that stays as it is: keep it out of version control.
@@ -29,24 +31,20 @@ def command(target: str | None, environment: str, base: str, output: str) -> Non
     made = asyncio.run(assembled(target, environment, base))
     wanted, folder = made.target, Path(output)
     files = render_compose(wanted, {each.name for each in made.images if each.checks_health})
-    _write(folder, files)
-    click.echo(f"{len(files)} files in {folder}")
-    _give_secrets(folder / VARIABLES, wanted)
+    # Containers read them as users of their own; nothing in them is secret.
+    write_folder(folder, files, for_all=True)
+    with writing(folder):
+        missing = _give_secrets(folder / VARIABLES, wanted)
+    tell_files(folder, list(files), as_json=as_json, missing=missing)
+    if as_json:
+        return
     click.echo(f"docker compose -f {folder / COMPOSE} up --detach")
     if wanted.environment.telemetry.dashboard:
         click.echo(f"dashboard: http://{DASHBOARD_AT}/?token=… with {DASHBOARD_TOKEN} of {folder / VARIABLES}")
 
 
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    for name, content in files.items():
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(content)
-        # Containers read them as users of their own; nothing in them is secret.
-        place.chmod(0o644)
-
-
-def _give_secrets(file: Path, target: Target) -> None:
+def _give_secrets(file: Path, target: Target) -> list[str]:
+    """The variables that somebody has to give a value, who is told so."""
     before = file.read_text() if file.exists() else ""
     after, missing = completed(before, target, _passwords())
     if after != before:
@@ -55,6 +53,7 @@ def _give_secrets(file: Path, target: Target) -> None:
             written.write(after)
     for each in missing:
         click.echo(f"{file}: give {each.variable} a value: {each.what}", err=True)
+    return [each.variable for each in missing]
 
 
 def _passwords() -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`atoll render kubernetes`."""
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import click
 
 from atoll.cli.declared import assembled
-from atoll.cli.options import base_option, dashboard_option, environment_option, target_argument
+from atoll.cli.files import tell_files, write_folder, writing
+from atoll.cli.options import base_option, dashboard_option, environment_option, json_option, target_argument
 from atoll.kubernetes.names import KUSTOMIZATION
-from atoll.kubernetes.render import render
+from atoll.kubernetes.render import objects, render
 
 
 @click.command("kubernetes")
@@ -19,16 +21,24 @@ from atoll.kubernetes.render import render
 @dashboard_option
 @base_option
 @click.option("--output", metavar="FOLDER", help="Write a file a part and a kustomization.yaml there.")
-def command(target: str | None, environment: str, base: str, output: str | None) -> None:
+@json_option
+def command(target: str | None, environment: str, base: str, output: str | None, as_json: bool) -> None:
     """Print the system as Kubernetes objects, or write them to a folder.
 
-    That is for `kubectl apply --server-side -k`, Argo CD or Flux.
+    That is for `kubectl apply --server-side -k`, Argo CD or Flux. With --json the objects are printed as one list of
+    kind List, or it is told which files were written.
     """
-    files = render(asyncio.run(assembled(target, environment, base)).target)
-    write_files(files, output)
+    wanted = asyncio.run(assembled(target, environment, base)).target
+    # It also tells what no cluster takes.
+    files = render(wanted)
+    if output is None and as_json:
+        found = [made for part in objects(wanted).values() for made in part]
+        click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": found}))
+        return
+    write_files(files, output, as_json=as_json)
 
 
-def write_files(files: Mapping[str, str], output: str | None) -> None:
+def write_files(files: Mapping[str, str], output: str | None, *, as_json: bool = False) -> None:
     """To the folder, in which every other file of ours is removed, or to the terminal."""
     kustomization = f"{KUSTOMIZATION}.yaml"
     if output is None:
@@ -38,13 +48,10 @@ def write_files(files: Mapping[str, str], output: str | None) -> None:
                 click.echo(content, nl=False)
         return
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _listed(folder / kustomization):
-        if name not in files:
-            (folder / name).unlink(missing_ok=True)
-    for name, content in files.items():
-        (folder / name).write_text(content)
-    click.echo(f"{len(files)} files in {folder}")
+    with writing(folder):
+        before = _listed(folder / kustomization)
+    write_folder(folder, files, before=before)
+    tell_files(folder, list(files), as_json=as_json)
 
 
 def _listed(kustomization: Path) -> list[str]:

@@ -86,11 +86,16 @@ class Builder:
 
 
 def find_builder(variables: Mapping[str, str], wanted: str = "") -> Builder:
-    """docker where it is, else buildah; or the one that is wanted. Raises AtollError BUILDER_MISSING."""
+    """docker where it is, else buildah; or the one that is wanted.
+
+    Raises AtollError: BUILDER_MISSING; BUILDER_UNUSABLE if the one that is wanted is not there.
+    """
     for name in (wanted,) if wanted else ("docker", "buildah"):
         program = shutil.which(name, path=variables.get("PATH"))
         if program:
             return Builder(program, {**variables, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"})
+    if wanted:
+        raise BUILDER_UNUSABLE.error(program=wanted, reason="there is no such program")
     raise BUILDER_MISSING.error()
 
 

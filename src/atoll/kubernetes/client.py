@@ -33,7 +33,16 @@ _PAGE = 500
 _GOING = 60.0
 _ANSWERS_WITHIN = 5.0
 _USUAL = "~/.kube/config"
-_UNCONNECTED = (httpx.HTTPError, ValueError, OSError, LookupError, TypeError, yaml.YAMLError, kr8s.ServerError)
+_UNCONNECTED = (
+    httpx.HTTPError,
+    ValueError,
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    yaml.YAMLError,
+    kr8s.ServerError,
+)
 """What a kubeconfig that is missing, wrong or of a silent cluster leads to."""
 _BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
@@ -238,8 +247,10 @@ async def connect(context: str, namespace: str, kubeconfig: str = "") -> AsyncIt
         except _UNCONNECTED as error:
             # Without any file it looks for the account of a pod, and says that there are no credentials.
             reason = _missing(kubeconfig)
-            if not reason and isinstance(error, LookupError | TypeError):
+            if not reason and isinstance(error, LookupError):
                 reason = f"{kubeconfig or _USUAL} lacks what a kubeconfig has: {error}"
+            if not reason and isinstance(error, TypeError | AttributeError):
+                reason = f"{kubeconfig or _USUAL} is no kubeconfig: it has no clusters, users and contexts"
             raise unreachable(context or "the current context", ValueError(reason) if reason else error) from error
         api.timeout = 30.0
         yield Api(api, namespace)

@@ -133,6 +133,9 @@ async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Sem
         live = None
         try:
             live = await api.get(key_of(made))
+            if live is None and made["kind"] == "RoleBinding" and await api.get(_role_of(made)) is None:
+                # Of whoever may not bind any role the API server wants to see this one, which no trial makes.
+                return Change(made, (), is_new=True)
             await grow(api, made, is_trial=True)
             # What is handed over stays as it is, and so do a StatefulSet's claims, which change with a new one alone.
             tried = as_there(made, live) if made["kind"] == "StatefulSet" else made
@@ -154,6 +157,10 @@ async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Sem
 
 def _is_forbidden(error: AtollError) -> bool:
     return all(each.code == CLUSTER_FORBIDS.code for each in error.problems)
+
+
+def _role_of(binding: Object) -> Key:
+    return Key("Role", str(mapping(binding, "roleRef")["name"]))
 
 
 def _is_labelled(live: Object | None, made: Object) -> bool:

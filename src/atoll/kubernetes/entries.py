@@ -12,7 +12,7 @@ import msgspec
 from atoll.errors import BAD_ENVIRONMENT, Problem
 from atoll.kubernetes.environment import Environment, SecretIn
 from atoll.kubernetes.peers import asking, egress_to_dns
-from atoll.kubernetes.written import Written
+from atoll.kubernetes.written import Written, shown
 
 Fits: TypeAlias = Callable[[object], bool]
 
@@ -43,7 +43,9 @@ class Relation:
 def entry_problems(environment: Environment, file: Written) -> list[Problem]:
     """Of values by themselves, and of those that do not go together."""
     found = [
-        BAD_ENVIRONMENT.at(file.at(entry), entry=entry, reason=rule.reason.format(value=repr(value)), do=rule.do)
+        BAD_ENVIRONMENT.at(
+            file.at(entry), entry=entry, reason=rule.reason.format(value=shown(entry, value)), do=rule.do
+        )
         for rule in RULES
         for pattern in rule.entries
         for entry, value in _values(environment, pattern)

@@ -19,13 +19,13 @@ _OK = 200
 
 
 def chosen(target: Target, names: Sequence[str], environment: str) -> list[MemberData]:
-    """The services of these names. Raises AtollError FAULTS_NOT_ALLOWED, NO_SUCH_SERVICE. Touches nothing."""
-    if not target.environment.faults.allowed:
-        raise FAULTS_NOT_ALLOWED.error(namespace=target.namespace, environment=environment)
+    """The services of these names. Raises AtollError NO_SUCH_SERVICE, FAULTS_NOT_ALLOWED. Touches nothing."""
     members = {each.name: each for each in target.members}
     for name in names:
         if name not in members:
             raise NO_SUCH_SERVICE.error(has=nearest(name, members), name=name)
+    if not target.environment.faults.allowed:
+        raise FAULTS_NOT_ALLOWED.error(namespace=target.namespace, environment=environment)
     return [members[name] for name in names]
 
 

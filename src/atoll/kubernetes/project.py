@@ -6,7 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from atoll.errors import BAD_ENVIRONMENT, BAD_LOCK, NO_DOCKERFILE, NO_ENVIRONMENT, AtollError, Problem
+from atoll.errors import (
+    BAD_ENVIRONMENT,
+    BAD_LOCK,
+    LOCAL_ENVIRONMENT,
+    NO_DOCKERFILE,
+    NO_ENVIRONMENT,
+    AtollError,
+    Problem,
+)
 from atoll.kubernetes.engine_images import engines_used, official
 from atoll.kubernetes.environment import Environment
 from atoll.kubernetes.image import Image, bare_image, contents_of, node_image, own_image, python_image
@@ -41,6 +49,8 @@ class Lock:
 _LINE = re.compile(r"at line (\d+)")
 USUAL = "production"
 """The environment that is meant where none is named; it alone needs no file."""
+_LOCAL = "local"
+"""The one of this machine: it has values of secrets where others have names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +65,20 @@ class Read:
 def read_environment(folder: Path, name: str, project: Path) -> Read:
     """The file environments/NAME.toml beside the system file. Without one of USUAL everything is the default.
 
-    project: what its path is told from. Raises AtollError NO_ENVIRONMENT, with those that there are, and
-    BAD_ENVIRONMENT where it is no TOML.
+    project: what its path is told from. Raises AtollError NO_ENVIRONMENT, with those that there are,
+    LOCAL_ENVIRONMENT, and BAD_ENVIRONMENT where it is no TOML.
     """
     file = folder / "environments" / f"{name}.toml"
     shown = str(file.relative_to(project)) if file.is_relative_to(project) else str(file)
+    # Lock files are of their environments.
+    there = [each.stem for each in file.parent.glob("*.toml") if not each.stem.endswith(".lock")]
+    clusters = [each for each in there if each != _LOCAL]
+    if name == _LOCAL:
+        raise LOCAL_ENVIRONMENT.error(has=clusters)
     if not file.is_file():
         if name == USUAL:
             return Read(Environment(), Written(shown))
-        # local.toml is of this machine, and lock files are of their environments.
-        there = [each.stem for each in file.parent.glob("*.toml") if not each.stem.endswith(".lock")]
-        raise NO_ENVIRONMENT.error(has=nearest(name, [each for each in there if each != "local"]), name=name)
+        raise NO_ENVIRONMENT.error(has=nearest(name, clusters), name=name)
     try:
         text = file.read_text()
         table = tomllib.loads(text)

@@ -154,8 +154,8 @@ class Release:
         await self._carry_out(parts, kept, held.confirm)
         return await self._history.keep(to.parts, to.built, f"back to {to.number}"), kept
 
-    async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> int:
-        """Remove all that is ours; Secrets and volumes only `with_data`. How many objects went."""
+    async def destroy(self, say: Callable[[str], None], *, with_data: bool) -> list[Key]:
+        """Remove all that is ours; Secrets and volumes only `with_data`. What went."""
         api = self._api
         changes = await self._changes(Scope({}, {}), None, await self._history.kinds())
         removed = [*await self._history.keys(), *changes.removed, LEASE]
@@ -173,7 +173,7 @@ class Release:
             await asyncio.sleep(_LOOK_AGAIN)
         if with_data and not await self._is_anothers():
             removed += await self._remove_namespace(say)
-        return len(removed)
+        return removed
 
     async def _remove_namespace(self, say: Callable[[str], None]) -> list[Key]:
         """Ours goes with the system, unless somebody else keeps something in it."""

@@ -1,16 +1,18 @@
 """A file's tables against the structs that they become: all mistakes at once, where decoding stops at the first."""
 
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from typing import TypeVar, get_args, get_origin
 
 import msgspec
 
 from atoll.errors import BAD_ENVIRONMENT, Problem
-from atoll.kubernetes.written import Written
+from atoll.kubernetes.written import Written, shown
 from atoll.model.suggest import nearest
 
 S = TypeVar("S", bound=msgspec.Struct)
 _LEFT_OUT = object()
+_WORDS: Mapping[object, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 
 
 def structured(table: object, kind: type[S], written: Written) -> tuple[S, dict[str, Problem]]:
@@ -29,7 +31,7 @@ def _sound(value: object, kind: object, path: str, written: Written, problems: d
     if struct is None and get_origin(kind) is not dict:
         return _leaf(value, kind, path, written, problems)
     if not isinstance(value, dict):
-        reason, do = f"is {value!r}, no table", f"write it as a table, [{path}]"
+        reason, do = f"is {shown(path, value)}, no table", f"write it as a table, [{path}]"
         problems[path] = BAD_ENVIRONMENT.at(written.at(path), entry=path, reason=reason, do=do)
         return _LEFT_OUT
     found = dict(_members(value, kind if struct is None else struct, path, written, problems))
@@ -56,8 +58,23 @@ def _leaf(value: object, kind: object, path: str, written: Written, problems: di
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        why = str(error)
-        reason = f"is {value!r}: {why[0].lower()}{why[1:]}"
+        # Of a table, which may be right in part, the decoder knows more.
+        why = str(error) if isinstance(value, dict) else f"expected {worded(kind)}"
+        reason = f"is {shown(path, value)}: {why[0].lower()}{why[1:]}"
         problems[path] = BAD_ENVIRONMENT.at(written.at(path), entry=path, reason=reason, do="correct it")
         return _LEFT_OUT
     return value
+
+
+def worded(kind: object) -> str:
+    """The type of an entry, as docs/reference/environments.md calls it."""
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if isinstance(kind, types.UnionType):
+        return " or ".join(worded(each) for each in get_args(kind) if each is not types.NoneType)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return "table"
+    if get_origin(kind) is dict:
+        return f"table of {worded(get_args(kind)[1])}"
+    first, last = get_args(kind)
+    return f"list of {worded(first)}" if last is Ellipsis else "[least, most]"

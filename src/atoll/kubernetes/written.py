@@ -26,6 +26,11 @@ class Written:
         return f"{self.path}:{self.lines[name]}" if name else self.path
 
 
+def shown(entry: str, value: object) -> str:
+    """The value as people are told it; of [secrets] never, for somebody may have written one that is secret."""
+    return "'…'" if entry.partition(".")[0] == "secrets" else repr(value)
+
+
 def lines_of(text: str) -> dict[str, int]:
     """Of each table and entry that has a line of its own. A text of several lines may be taken for entries, which is
     of no harm: nobody asks for them.
