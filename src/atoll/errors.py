@@ -430,7 +430,7 @@ NO_ENVIRONMENT = Kind(
     5013, "There is no environments/{name}.toml beside the system file.", "correct the name, or write the file"
 )
 LOCAL_ENVIRONMENT = Kind(
-    5015,
+    5016,
     "environments/local.toml is this machine's own, with values of secrets: no image, cluster or Compose is made from it.",
     "name another environment: -e production has the usual values where it has no file",
 )

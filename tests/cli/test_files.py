@@ -54,6 +54,6 @@ def test_objects_are_printed_as_a_list(project: Path) -> None:
 def test_values_of_this_machine_go_nowhere_else(project: Path, command: list[str]) -> None:
     ended = atoll(project, *command, "hello.py", "-e", "local")
     assert ended.returncode == 1
-    assert "ATL5015" in ended.stderr
+    assert "ATL5016" in ended.stderr
     assert "hunter2" not in ended.stdout + ended.stderr
     assert not (project / "compose").exists()

@@ -94,7 +94,7 @@ def test_what_is_of_this_machine_is_no_environment_of_a_cluster(tmp_path: Path, 
     (tmp_path / "environments" / "staging.toml").touch()
     if is_there:
         (tmp_path / "environments" / "local.toml").write_text('[secrets]\nkey = "hunter2-prod-key"\n')
-    with pytest.raises(AtollError, match=r"ATL5015 .*this machine's own") as caught:
+    with pytest.raises(AtollError, match=r"ATL5016 .*this machine's own") as caught:
         read_environment(tmp_path, "local", tmp_path)
     assert caught.value.problems[0].has == ("staging",)
     assert "hunter2" not in str(caught.value)
