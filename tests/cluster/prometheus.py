@@ -15,7 +15,7 @@ import yaml
 
 from tests.cluster.kubectl import Kubectl, Object
 from tests.cluster.programs import Failed
-from tests.runtime.servers import free_port
+from tests.ports import free_port
 from tests.waiting import until
 
 NOTE = "prometheus.io/"

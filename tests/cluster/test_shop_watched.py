@@ -21,7 +21,7 @@ from tests.cluster.programs import Failed
 from tests.cluster.prometheus import alerting, beside
 from tests.cluster.shop import ATOLL, Shop
 from tests.conftest import find_program
-from tests.runtime.servers import free_port
+from tests.ports import free_port
 from tests.system.browsing import browsing
 from tests.system.webhook import Webhook
 from tests.tools.hops import ONE_CHECKOUT, Hop, mails

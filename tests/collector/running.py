@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import msgspec
 
 from atoll.collector.query import Query
 from atoll.model.launch import Collection
+from tests.ports import free_port
 from tests.waiting import until
 
 T = TypeVar("T")
@@ -83,12 +83,6 @@ class Collecting:
     def stop(self) -> int:
         self.process.terminate()
         return self.process.wait(PATIENCE)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from atoll.collector.forms import Form, Taken, forms
 from atoll.collector.forwarding import Forwarder
 from atoll.collector.limits import Limits
 from atoll.collector.zipkin import zipkin_spans
-from tests.collector.running import collecting, free_port
+from tests.collector.running import collecting
 from tests.collector.sending import TRACE, arrival, line, request, span
+from tests.ports import free_port
 from tests.waiting import until
 
 

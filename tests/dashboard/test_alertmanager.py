@@ -11,7 +11,7 @@ from atoll.dashboard.alertmanager import alerts
 from atoll.engines.alertmanager import Receivers, routing
 from atoll.engines.pace import Pace
 from tests.cluster.prometheus import alerting
-from tests.runtime.servers import free_port
+from tests.ports import free_port
 from tests.waiting import until
 
 

@@ -1,7 +1,6 @@
 """Engines started as the supervisor starts them, for tests that need one of their own."""
 
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,12 +11,6 @@ from atoll.supervisor.home import Home
 from atoll.supervisor.install import make_folders, write_files
 from atoll.supervisor.probe import until_ready
 from atoll.supervisor.process import Process
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -32,8 +32,9 @@ from atoll.provision.programs import find_program
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import check_envoy
 from tests.engines.exchange import Backend, backends, request
-from tests.engines.running import free_port, running
+from tests.engines.running import running
 from tests.engines.test_envoy import cluster
+from tests.ports import free_port
 
 KEY = new_key()
 NOW = 1_800_000_000

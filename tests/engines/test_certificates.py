@@ -11,7 +11,7 @@ from atoll.supervisor.home import Home
 from tests.engines.certificates import MountedSecret, serial_of, trusting_anybody
 from tests.engines.exchange import Backend, Connection, backends, connection
 from tests.engines.merged import in_a_cluster
-from tests.engines.running import free_port
+from tests.ports import free_port
 from tests.waiting import eventually
 
 EVERYTHING = Route("/", "frontend", prefix=True, operation="frontend")

@@ -16,7 +16,7 @@ from atoll.supervisor.home import Home
 from tests.engines.certificates import MountedSecret, trusting_anybody
 from tests.engines.exchange import Answer, backends, connection
 from tests.engines.merged import in_a_cluster
-from tests.engines.running import free_port
+from tests.ports import free_port
 
 EVERYTHING = Route("/", "frontend", prefix=True, operation="frontend")
 HOSTS = ("shop.example.com", "*.shops.example.com")

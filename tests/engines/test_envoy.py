@@ -22,7 +22,8 @@ from atoll.supervisor.envoy_admin import change
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import check_envoy
 from tests.engines.exchange import Backend, Connection, backends, connection, read_chunk, request
-from tests.engines.running import free_port, running, start
+from tests.engines.running import running, start
+from tests.ports import free_port
 from tests.waiting import eventually
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -17,7 +17,8 @@ from atoll.provision.programs import find_program
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import write
 from atoll.supervisor.process import Process
-from tests.engines.running import free_port, running
+from tests.engines.running import running
+from tests.ports import free_port
 from tests.waiting import eventually
 
 PLACED, SETTLED = "evt.shop.order-placed", "evt.shop.payment-settled"

@@ -11,7 +11,8 @@ from atoll.errors import AtollError
 from atoll.provision.databases import adopt_databases, create_databases
 from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import owners, prepare_postgres, service_dsn, superuser_dsn
-from tests.engines.running import free_port, running
+from tests.engines.running import running
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from atoll.runtime.setup import Variables, set_up
 from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import prepare_postgres, service_dsn, superuser_dsn
 from atoll.wire.description import Description, MemberData
-from tests.engines.running import free_port, running
+from tests.engines.running import running
+from tests.ports import free_port
 from tests.supervisor.described import sample
 
 MOST = 10

@@ -18,16 +18,9 @@ import psutil
 from atoll.engines import nats, postgres
 from atoll.engines.engine import Check, Command, Engine, HttpGet, Readiness, User
 from atoll.engines.versions import NATS, POSTGRES
+from tests.ports import free_port
 
 READY_WITHIN = 20.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def unprivileged() -> User | None:

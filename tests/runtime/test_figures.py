@@ -16,7 +16,8 @@ from atoll.model.figures import FiguresOf
 from atoll.model.references import Literal
 from atoll.provision.databases import create_databases, let_watch
 from atoll.provision.figures import PostgresFigures
-from tests.runtime.servers import NatsServer, PostgresServer, engine_folder, free_port
+from tests.ports import free_port
+from tests.runtime.servers import NatsServer, PostgresServer, engine_folder
 
 
 def value(page: str, series: str) -> float:

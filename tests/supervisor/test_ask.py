@@ -4,7 +4,7 @@ import pytest
 
 from atoll.engines.engine import HttpGet
 from atoll.provision.http import ask
-from tests.engines.running import free_port
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from atoll.provision.programs import find_program
 from atoll.supervisor.envoy_admin import bound_access_log, drain
 from atoll.supervisor.home import Home
 from tests.engines.exchange import backends, connection, read_chunk, request
-from tests.engines.running import free_port, running
+from tests.engines.running import running
+from tests.ports import free_port
 from tests.waiting import eventually
 
 

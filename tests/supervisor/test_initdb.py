@@ -18,7 +18,8 @@ from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import owners, prepare_postgres, reachable, service_dsn, superuser_dsn
 from atoll.supervisor.process import Exit, Process, find_setpriv
 from atoll.supervisor.processes import processes
-from tests.engines.running import free_port, running
+from tests.engines.running import running
+from tests.ports import free_port
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root must choose another user")
 
@@ -187,7 +188,8 @@ from atoll.supervisor.home import Home
 from atoll.supervisor.initdb import prepare_postgres, superuser_dsn
 from atoll.provision.programs import find_program
 from atoll.supervisor.install import make_folders
-from tests.engines.running import free_port, running
+from tests.engines.running import running
+from tests.ports import free_port
 
 async def main():
     home = Home(Path(sys.argv[1]) / "shop")

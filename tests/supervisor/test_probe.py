@@ -9,7 +9,7 @@ from atoll.engines.engine import Check, Command, HttpGet, Readiness, TcpPort
 from atoll.errors import AtollError
 from atoll.supervisor.probe import probe, until_ready
 from atoll.supervisor.process import Process
-from tests.engines.running import free_port
+from tests.ports import free_port
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from atoll.kubernetes.gateway import API_KEYS, envoy_configuration
 from atoll.kubernetes.names import Target
 from atoll.provision.programs import find_program
 from atoll.supervisor.children import Python, describe
-from tests.engines.running import free_port
+from tests.ports import free_port
 from tests.system import gateway_table
 from tests.system.every_gateway import EveryGateway
 from tests.system.gateway_table import Callers, Case, Gate

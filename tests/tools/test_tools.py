@@ -20,7 +20,7 @@ from shop.payment.contract import GOOD_CARD
 
 from atoll.testing import Running, running
 from tests.conftest import CI
-from tests.engines.running import free_port
+from tests.ports import free_port
 from tests.system.runs import ask
 from tests.tools.hops import ONE_CHECKOUT, Hop, mails
 from tests.tools.programs import OPENSEARCH, ZIPKIN, cache_folder, jaeger, jars

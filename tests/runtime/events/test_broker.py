@@ -10,8 +10,9 @@ from atoll.errors import EventError
 from atoll.runtime.events.broker import Broker, Connection, Lost, NoStream, Refused, stored
 from atoll.runtime.events.deadletters import dead
 from atoll.wire import subjects
+from tests.ports import free_port
 from tests.runtime.events.parts import Running
-from tests.runtime.servers import NatsServer, free_port
+from tests.runtime.servers import NatsServer
 from tests.waiting import eventually
 
 

@@ -15,7 +15,8 @@ from atoll.runtime.telemetry.destination import destination, parse_headers
 from atoll.runtime.telemetry.export import BATCH, Exporter
 from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
-from tests.collector.running import collecting, free_port
+from tests.collector.running import collecting
+from tests.ports import free_port
 
 OK, BUSY, BAD = b"200 OK", b"429 Too Many Requests", b"400 Bad Request"
 
