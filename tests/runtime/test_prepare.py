@@ -137,3 +137,11 @@ async def test_everything_that_is_wrong_is_told_at_once(
     assert f"the stream {system}-order-placed can't be made: insufficient storage resources" in told[2][1]
     assert "the consumer email-send can't be made" in told[3][1]
     assert "NATS at nats://127.0.0.1:1 can't be reached" in told[4][1]
+
+
+async def test_a_migration_takes_as_long_as_it_takes(
+    dsn: str, nats_server: NatsServer, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atoll.runtime.prepare._TABLES_WITHIN", 2.0)
+    (tmp_path / "0001_slow.sql").write_text("SELECT pg_sleep(2.2);")
+    assert await prepare([preparation(dsn, nats_server, system, "email", migrations=str(tmp_path))], value_of) == []

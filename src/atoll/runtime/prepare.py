@@ -22,7 +22,7 @@ Resolve = Callable[[Source], str]
 """The value behind a reference: a file's content, a variable's value."""
 
 _CONNECT_WITHIN = 10.0  # seconds
-_STATEMENT_WITHIN = 600.0  # seconds; a migration may move a large table
+_TABLES_WITHIN = 600.0  # seconds; somebody may look at a table that is to be changed
 _BROKER_TROUBLES = (OSError, TimeoutError, nats.errors.Error, Lost, Denied, NoStream, Refused)
 
 
@@ -55,13 +55,13 @@ async def _prepare_database(preparation: Preparation, resolve: Resolve) -> list[
     service = preparation.service
     assert preparation.dsn is not None
     try:
-        connection = await asyncpg.connect(
-            resolve(preparation.dsn), timeout=_CONNECT_WITHIN, command_timeout=_STATEMENT_WITHIN
-        )
+        connection = await asyncpg.connect(resolve(preparation.dsn), timeout=_CONNECT_WITHIN)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         return [_failed(service, "its database can't be reached", error)]
     try:
-        await make_tables(connection, service, EVENT_TABLES)
+        async with asyncio.timeout(_TABLES_WITHIN):
+            await make_tables(connection, service, EVENT_TABLES)
+        # Without a bound: it may move a large table (decision 0008).
         if preparation.migrations:
             await migrate(connection, service, Path(preparation.migrations))
     except AtollError as error:

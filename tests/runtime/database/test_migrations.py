@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import ClassVar
 
 import asyncpg
 import pytest
 
 from atoll.errors import AtollError, DatabaseUnreachable, Problem
 from atoll.model.migrations import migration_problems
+from atoll.runtime.__main__ import FINAL
 from atoll.runtime.database import tables
 from atoll.runtime.database.migrations import migrate, pending, read_migrations
 from atoll.runtime.database.pool import Connection
@@ -102,6 +104,7 @@ class TestApplying:
 
         await eventually(is_slow)
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+        # The server's going away says nothing of the file, so another try is made.
         with pytest.raises(DatabaseUnreachable):
             await task
         assert await tables_of(connection) == []
@@ -187,6 +190,33 @@ class TestFailing:
             problem = await failure(connection, folder)
         assert "lock timeout" in problem.sentence
         assert await migrate(connection, "users", folder) == ["0002_name.sql"]
+
+    async def test_a_statement_that_is_ended_is_told_with_its_line_and_no_other_try_helps(
+        self, connection: Connection, write: Write
+    ) -> None:
+        folder = write(slow="SET LOCAL statement_timeout = '100ms';\n\nSELECT pg_sleep(9)")
+        problem = await failure(connection, folder)
+        assert (problem.code, problem.place) == ("ATL3202", f"{folder}/0001_slow.sql:3")
+        assert "statement timeout" in problem.sentence
+        assert problem.code in FINAL
+
+
+class TestTakingLong:
+    """Neither what a role says for its queries nor what a file says for itself is a bound of another file."""
+
+    BOUND: ClassVar = {"statement_timeout": "200ms", "transaction_timeout": "300ms"}
+    SLOW = "SELECT pg_sleep(0.25); SELECT pg_sleep(0.25);"
+
+    @pytest.mark.parametrize("first", ["", "-- atoll: no transaction\n"])
+    async def test_the_roles_own_bounds_are_for_its_queries(self, dsn: str, write: Write, first: str) -> None:
+        connection = await asyncpg.connect(dsn, server_settings=self.BOUND)
+        assert await migrate(connection, "users", write(slow=first + self.SLOW)) == ["0001_slow.sql"]
+        await connection.close()
+
+    async def test_the_bound_of_a_file_ends_with_it(self, connection: Connection, write: Write) -> None:
+        bound = "-- atoll: no transaction\nSET statement_timeout = '200ms';"
+        folder = write(bound=bound, slow=self.SLOW)
+        assert await migrate(connection, "users", folder) == ["0001_bound.sql", "0002_slow.sql"]
 
 
 class TestWithoutTransaction:

@@ -26,6 +26,18 @@ from atoll.runtime.database.tables import LOCK_PATIENCE, MIGRATION_LOCK, OWN_TAB
 LOCK_TIMEOUT = "10s"
 """How long a statement waits for a table lock. Behind a migration that waits, every query of the table waits too."""
 
+_AS_LONG_AS_IT_TAKES = """
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')
+"""
+"""Whatever a role or a file before it says: a large table takes hours. A file that wants a bound sets one itself."""
+
+_CUT_OFF = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""The server went away, which says nothing of the file."""
+
 NO_TRANSACTION = "-- atoll: no transaction"
 """The first line of a file whose statements can't be in a transaction, such as CREATE INDEX CONCURRENTLY."""
 
@@ -99,7 +111,8 @@ async def migrate(connection: Connection, service: str, folder: Path) -> list[st
 
     Several processes may do it at once: the others wait, and find nothing to do. What was applied before a file that
     fails stays applied. Raises AtollError with all that is wrong: BAD_MIGRATION_NAME, MIGRATION_EDITED,
-    MIGRATION_UNFIT, before anything is changed; MIGRATION_FAILED with file and line; MIGRATION_LOCKED.
+    MIGRATION_UNFIT, before anything is changed; MIGRATION_FAILED with file and line; MIGRATION_LOCKED. A statement may
+    take as long as it takes.
     """
     if not folder.is_dir():
         fail([MIGRATIONS_MISSING.at(service=service, folder=folder, reason="does not exist")])
@@ -131,6 +144,7 @@ async def _applied(connection: Connection) -> dict[str, str]:
 
 
 async def _apply(connection: Connection, service: str, migration: Migration) -> None:
+    await connection.execute(_AS_LONG_AS_IT_TAKES)
     if not migration.transactional:
         await _run(connection, service, migration)
         await _record(connection, migration)
@@ -152,7 +166,7 @@ async def _run(connection: Connection, service: str, migration: Migration) -> No
         try:
             await connection.execute(statement.text)
         except asyncpg.PostgresError as error:
-            if isinstance(error, asyncpg.PostgresConnectionError):
+            if isinstance(error, _CUT_OFF):
                 raise
             kind = MIGRATION_FAILED if migration.transactional else MIGRATION_STOPPED
             line = statement.line_at(int(getattr(error, "position", None) or 1))
