@@ -11,6 +11,10 @@ from tests.cluster.shop import Shop
 # Ports of the part that the API server gives to nobody by itself.
 WAYS = {
     "loadbalancer": 'way_in = "loadbalancer"\ntls = "certificate"',
+    "internal": (
+        'load_balancer_class = "service.k8s.aws/nlb"\nsource_ranges = ["10.0.0.0/8"]\ncpu_limit = "1500m"\n'
+        'annotations = { "service.beta.kubernetes.io/aws-load-balancer-scheme" = "internal" }'
+    ),
     "nodeport": 'way_in = "nodeport"\nnode_port = 30083\ntls_node_port = 30084\ntls = "certificate"',
     "ingress": 'way_in = "ingress:contour"\nhosts = ["shop.example.com"]\ntls = "certificate"',
     "httproute": 'way_in = "httproute"\nparent = "infra/public"\nhosts = ["shop.example.com"]',

@@ -1,4 +1,5 @@
 import importlib.metadata
+from collections.abc import Mapping
 
 import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import msgspec
@@ -7,7 +8,7 @@ import yaml
 
 from atoll.errors import OBJECT_TOO_LARGE, AtollError
 from atoll.kubernetes.compose import render_compose
-from atoll.kubernetes.names import Object, Target
+from atoll.kubernetes.names import FIGURES, Object, Target
 from atoll.kubernetes.objects import items, mapping
 from atoll.kubernetes.render import MOST_CONTENT, render
 from atoll.kubernetes.revision import built_of
@@ -15,8 +16,8 @@ from atoll.runtime.replicas import PERIOD
 from atoll.wire.description import Description
 from tests.kubernetes.targets import container_of, find, pod_of, rendered, target_of, variable
 
-NEWEST = ("1.35", "1.36", "1.37")
-WAYS = {
+VERSIONS = ("1.30", "1.35", "1.36", "1.37")
+WAYS: Mapping[str, Mapping[str, object]] = {
     "loadbalancer": {"way_in": "loadbalancer", "tls": "certificate"},
     "nodeport": {"way_in": "nodeport", "node_port": 30080, "tls_node_port": 30443, "tls": "certificate"},
     "ingress": {"way_in": "ingress:contour", "hosts": ["shop.example.com"], "tls": "certificate"},
@@ -46,8 +47,10 @@ def test_every_file_is_named_in_the_kustomization_and_reads_back_as_it_was(targe
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("version", NEWEST)
-def test_the_schemas_of_the_newest_versions_accept_every_object(shop: Description, way: str, version: str) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_schemas_of_the_oldest_and_the_newest_versions_accept_every_object(
+    shop: Description, way: str, version: str
+) -> None:
     seen = rendered(target_of(shop)) if way != "loadbalancer" else []  # so that each is judged once
     for each in rendered(target_of(shop, gateway=WAYS[way])):
         if each not in seen and "gateway.networking" not in str(each["apiVersion"]):  # no part of Kubernetes itself
@@ -343,3 +346,58 @@ def test_the_processes_of_one_query_share_a_quarter_of_the_servers_memory(shop: 
     assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "1024Mi"}
     written = yaml.safe_load(render_compose(target)["compose.yaml"])["services"]["postgres"]
     assert (written["shm_size"], written["mem_limit"]) == ("1024m", "4096m")
+
+
+def test_replicas_are_spread_over_zones_and_machines(made: list[Object]) -> None:
+    spread = {
+        str(mapping(each, "metadata")["name"]): [
+            one["topologyKey"] for one in items(pod_of(each), "topologySpreadConstraints")
+        ]
+        for each in made
+        if each["kind"] == "Deployment" and mapping(each, "metadata")["name"] != FIGURES
+    }
+    assert {"gateway", "users", "catalog"} <= set(spread)
+    assert set(map(tuple, spread.values())) == {("topology.kubernetes.io/zone", "kubernetes.io/hostname")}
+
+
+def test_an_autoscaler_aims_at_what_a_process_can_use(shop: Description) -> None:
+    made = rendered(target_of(shop, services={"catalog": {"scale_at": "1500m"}}))
+
+    def aim(name: str) -> object:
+        (metric,) = items(find(made, "HorizontalPodAutoscaler", name), "spec", "metrics")
+        return mapping(metric, "resource", "target")
+
+    assert aim("cart") == {"type": "AverageValue", "averageValue": "500m"}
+    assert aim("catalog") == {"type": "AverageValue", "averageValue": "1500m"}
+
+
+def test_no_container_is_without_a_limit_where_there_is_one_for_all(shop: Description) -> None:
+    def limits(target: Target) -> dict[tuple[object, object], object]:
+        return {
+            (mapping(each, "metadata")["name"], container["name"]): mapping(container, "resources", "limits").get("cpu")
+            for each in rendered(target)
+            for container in (*items(pod_of(each), "initContainers"), *items(pod_of(each), "containers"))
+        }
+
+    assert set(limits(target_of(shop)).values()) == {None}
+    wanted = {"defaults": {"cpu_limit": "1"}, "services": {"cart": {"cpu": "2"}, "users": {"cpu_limit": "3"}}}
+    found = limits(target_of(shop, **wanted, engines={"nats": {"cpu_limit": "4"}}))
+    own: dict[tuple[object, object], object] = {("cart", "cart"): "2", ("users", "users"): "3", ("nats", "nats"): "4"}
+    assert found == {key: own.get(key, "1") for key in found}
+
+
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [("loadbalancer", "Service"), ("nodeport", "Service"), ("ingress", "Ingress"), ("httproute", "HTTPRoute")],
+)
+def test_what_a_controller_is_told_stands_at_the_way_in(shop: Description, way: str, kind: str) -> None:
+    made = rendered(target_of(shop, gateway={**WAYS[way], "annotations": {"example.com/internal": "true"}}))
+    told = [each for each in made if "example.com/internal" in mapping(each, "metadata", "annotations")]
+    assert [(each["kind"], mapping(each, "metadata")["name"]) for each in told] == [(kind, "gateway")]
+
+
+def test_a_load_balancer_may_be_of_a_class_and_for_some_alone(shop: Description) -> None:
+    wanted = {"load_balancer_class": "service.k8s.aws/nlb", "source_ranges": ["10.0.0.0/8", "fd00::/8"]}
+    spec = mapping(find(rendered(target_of(shop, gateway=wanted)), "Service", "gateway"), "spec")
+    assert spec["loadBalancerClass"] == "service.k8s.aws/nlb"
+    assert spec["loadBalancerSourceRanges"] == ["10.0.0.0/8", "fd00::/8"]

@@ -8,10 +8,10 @@ from atoll.engines import connections
 from atoll.engines.declared import stored
 from atoll.errors import BAD_ENVIRONMENT, Problem
 from atoll.kubernetes.engines import postgres_busy, postgres_memory_limit, postgres_roles, room_for_streams
-from atoll.kubernetes.entries import BYTES, LABEL, entry_problems
+from atoll.kubernetes.entries import BYTES, CPU, LABEL, entry_problems
 from atoll.kubernetes.environment import EngineIn, Resources, ServiceIn, WayIn
 from atoll.kubernetes.names import CODE, DOCUMENTS, RESERVED, Target, admin_port_of, port_of
-from atoll.kubernetes.quantities import bytes_of
+from atoll.kubernetes.quantities import bytes_of, cpu_limit_of, processors_of
 from atoll.kubernetes.resolve import set_variables
 from atoll.kubernetes.written import Written
 from atoll.model import keeping
@@ -19,7 +19,9 @@ from atoll.model.suggest import nearest
 
 _Asking: TypeAlias = Resources | WayIn | EngineIn | ServiceIn
 
-_BYTES, _LABEL = re.compile(BYTES), re.compile(LABEL)
+_BYTES, _CPU, _LABEL = re.compile(BYTES), re.compile(CPU), re.compile(LABEL)
+_TOLERANCE = 1.1
+"""An autoscaler leaves alone what is within a tenth of what it aims at."""
 _SHARED = ("default", "kube-")
 """A namespace that is called so, or begins so, has others in it."""
 _TAKEN: Mapping[str, str] = {
@@ -37,7 +39,7 @@ _WHOLE = (DOCUMENTS, "/dev", "/proc", "/sys")
 
 def environment_problems(target: Target, file: Written) -> list[Problem]:
     """Of the environment read from this file, and of names of the declaration that a cluster can't have."""
-    rules = (_names, _services, _folders, _kept_files, _contradictions, _connections, _streams, _secrets)
+    rules = (_names, _services, _folders, _kept_files, _contradictions, _scaling, _connections, _streams, _secrets)
     found = [problem for rule in rules for problem in rule(target, file)]
     return [*found, *entry_problems(target.environment, file)]
 
@@ -132,6 +134,29 @@ def _contradiction(part: str, values: _Asking, defaults: Resources, file: Writte
     if is_given and are_sizes and bytes_of(memory) > bytes_of(limit):
         reason = f"is {limit}, less than the memory that is asked for: {memory}"
         yield _wrong(file, f"{part}.memory_limit", reason, "raise it, or lower memory")
+    cpu, limit = values.cpu or defaults.cpu, values.cpu_limit
+    if _are_processors(cpu, limit) and processors_of(cpu) > processors_of(limit):
+        reason = f"is {limit}, less than what is asked for: {cpu}"
+        yield _wrong(file, f"{part}.cpu_limit", reason, "raise it, or lower cpu")
+
+
+def _scaling(target: Target, file: Written) -> Iterator[Problem]:
+    """Of autoscalers: a pod that its limit holds below their aim never asks for another."""
+    defaults = target.environment.defaults
+    for member in target.members:
+        wanted, (least, most) = target.wanted(member), target.replicas(member)
+        cpu, limit = wanted.cpu or defaults.cpu, wanted.cpu_limit or defaults.cpu_limit
+        at = wanted.scale_at or defaults.scale_at
+        if least == most or not _are_processors(cpu, limit, at):
+            continue
+        limit = cpu_limit_of(cpu, limit)
+        if processors_of(limit) <= processors_of(at) * _TOLERANCE:
+            reason = f"is {at}, which a pod of {member.name} hardly exceeds with a limit of {limit}"
+            yield _wrong(file, f"services.{member.name}.scale_at", reason, "lower it, or raise cpu_limit")
+
+
+def _are_processors(*quantities: str) -> bool:
+    return all(_CPU.fullmatch(each) for each in quantities)
 
 
 def _connections(target: Target, file: Written) -> Iterator[Problem]:

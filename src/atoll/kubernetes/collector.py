@@ -137,7 +137,7 @@ def _deployment(target: Target, made: Object) -> Object:
         "args": [f"{DOCUMENTS}/{FILE}"],
         **({"env": [broker_password(target)]} if target.looks_at_events else {}),
         "ports": [{"name": "otlp", "containerPort": OTLP_PORT}],
-        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit, wanted.cpu_limit),
         "startupProbe": http_probe("/health/live", "otlp", period=1, failures=60),
         "livenessProbe": http_probe("/health/live", "otlp", period=10, failures=6),
         "readinessProbe": http_probe("/health/ready", "otlp", period=2, failures=2),

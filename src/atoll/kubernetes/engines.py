@@ -118,7 +118,7 @@ def postgres_objects(target: Target) -> list[Object]:
         "command": ["/bin/sh", str(CONFIGURATION / "start.sh")],
         "ports": [{"name": "postgres", "containerPort": POSTGRES_PORT}],
         "env": [{"name": "LC_ALL", "value": "C"}, {"name": "TZ", "value": "UTC"}],
-        "resources": resources(wanted.cpu, wanted.memory, postgres_memory_limit(target)),
+        "resources": resources(wanted.cpu, wanted.memory, postgres_memory_limit(target), wanted.cpu_limit),
         # Recovery after a crash may take its time; a server that recovers is not to be killed.
         "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 600},
         "livenessProbe": {"tcpSocket": {"port": "postgres"}, "periodSeconds": 10, "failureThreshold": 6},
@@ -196,7 +196,7 @@ def nats_objects(target: Target) -> list[Object]:
             {"name": "monitor", "containerPort": NATS_MONITOR_PORT},
         ],
         "env": [_password(user) for user in nats_users(target)],
-        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit, wanted.cpu_limit),
         "startupProbe": http_probe("/healthz", "monitor", period=1, failures=300),
         "livenessProbe": http_probe("/healthz?js-server-only=true", "monitor", period=10, failures=6),
         "readinessProbe": http_probe("/healthz?js-server-only=true", "monitor", period=2, failures=2),

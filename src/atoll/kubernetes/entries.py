@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -107,16 +108,24 @@ def _replicas(value: object) -> bool:
 
 LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 BYTES = r"(?=.*[1-9])[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti)?"
-_CPU = r"(?=.*[1-9])[0-9]+(\.[0-9]+)?m?"
+CPU = r"(?=.*[1-9])[0-9]+(\.[0-9]+)?m?"
 _HOST = r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+"
 _NAME = r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _KEY = r"[-._A-Za-z0-9]{1,253}"
 _LABEL_NAME = r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+_QUALIFIED = rf"({_NAME}/)?{_LABEL_NAME}"
 _VARIABLE = r"[-._A-Za-z][-._A-Za-z0-9]*"
 _FOLDER = r"(/(?!\.\.?(/|$))[^/:\s]+)+"
 _PYTHON = r"3\.(1[1-9]|[2-9][0-9])(\.[0-9]+)?"
 _REPOSITORY = r"(\[[0-9a-f:]+\]|[a-z0-9]+([.-]+[a-z0-9]+)*)(:[0-9]+)?(/[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*)*"
 _IMAGE = rf"{_REPOSITORY}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
+
+
+def _is_range(value: object) -> bool:
+    try:
+        return "/" in str(value) and bool(ip_network(str(value)))
+    except ValueError:
+        return False
 
 
 def _is_variable(value: object) -> bool:
@@ -201,8 +210,21 @@ RULES: tuple[Rule, ...] = (
         'write "namespace/label=value" of pods, "*/label=value" of any namespace, or an address, without a port',
     ),
     Rule(
+        ("gateway.annotations.?",),
+        _text(_QUALIFIED),
+        "has {value}, which no annotation can be called",
+        'write such as "example.com/internal"',
+    ),
+    Rule(
+        ("gateway.load_balancer_class",),
+        _text(_QUALIFIED, blank=True),
+        "is {value}, which no class can be called",
+        'write such as "service.k8s.aws/nlb"',
+    ),
+    Rule(("gateway.source_ranges.*",), _is_range, "has {value}, no range of addresses", 'write such as "10.0.0.0/8"'),
+    Rule(
         ("monitoring.labels.?",),
-        _text(rf"({_NAME}/)?{_LABEL_NAME}"),
+        _text(_QUALIFIED),
         "has {value}, which no label can be called",
         'write such as "release" or "example.com/team"',
     ),
@@ -233,7 +255,7 @@ RULES: tuple[Rule, ...] = (
         'write such as { secret = "stripe", key = "api-key" }',
     ),
     Rule(
-        tuple(f"{part}.cpu" for part in _ASKING), _text(_CPU), "is {value}, no quantity", 'write such as "250m" or "2"'
+        tuple(f"{part}.cpu" for part in _ASKING), _text(CPU), "is {value}, no quantity", 'write such as "250m" or "2"'
     ),
     Rule(
         tuple(f"{part}.{entry}" for part in _ASKING for entry in ("memory", "memory_limit")),
@@ -247,7 +269,16 @@ RULES: tuple[Rule, ...] = (
         "is {value}, no quantity",
         'write such as "10Gi"',
     ),
-    Rule(("services.*.cpu",), _text(_CPU, blank=True), "is {value}, no quantity", 'write such as "250m" or "2"'),
+    Rule(("defaults.scale_at",), _text(CPU), "is {value}, no quantity", 'write such as "250m" or "2"'),
+    Rule(
+        (
+            *(f"services.*.{entry}" for entry in ("cpu", "cpu_limit", "scale_at")),
+            *(f"{part}.cpu_limit" for part in _ASKING),
+        ),
+        _text(CPU, blank=True),
+        "is {value}, no quantity",
+        'write such as "250m" or "2"',
+    ),
     Rule(
         ("services.*.memory", "services.*.memory_limit", "services.*.scratch"),
         _text(BYTES, blank=True),
@@ -315,6 +346,18 @@ RELATIONS: tuple[Relation, ...] = (
         lambda file: file.gateway.way_in != "nodeport" and bool(file.gateway.node_port),
         "has no use with {way_in}",
         'set way_in = "nodeport", or leave it out',
+    ),
+    Relation(
+        "gateway.load_balancer_class",
+        lambda file: file.gateway.way_in != "loadbalancer" and bool(file.gateway.load_balancer_class),
+        "has no use with {way_in}",
+        'set way_in = "loadbalancer", or leave it out',
+    ),
+    Relation(
+        "gateway.source_ranges",
+        lambda file: file.gateway.way_in != "loadbalancer" and bool(file.gateway.source_ranges),
+        "has no use with {way_in}",
+        'set way_in = "loadbalancer", or leave it out',
     ),
     Relation(
         "gateway.tls_node_port",

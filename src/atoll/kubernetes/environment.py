@@ -41,7 +41,8 @@ class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     way_in: "loadbalancer", "nodeport", "ingress:CLASS" or "httproute". hosts: the names it answers to; () is any.
     tls: name of a Secret with tls.crt and tls.key. node_port, tls_node_port: 0 is any. parent: "namespace/gateway" of
-    an httproute.
+    an httproute. annotations: of the Service, the Ingress or the HTTPRoute by which it is reached.
+    load_balancer_class: who makes the load balancer; "" is the cluster's own. source_ranges: who may come; () is all.
     """
 
     way_in: str = "loadbalancer"
@@ -50,8 +51,12 @@ class WayIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node_port: int = 0
     tls_node_port: int = 0
     parent: str = ""
+    annotations: dict[str, str] = {}
+    load_balancer_class: str = ""
+    source_ranges: tuple[str, ...] = ()
     replicas: int = 2
     cpu: str = "100m"
+    cpu_limit: str = ""
     memory: str = "128Mi"
     memory_limit: str = "512Mi"
 
@@ -62,6 +67,7 @@ class EngineIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     storage: str = "10Gi"
     storage_class: str = ""
     cpu: str = "100m"
+    cpu_limit: str = ""
     memory: str = "256Mi"
     memory_limit: str = "1Gi"
 
@@ -96,13 +102,17 @@ class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a service's process asks for. There is no limit of CPU, which would only make it wait.
+    """What a service's process asks for.
 
+    cpu_limit: of every container that has none of its own; "" is none, for it would only make it wait. scale_at: what
+    an autoscaler lets a pod use of processors, on average, before it adds another: a Python process uses one at most.
     memory_limit: follows `memory` where that alone is given, and more. scratch: bytes of its /tmp, and of each folder
     whose files may go with the pod.
     """
 
     cpu: str = "100m"
+    cpu_limit: str = ""
+    scale_at: str = "500m"
     memory: str = "128Mi"
     memory_limit: str = "512Mi"
     scratch: str = "1Gi"
@@ -125,6 +135,8 @@ class ServiceIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     replicas: int | tuple[int, int] | None = None
     cpu: str = ""
+    cpu_limit: str = ""
+    scale_at: str = ""
     memory: str = ""
     memory_limit: str = ""
     scratch: str = ""

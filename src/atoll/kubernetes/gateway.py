@@ -197,7 +197,7 @@ def _deployment(target: Target, made: Object) -> Object:
             {"name": "admin", "containerPort": GATEWAY_ADMIN_PORT},
         ],
         **({"env": variables} if variables else {}),
-        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit),
+        "resources": resources(wanted.cpu, wanted.memory, wanted.memory_limit, wanted.cpu_limit),
         "startupProbe": http_probe("/ready", "admin", period=1, failures=60),
         "livenessProbe": http_probe("/ready", "admin", period=10, failures=6),
         "readinessProbe": http_probe("/ready", "admin", period=2, failures=2),
@@ -222,13 +222,23 @@ def _service(target: Target) -> Object:
     if ends_tls(target):
         ports.append({"name": "https", "port": 443, "targetPort": "https", **_node_port(wanted.tls_node_port)})
     # Or it would see the machines that pass requests on instead of clients. A node port is to answer at every machine.
-    seen = {"externalTrafficPolicy": "Local"} if wanted.way_in == "loadbalancer" else {}
+    seen: Object = {"externalTrafficPolicy": "Local"} if wanted.way_in == "loadbalancer" else {}
+    if wanted.load_balancer_class:
+        seen["loadBalancerClass"] = wanted.load_balancer_class
+    if wanted.source_ranges:
+        seen["loadBalancerSourceRanges"] = list(wanted.source_ranges)
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(target, GATEWAY, _COMPONENT),
+        "metadata": _reached(target) if wanted.way_in in kinds else metadata(target, GATEWAY, _COMPONENT),
         "spec": {"type": kinds.get(wanted.way_in, "ClusterIP"), **seen, "selector": selector(GATEWAY), "ports": ports},
     }
+
+
+def _reached(target: Target) -> Object:
+    """Of the object by which it is reached, with what its controller is told."""
+    notes = target.environment.gateway.annotations
+    return metadata(target, GATEWAY, _COMPONENT) | ({"annotations": dict(sorted(notes.items()))} if notes else {})
 
 
 def _node_port(number: int) -> Object:
@@ -244,7 +254,7 @@ def _ingress(target: Target, ingress_class: str) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": metadata(target, GATEWAY, _COMPONENT),
+        "metadata": _reached(target),
         "spec": {"ingressClassName": ingress_class, **tls, "rules": hosts or [http]},
     }
 
@@ -255,7 +265,7 @@ def _route(target: Target) -> Object:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": metadata(target, GATEWAY, _COMPONENT),
+        "metadata": _reached(target),
         "spec": {
             "parentRefs": [{"name": name, **({"namespace": namespace} if namespace else {})}],
             **({"hostnames": list(wanted.hosts)} if wanted.hosts else {}),

@@ -25,6 +25,11 @@ def memory_limit_of(memory: str, memory_limit: str) -> str:
     return memory if bytes_of(memory) > bytes_of(memory_limit) else memory_limit
 
 
+def cpu_limit_of(cpu: str, cpu_limit: str) -> str:
+    """As above."""
+    return cpu if processors_of(cpu) > processors_of(cpu_limit) else cpu_limit
+
+
 def processors_of(quantity: str) -> float:
     """Such as "250m", which is a quarter of one."""
     return float(quantity.removesuffix("m")) / (1_000 if quantity.endswith("m") else 1)

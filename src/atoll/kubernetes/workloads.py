@@ -18,8 +18,8 @@ from atoll.kubernetes.names import (
     selector,
 )
 from atoll.kubernetes.networking import preparing
-from atoll.kubernetes.objects import items
-from atoll.kubernetes.quantities import memory_limit_of
+from atoll.kubernetes.objects import items, mapping
+from atoll.kubernetes.quantities import cpu_limit_of, memory_limit_of
 from atoll.kubernetes.resolve import document, launch, preparation, preparation_variables, variables
 from atoll.wire.description import MemberData
 
@@ -30,8 +30,6 @@ LAUNCH, PREPARE = "launch.json", "prepare.json"
 _LEAVES = 12
 """Seconds that a pod still serves after it was told to stop, until every caller has heard of it: name servers keep an
 answer for 5 s, callers ask every 5 s (runtime/replicas.py), and the cluster needs a moment to tell its name servers."""
-_BUSY = 70
-"""Per cent of the asked CPU that an autoscaler aims at."""
 _COMES_UP, _IS_PREPARED = 600, 3600
 """Seconds without progress after which a cluster calls a Deployment failed, and Argo CD and Flux their first sync: the
 second where pods wait for a Job, which may have a volume, an image, engines and long migrations before it. Nothing is
@@ -76,17 +74,24 @@ CONTAINER_SECURITY: Mapping[str, object] = {
 }
 
 
-def resources(cpu: str, memory: str, memory_limit: str) -> Object:
-    limit = memory_limit_of(memory, memory_limit)
-    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
+def resources(cpu: str, memory: str, memory_limit: str, cpu_limit: str = "") -> Object:
+    """cpu_limit: "" leaves it to the environment's defaults (pod)."""
+    limits: Object = {"memory": memory_limit_of(memory, memory_limit)}
+    if cpu_limit:
+        limits["cpu"] = cpu_limit
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": limits}
 
 
 def pod(target: Target, name: str, spec: Object, *, user: int = USER, account: str = "") -> Object:
     """A pod's spec with all that every pod of ours has. account: "" is the namespace's, without a token."""
-    images = target.environment.images
-    if images.pull != "IfNotPresent":
-        for container in (*items(spec, "initContainers"), *items(spec, "containers")):
+    images, cpu_limit = target.environment.images, target.environment.defaults.cpu_limit
+    for container in (*items(spec, "initContainers"), *items(spec, "containers")):
+        if images.pull != "IfNotPresent":
             container["imagePullPolicy"] = images.pull
+        if cpu_limit:
+            # Of every container: a ResourceQuota of limits refuses a pod for the one that has none.
+            limits, asked = mapping(container, "resources", "limits"), mapping(container, "resources", "requests")
+            limits.setdefault("cpu", cpu_limit_of(str(asked["cpu"]), cpu_limit))
     return {
         "serviceAccountName": account or name,
         "automountServiceAccountToken": False,
@@ -98,14 +103,18 @@ def pod(target: Target, name: str, spec: Object, *, user: int = USER, account: s
 
 
 def spread(name: str) -> list[Object]:
-    """Replicas on different machines where there are some."""
+    """Replicas in different zones and on different machines where there are some.
+
+    Both have to be said: one alone takes the place of a scheduler's own rules, which are for both.
+    """
     return [
         {
             "maxSkew": 1,
-            "topologyKey": "kubernetes.io/hostname",
+            "topologyKey": place,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": selector(name)},
         }
+        for place in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
     ]
 
 
@@ -244,6 +253,7 @@ def _container(target: Target, member: MemberData) -> Object:
         wanted.cpu or defaults.cpu,
         wanted.memory or defaults.memory,
         wanted.memory_limit or defaults.memory_limit,
+        wanted.cpu_limit,
     )
     if health:
         made["startupProbe"] = http_probe(health, admin, period=1, failures=60)
@@ -368,6 +378,8 @@ def service(
 
 
 def _autoscaler(target: Target, member: MemberData, least: int, most: int) -> Object:
+    # Processors, not a share of what is asked for: that is what a pod gets at least, not what a process can do with.
+    busy = target.wanted(member).scale_at or target.environment.defaults.scale_at
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -379,7 +391,7 @@ def _autoscaler(target: Target, member: MemberData, least: int, most: int) -> Ob
             "metrics": [
                 {
                     "type": "Resource",
-                    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": _BUSY}},
+                    "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": busy}},
                 }
             ],
             # Up at once, down when it has been quiet for two minutes.
