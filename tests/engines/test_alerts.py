@@ -118,6 +118,8 @@ def test_every_alert_has_a_test_that_fails_without_it(observed: Observed, tmp_pa
         "ConsumerLag",
         "DeadLetters",
         "OutboxStuck",
+        "EventsAtRisk",
+        "EventsLost",
         # On one machine it is the supervisor that tells them.
         *(["FiguresDown"] if observed.cluster else []),
     }

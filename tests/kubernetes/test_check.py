@@ -136,7 +136,7 @@ def test_topics_have_room_on_the_volume_of_the_broker_or_are_told_how_much_they_
     (problem,) = environment_problems(target_of(shop, **small), FILE)
     assert problem.sentence == (
         "engines.nats.storage is 512Mi, of which streams may take 409Mi; "
-        "those of 3 topics and of dead letters may take 448Mi."
+        "all topics (3) and dead letters may take 448Mi."
     )
     assert problem.do.startswith('write "1Gi", or lower kept_bytes of a Topic: order-placed has the most, 128Mi')
     many = replace(shop, topics=tuple(replace(shop.topics[0], name=f"topic-{number}") for number in range(64)))

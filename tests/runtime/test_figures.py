@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import sys
 import urllib.error
 import urllib.request
@@ -9,13 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import nats
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from atoll.engines.postgres import Limits, Owner, redirected
 from atoll.model.figures import FiguresOf
 from atoll.model.references import Literal
 from atoll.provision.databases import create_databases, let_watch
-from atoll.provision.figures import PostgresFigures
+from atoll.provision.figures import PostgresFigures, nats_read
+from atoll.wire.exposition import page as exposition
 from tests.ports import free_port
 from tests.runtime.servers import NatsServer, PostgresServer, engine_folder
 
@@ -49,6 +53,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     server.start()
     yield server
     server.stop()
+    shutil.rmtree(server.folder)
 
 
 async def test_a_process_of_its_own_tells_of_both_engines_and_of_their_end(
@@ -95,3 +100,28 @@ async def test_a_server_that_is_not_there_is_down_and_not_an_error() -> None:
     figures = PostgresFigures(f"postgresql://a:b@127.0.0.1:{free_port()}/a")
     assert [(each.name, each.value) for each in await figures.read()] == [("postgresql_up", 0.0)]
     figures.close()
+
+
+async def test_the_broker_tells_how_much_of_what_a_stream_keeps_a_consumer_has_not_had(broker: NatsServer) -> None:
+    client = await nats.connect(broker.url, user="admin", password=broker.password)
+    streams = client.jetstream()
+    await streams.add_stream(StreamConfig("shop-placed", subjects=["placed"], max_bytes=100_000, max_age=86_400))
+    for name in ("stock-note", "email-send"):
+        config = ConsumerConfig(durable_name=name, ack_policy=AckPolicy.EXPLICIT)
+        await streams.add_consumer("shop-placed", config)
+    for _ in range(60):
+        await streams.publish("placed", bytes(1_000))
+    # One had everything
+    reading = await streams.pull_subscribe_bind("email-send", stream="shop-placed")
+    for message in await reading.fetch(60):
+        await message.ack_sync()
+    await client.close()
+    read = exposition(await nats_read("127.0.0.1", broker.monitor_port))
+    kept = value(read, 'nats_stream_bytes{stream="shop-placed"}')
+    assert kept > 60_000
+    assert value(read, 'nats_stream_max_bytes{stream="shop-placed"}') == 100_000
+    shares = [
+        value(read, f'nats_consumer_backlog_ratio{{consumer="{name}",stream="shop-placed"}}')
+        for name in ("stock-note", "email-send")
+    ]
+    assert shares == [pytest.approx(kept / 100_000), 0.0]

@@ -14,6 +14,8 @@ GATEWAY = "gateway"
 
 MOST_LAG = 1_000
 """Events that may wait for a consumer."""
+MOST_BACKLOG = 0.5
+"""The share of what a topic keeps that may wait for a consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def alerts(observed: Observed) -> Iterator[Alert]:
         yield _breaker_open(observed)
     if any(uses_broker(member) for member in observed.description.members):
         yield from _events(observed)
+        yield from _losses(observed)
 
 
 def _down(observed: Observed, name: str) -> Alert:
@@ -172,4 +175,31 @@ def _events(observed: Observed) -> Iterator[Alert]:
         "{{ $labels.job }} has events in its outbox that are not published",
         f"The broker does not take them. See {observed.status}.",
         lasts=60,
+    )
+
+
+def _losses(observed: Observed) -> Iterator[Alert]:
+    """Of events that a consumer will not have, or soon would not; both wake somebody, for nothing brings them back."""
+    keep = "let the topic keep more (kept_bytes, kept_seconds)"
+    if "nats" in observed.engines:
+        yield Alert(
+            "EventsAtRisk",
+            "page",
+            f"max by (stream, consumer) (nats_consumer_backlog_ratio{{{observed.job(FIGURES)}}}) > {MOST_BACKLOG:g}",
+            "{{ $value | humanizePercentage }} of what {{ $labels.stream }} may keep waits for {{ $labels.consumer }}",
+            f"At 100% the oldest go, and it never has them. Bring it back, or {keep}. See {observed.status}.",
+            lasts=300,
+        )
+    who = "job, messaging_destination_name, messaging_consumer_group_name"
+    window = observed.pace.window(900)
+    missed = f"messaging_consumer_missed_total{{{observed.all_jobs}}}"
+    yield Alert(
+        "EventsLost",
+        "page",
+        # A process that has just come back begins with all that it missed: that is no increase of anything.
+        f"max by ({who}) (increase({missed}[{window}])) > 0 or "
+        f"max by ({who}) ({missed} unless {missed} offset {window}) > 0",
+        "events of {{ $labels.messaging_destination_name }} were dropped before "
+        "{{ $labels.messaging_consumer_group_name }} had them",
+        f"Its log says how many: {observed.logs()}. To lose no more, {keep}.",
     )

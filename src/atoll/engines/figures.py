@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from atoll.engines.backlog import Config, Consumer, State, backlog
 from atoll.wire.exposition import Figure, Kind
 
 DATABASES = """
@@ -103,21 +104,9 @@ class Varz(msgspec.Struct, frozen=True):
     cpu: float = 0.0
 
 
-class State(msgspec.Struct, frozen=True):
-    messages: int = 0
-    bytes: int = 0
-    last_seq: int = 0
-
-
-class Consumer(msgspec.Struct, frozen=True):
-    name: str = ""
-    num_pending: int = 0
-    num_ack_pending: int = 0
-    num_redelivered: int = 0
-
-
 class Stream(msgspec.Struct, frozen=True):
     name: str = ""
+    config: Config = Config()
     state: State = State()
     consumer_detail: tuple[Consumer, ...] = ()
 
@@ -135,7 +124,7 @@ class Jsz(msgspec.Struct, frozen=True):
 
 
 VARZ = "/varz"
-JSZ = "/jsz?accounts=true&streams=true&consumers=true"
+JSZ = "/jsz?accounts=true&streams=true&consumers=true&config=true"
 
 
 def nats_figures(varz: Varz | None, jsz: Jsz | None) -> list[Figure]:
@@ -171,6 +160,9 @@ def _of_streams(streams: Iterable[Stream]) -> list[Figure]:
     for stream in streams:
         add("stream_messages", "gauge", "Messages in the stream.", stream.state.messages, stream=stream.name)
         add("stream_bytes", "gauge", "Bytes of the stream.", stream.state.bytes, stream=stream.name)
+        most = stream.config.max_bytes
+        if most > 0:
+            add("stream_max_bytes", "gauge", "Bytes that the stream keeps at most.", most, stream=stream.name)
         text = "Messages ever stored in the stream."
         add("stream_stored_total", "counter", text, stream.state.last_seq, stream=stream.name)
         for each in stream.consumer_detail:
@@ -179,4 +171,6 @@ def _of_streams(streams: Iterable[Stream]) -> list[Figure]:
             add("consumer_ack_pending", "gauge", "Messages delivered, and in hand.", each.num_ack_pending, **who)
             text = "Messages in hand not for the first time."
             add("consumer_redelivered", "gauge", text, each.num_redelivered, **who)
+            text = "Share of what the stream keeps that the consumer has not been given."
+            add("consumer_backlog_ratio", "gauge", text, backlog(stream.config, stream.state, each), **who)
     return figures

@@ -140,7 +140,8 @@ def _publishable(account: Account) -> list[str]:
 
 
 def _reading(consumer: Consumer) -> Iterable[str]:
-    """What a client publishes to read a consumer: look at it, ask for messages, acknowledge them."""
+    """What a client publishes to read a consumer: look at it and its stream, ask for messages, acknowledge them."""
+    yield f"$JS.API.STREAM.INFO.{consumer.stream}"
     yield f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}"
     yield f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
     yield f"$JS.ACK.{consumer.stream}.{consumer.name}.>"

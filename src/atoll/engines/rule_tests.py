@@ -192,6 +192,12 @@ def _reason(observed: Observed, alert: Alert) -> _Reason:
         case "DeadLetters":
             who = {"job": job, **consumer}
             return _Reason({_series("messaging_dead_letters_total", {**who, **place}): f"0x{_STEPS - 2} 1x10"}, who)
+        case "EventsAtRisk":
+            who = {"stream": "s", "consumer": "c"}
+            return _Reason({_series("nats_consumer_backlog_ratio", {**figures, **who}): f"0.75x{_STEPS}"}, who, "75%")
+        case "EventsLost":
+            who = {"job": job, **consumer}
+            return _Reason({_series("messaging_consumer_missed_total", {**who, **place}): f"_x{_STEPS - 2} 36x10"}, who)
         case _:
             oldest = _series("messaging_outbox_oldest_seconds", {"job": job, **place})
             return _Reason({oldest: f"3600x{_STEPS}"}, {"job": job})
@@ -223,4 +229,4 @@ def _filled(text: str, reason: _Reason) -> str:
     for name, value in reason.labels.items():
         text = text.replace(f"{{{{ $labels.{name} }}}}", value)
     text = text.replace("{{ or $labels.pod $labels.instance }}", reason.labels.get("pod", ""))
-    return text.replace("{{ $value }}", reason.value)
+    return text.replace("{{ $value }}", reason.value).replace("{{ $value | humanizePercentage }}", reason.value)

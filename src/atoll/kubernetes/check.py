@@ -186,7 +186,7 @@ def _streams(target: Target, file: Written) -> Iterator[Problem]:
         largest = max(topics, key=lambda each: each.kept_bytes)
         reason = (
             f"is {storage}, of which streams may take {_shown(has)}; "
-            f"those of {len(topics)} topics and of dead letters may take {_shown(wanted)}"
+            f"all topics ({len(topics)}) and dead letters may take {_shown(wanted)}"
         )
         do = (
             f'write "{-(-keeping.volume_for(wanted) >> 30)}Gi", or lower kept_bytes of a Topic: '

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 from nats.aio.msg import Msg
@@ -14,6 +15,7 @@ from atoll.runtime.events.broker import Broker, Connection, Denied, Lost, NoStre
 from atoll.runtime.events.deadletters import bury
 from atoll.runtime.events.handling import Handler
 from atoll.runtime.events.incoming import Incoming
+from atoll.runtime.events.losses import Losses, Position
 from atoll.runtime.events.pull import Pull
 from atoll.runtime.events.work import MOST_TOGETHER, Work
 from atoll.runtime.telemetry import Telemetry
@@ -21,12 +23,19 @@ from atoll.wire.codec import Decode
 
 logger = logging.getLogger("atoll.events")
 
+S = TypeVar("S", bound=msgspec.Struct)
+
 _WINDOW = 128  # messages in hand
 _WINDOW_BATCH = 4 * MOST_TOGETHER
-_LAG_EVERY = 5.0  # seconds
+_LOOK_EVERY = 5.0  # seconds
 _PAUSE = 1.0  # seconds before beginning again after what nobody expected
 
 _ACK, _NAK, _IN_PROGRESS = b"+ACK", b"-NAK", b"+WPI"
+
+
+class _Delivered(msgspec.Struct):
+    consumer_seq: int = 0
+    stream_seq: int = 0
 
 
 class _State(msgspec.Struct):
@@ -34,6 +43,15 @@ class _State(msgspec.Struct):
 
     num_pending: int = 0
     num_ack_pending: int = 0
+    delivered: _Delivered = msgspec.field(default_factory=_Delivered)
+
+
+class _Kept(msgspec.Struct):
+    first_seq: int
+
+
+class _Stream(msgspec.Struct):
+    state: _Kept
 
 
 class Consumer:
@@ -62,6 +80,7 @@ class Consumer:
         self._lag = telemetry.metrics.gauge(
             "messaging.consumer.lag", "Events that wait for this consumer or are in hand.", labels
         )
+        self._losses = Losses(source, telemetry)
         self._dead = telemetry.metrics.counter("messaging.dead_letters", "Events given up by this consumer.", labels)
 
     def start(self) -> None:
@@ -134,12 +153,14 @@ class Consumer:
 
     async def _consume(self, connection: Connection) -> None:
         """Until the connection is lost: raises Lost."""
+        # Before it is given more, or what was dropped while nobody was here could not be told from what it had.
+        await self._look(connection)
         self._connection = connection
         self._pull = Pull(connection, self._source.stream, self._source.durable, self._window, self._arrived)
         tasks = [
             asyncio.create_task(self._pull.run()),
             asyncio.create_task(self._stay_in_progress(connection)),
-            asyncio.create_task(self._watch_lag(connection)),
+            asyncio.create_task(self._keep_looking(connection)),
             asyncio.create_task(connection.lost.wait()),
         ]
         try:
@@ -176,18 +197,32 @@ class Consumer:
                 if message.connection is connection and message.arrived < before:
                     await connection.send(message.reply, _IN_PROGRESS)
 
-    async def _watch_lag(self, connection: Connection) -> None:
+    async def _keep_looking(self, connection: Connection) -> None:
         while True:
-            state = await self._ask_state(connection)
-            if state is not None:
-                self._lag.set(state.num_pending + state.num_ack_pending)
-            await asyncio.sleep(_LAG_EVERY)
+            await asyncio.sleep(_LOOK_EVERY)
+            await self._look(connection)
+
+    async def _look(self, connection: Connection) -> None:
+        """How much waits, and whether any of it went before it was given. Raises Lost."""
+        # The stream first: what is given in between then is not taken for missed.
+        stream = await self._ask(connection, f"$JS.API.STREAM.INFO.{self._source.stream}", _Stream)
+        state = await self._ask_state(connection)
+        if state is None:
+            return
+        self._lag.set(state.num_pending + state.num_ack_pending)
+        if stream is not None:
+            delivered = state.delivered
+            now = Position(delivered.stream_seq, delivered.consumer_seq, stream.state.first_seq)
+            self._losses.look(now, time.monotonic())
 
     async def _ask_state(self, connection: Connection) -> _State | None:
-        """What the broker knows of this consumer; None where it does not say. Raises Lost."""
         subject = f"$JS.API.CONSUMER.INFO.{self._source.stream}.{self._source.durable}"
+        return await self._ask(connection, subject, _State)
+
+    async def _ask(self, connection: Connection, subject: str, kind: type[S]) -> S | None:
+        """What the broker knows; None where it does not say. Raises Lost."""
         try:
-            return msgspec.json.decode(await connection.request(subject), type=_State)
+            return msgspec.json.decode(await connection.request(subject), type=kind)
         except (Denied, NoStream, Refused, TimeoutError) as error:
             logger.warning("the broker does not tell of consumer %s: %s", self._source.durable, error)
             return None
