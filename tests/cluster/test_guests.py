@@ -141,6 +141,8 @@ def test_a_role_in_one_namespace_is_enough_to_deploy_look_roll_back_and_destroy(
     assert standing["ready"]
     assert "http" in standing["url"]
     assert atoll(deployer, project, "logs", "gateway", "hello")
+    # (for which nobody needs code that can be read)
+    (project / "hello.py").write_text("class Hello(:\n")
     assert json.loads(atoll(deployer, project, "rollback", "--json", within=200)) == {"revision": 3}
     # And all goes, with its data
     atoll(deployer, project, "destroy", "--data", "--yes")

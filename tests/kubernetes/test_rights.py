@@ -1,14 +1,9 @@
 """Who may not look at kinds that not every cluster has deploys and destroys, unless one of them was deployed."""
 
-import gzip
-import json
-from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -18,103 +13,25 @@ from atoll.kubernetes.deploy import find_changes
 from atoll.kubernetes.history import History
 from atoll.kubernetes.lease import LEASE
 from atoll.kubernetes.names import Object
-from atoll.kubernetes.objects import KINDS, Kind, items, kind_of
+from atoll.kubernetes.objects import Kind, items, kind_of
 from atoll.kubernetes.release import Release
-from atoll.kubernetes.revision import LABEL
 from atoll.kubernetes.scope import Scope
 from atoll.wire.description import Description
 from tests.documented import documented_roles
+from tests.kubernetes.api_server import LABELS, NAMESPACE, Server, kubeconfig_of, revision, serving
 from tests.kubernetes.targets import rendered, target_of
-
-ADDED = {"httproutes", "prometheusrules", "servicemonitors"}
-LABELS = {"app.kubernetes.io/part-of": "shop"}
-NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": LABELS}}
-
-
-class Server(ThreadingHTTPServer):
-    """Answers as an API server does to who has a right to all but some: who has none is told so before that it is none.
-
-    objects: by their paths' ends, such as "configmaps/atoll-revision-1". forbidden: kinds in the plural, and methods.
-    """
-
-    objects: dict[str, Object]
-    forbidden: set[str]
-
-
-class Answers(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_PATCH(self) -> None:
-        self._answer()
-
-    def do_DELETE(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        path = self.path.partition("?")[0].rstrip("/")
-        if path.endswith("/version"):
-            self._say(200, {"gitVersion": "v1.36.0", "major": "1", "minor": "36"})
-            return
-        kind = next((each.plural for each in KINDS if each.plural in path.split("/")[-2:]), "namespaces")
-        if kind in self.server.forbidden or f"{self.command} {kind}" in self.server.forbidden:
-            self._say(403, {"message": f"{kind} is forbidden"})
-        elif path.endswith(kind):
-            found = [each for name, each in self.server.objects.items() if name.partition("/")[0] == kind]
-            self._say(200, {"items": found})
-        else:
-            found_one = next((each for name, each in self.server.objects.items() if path.endswith(name)), None)
-            self._say(200 if found_one else 404, found_one or {"message": f"there is no {self.path}"})
-
-    def _say(self, status: int, body: object) -> None:
-        content = json.dumps(body).encode()
-        self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), Answers) as made:
-        made.objects, made.forbidden = {"namespaces/shop": NAMESPACE}, set(ADDED)
-        thread = Thread(target=made.serve_forever, args=(0.05,))
-        thread.start()
+    with serving() as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 @asynccontextmanager
 async def connected(server: Server, folder: Path) -> AsyncIterator[Api]:
-    path = folder / "kubeconfig"
-    path.write_text(json.dumps({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "users": [{"name": "me", "user": {"token": "some"}}],
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
-    }))  # fmt: skip
-    async with connect("", "shop", str(path)) as api:
+    async with connect("", "shop", str(kubeconfig_of(server, folder))) as api:
         yield api
-
-
-def revision(parts: dict[str, Sequence[Object]]) -> Object:
-    content = gzip.compress(json.dumps({"number": 1, "made": "", "note": "", "parts": parts, "built": {}}).encode())
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "atoll-revision-1", "labels": {**LABELS, LABEL: "1"}},
-        "binaryData": {"revision.json.gz": b64encode(content).decode()},
-    }
 
 
 async def test_kinds_that_were_never_deployed_need_no_right(server: Server, tmp_path: Path, shop: Description) -> None:

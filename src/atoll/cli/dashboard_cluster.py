@@ -6,7 +6,7 @@ import sys
 import click
 
 from atoll.cli.cluster import connected
-from atoll.cli.declared import declared
+from atoll.cli.deployed import deployed
 from atoll.cli.options import environment_option, json_option, target_argument
 from atoll.errors import NO_DASHBOARD
 from atoll.kubernetes.collector import DASHBOARD_PORT
@@ -26,7 +26,7 @@ def command(target: str | None, environment: str, only_print: bool, as_json: boo
 
 
 async def _forward(target: str | None, environment: str, *, as_json: bool, opens: bool) -> None:
-    wanted = await declared(target, environment)
+    wanted = await deployed(target, environment)
     async with connected(wanted) as api:
         pods = await api.all("Pod", f"app={COLLECTOR}")
         running = [pod for pod in pods if mapping(pod, "status").get("phase") == "Running"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from atoll.cli import project
 from atoll.cli.options import WITH_DASHBOARD
 from atoll.cli.project import find_target
 from atoll.errors import AtollError
@@ -14,6 +15,7 @@ from atoll.kubernetes.check import environment_problems
 from atoll.kubernetes.names import Target
 from atoll.kubernetes.pins import read_pins
 from atoll.kubernetes.project import read_environment
+from atoll.wire.description import Description
 
 
 async def declared(target: str | None, environment: str, base: str = "") -> Target:
@@ -22,7 +24,16 @@ async def declared(target: str | None, environment: str, base: str = "") -> Targ
     Raises AtollError with everything that is wrong in the declaration or the environment.
     """
     asked = find_target(target)
-    description = await asked.project().describe()
+    return targeted(asked, await asked.project().describe(), environment, base)
+
+
+def targeted(
+    asked: project.Target, description: Description, environment: str, base: str = "", *, is_judged: bool = True
+) -> Target:
+    """The description in this environment. is_judged: whether they fit; else the environment is judged by itself.
+
+    Raises AtollError with everything that is wrong in the environment.
+    """
     found = read_environment(Path(description.folder), environment, asked.folder)
     read = found.environment
     if base:
@@ -33,7 +44,8 @@ async def declared(target: str | None, environment: str, base: str = "") -> Targ
     wanted = Target(description, read, called=environment)
     # An entry that could not be read has its default here, of which nothing more is to be said.
     unread = tuple(f"{entry} " for entry in found.problems)
-    judged = [each for each in environment_problems(wanted, found.written) if not each.sentence.startswith(unread)]
+    every = environment_problems(wanted, found.written) if is_judged else []
+    judged = [each for each in every if not each.sentence.startswith(unread)]
     if found.problems or judged:
         raise AtollError(*found.problems.values(), *judged)
     return wanted

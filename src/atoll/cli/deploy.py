@@ -10,6 +10,7 @@ import click
 
 from atoll.cli.cluster import released
 from atoll.cli.declared import assembled
+from atoll.cli.deployed import remember
 from atoll.cli.exits import PROBLEMS
 from atoll.cli.options import dashboard_option, environment_option, json_option, target_option
 from atoll.errors import NO_SUCH_SERVICE, AtollError
@@ -64,6 +65,7 @@ async def _deploy(services: tuple[str, ...], target: str | None, environment: st
             show_changes(plan.changes, plan.skew, as_json=as_json)
         if only_diff:
             return 0 if plan.changes.is_nothing else PROBLEMS
+        remember(target, wanted.description)
         number = await release.deploy(plan, how["note"], is_forced=how["force"])
         at = await release.address()
     applied = [str(key_of(each.wanted)) for each in plan.changes.applied]

@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from atoll.cli.cluster import released
-from atoll.cli.declared import declared
+from atoll.cli.deployed import deployed
 from atoll.cli.options import environment_option, json_option, target_option
 
 
@@ -23,7 +23,7 @@ def command(target: str | None, environment: str, with_data: bool, yes: bool, as
 
 
 async def _destroy(target: str | None, environment: str, with_data: bool, yes: bool, as_json: bool) -> None:
-    wanted = await declared(target, environment)
+    wanted = await deployed(target, environment)
     what = "with all of its data" if with_data else "without its volumes and secrets"
     async with released(wanted, as_lines=True) as release:
         if not yes:

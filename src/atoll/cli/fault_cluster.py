@@ -6,7 +6,7 @@ import json
 import click
 
 from atoll.cli.cluster import connected
-from atoll.cli.declared import declared
+from atoll.cli.deployed import deployed
 from atoll.cli.fault import read
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.kubernetes.faults import chosen, order
@@ -34,7 +34,7 @@ def command(what: tuple[str, ...], target: str | None, environment: str, yes: bo
 
 
 async def _order(asked: FaultAsked, target: str | None, environment: str, yes: bool) -> list[str]:
-    wanted = await declared(target, environment)
+    wanted = await deployed(target, environment)
     members = chosen(wanted, asked.names, environment)
     if not yes and (asked.kill or asked.fault):
         what = "end" if asked.kill else "fail"

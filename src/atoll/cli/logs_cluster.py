@@ -6,7 +6,7 @@ import click
 
 from atoll.cli.cluster import connected
 from atoll.cli.console import console
-from atoll.cli.declared import declared
+from atoll.cli.deployed import deployed
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.cli.printer import Printer
 from atoll.errors import NO_SUCH_SERVICE, AtollError
@@ -39,7 +39,7 @@ def command(
 async def _show(
     services: tuple[str, ...], follow: bool, lines: int, target: str | None, environment: str, printer: Printer
 ) -> None:
-    wanted = await declared(target, environment)
+    wanted = await deployed(target, environment)
     chosen = _chosen(wanted, services)
     async with connected(wanted) as api:
         if not follow:

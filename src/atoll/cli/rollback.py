@@ -6,8 +6,8 @@ import json
 import click
 
 from atoll.cli.cluster import released
-from atoll.cli.declared import declared
 from atoll.cli.deploy import show_changes
+from atoll.cli.deployed import deployed
 from atoll.cli.options import environment_option, json_option, target_option
 from atoll.kubernetes.revision import Entry
 
@@ -45,7 +45,7 @@ async def _rollback(
     force: bool,
     as_json: bool,
 ) -> None:
-    wanted = await declared(target, environment)
+    wanted = await deployed(target, environment)
     async with released(wanted, timeout, as_lines=as_json) as release:
         if is_list:
             _list(await release.revisions(), as_json=as_json)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from atoll.cli.cluster import connected, state_of
 from atoll.cli.console import console
-from atoll.cli.declared import declared
+from atoll.cli.deployed import deployed
 from atoll.cli.exits import DONE, PROBLEMS
 from atoll.cli.options import environment_option, json_option, target_argument
 from atoll.cli.table import with_breakers
@@ -37,7 +37,7 @@ def command(target: str | None, environment: str, as_json: bool) -> int:
 
 
 async def _standing(target: str | None, environment: str) -> Standing:
-    wanted = await declared(target, environment)
+    wanted = await deployed(target, environment)
     async with connected(wanted) as api:
         return await standing(api, wanted)
 
