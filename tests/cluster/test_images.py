@@ -211,9 +211,9 @@ def test_a_change_of_code_moves_only_the_last_layer_of_that_service(
     small: Small, copied: Callable[[Path], Small], tmp_path: Path
 ) -> None:
     copy = copied(tmp_path / "changed")
-    before = copy.build("--push")
+    before = built_and_pushed(copy)
     copy.edit("small/greet/service.py", "Hello, ", "Good day, ")
-    after = copy.build("--push")
+    after = built_and_pushed(copy)
     assert {name for name in before if before[name] != after[name]} == {"greet"}
     old, new = (saved(small.docker, references["greet"]) for references in (before, after))
     assert [each.digest for each in old.layers[:-1]] == [each.digest for each in new.layers[:-1]]
@@ -223,6 +223,41 @@ def test_a_change_of_code_moves_only_the_last_layer_of_that_service(
     one, other = (manifest(references["greet"])["layers"] for references in (before, after))
     assert one[:-1] == other[:-1]
     assert other[-1]["size"] < 5_000
+
+
+def built_and_pushed(copy: Small) -> dict[str, str]:
+    """Here too, which a push does not see to where the registry has it already."""
+    built = copy.build()
+    assert copy.build("--push") == built
+    return built
+
+
+def test_another_machine_neither_builds_nor_pushes_what_the_registry_has(
+    small: Small, built: dict[str, str], copied: Callable[[Path], Small], tmp_path: Path
+) -> None:
+    # Given a machine that pushed everything, and one that has nothing
+    assert built_and_pushed(small) == built
+    digests = {name: digest_of(reference) for name, reference in built.items()}
+    small.docker.run("rmi", "--force", *built.values())
+    small.docker.run("builder", "prune", "--all", "--force")
+    other = copied(tmp_path)
+    try:
+        # When that one is to build and push all of it
+        said = other.atoll("build", "--push", "--builder", small.docker.program)
+        # Then it says that it does not, and has made nothing
+        for reference in built.values():
+            assert f"{reference} is at its registry: neither built nor pushed" in said
+            assert not small.docker.run("images", "--quiet", reference)
+        assert "is built" not in said
+        assert not other.built.joinpath("python").exists()
+        # And after a change it makes what is new alone
+        other.edit("small/clock/service.py", "time.time()", "time.time() + 1")
+        after = other.build("--push")
+        assert {name for name in built if after[name] != built[name]} == {"clock"}
+        assert [each for each in after.values() if small.docker.run("images", "--quiet", each)] == [after["clock"]]
+        assert {name: digest_of(built[name]) for name in built} == digests
+    finally:
+        small.build()
 
 
 def manifest(reference: str) -> dict[str, list[dict[str, int]]]:

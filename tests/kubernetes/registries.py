@@ -32,21 +32,22 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 class Tokens:
     """Who gives tokens to anybody, for reading alone, as the service of Docker's own registry does.
 
-    asked: the scopes that were asked for.
+    login: "name:password" of the only one who may read; "" is anybody. asked: the scopes that were asked for.
     """
 
     certificate: bytes
     _key: rsa.RSAPrivateKey
+    login: str = ""
     asked: list[str] = field(default_factory=list)
 
     @classmethod
-    def made(cls) -> "Tokens":
+    def made(cls, login: str = "") -> "Tokens":
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ISSUER)])
         now = dt.datetime.now(dt.UTC)
         builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
         builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
-        return cls(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), key)
+        return cls(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), key, login)
 
     def token(self, scope: str, actions: list[str]) -> str:
         kind, _, rest = scope.partition(":")
@@ -74,7 +75,9 @@ class Tokens:
             def do_GET(self) -> None:
                 scope = parse_qs(urlsplit(self.path).query)["scope"][0]
                 tokens.asked.append(scope)
-                content = json.dumps({"token": tokens.token(scope, ["pull"])}).encode()
+                known = f"Basic {base64.b64encode(tokens.login.encode()).decode()}"
+                may = not tokens.login or self.headers.get("Authorization") == known
+                content = json.dumps({"token": tokens.token(scope, ["pull"] if may else [])}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
@@ -119,11 +122,11 @@ def registry(program: str, folder: Path, tokens: Tokens | None = None, realm: st
             process.wait(10)
 
 
-def push(name: str, repository: str, tag: str, token: str = "") -> str:
+def push(name: str, repository: str, tag: str, token: str = "", processor: str = "amd64") -> str:
     """Put an image without files there; its digest."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with httpx.Client(base_url=f"http://{name}/v2/{repository}", headers=headers, timeout=10) as client:
-        configuration = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers"}}).encode()
+        configuration = json.dumps({"architecture": processor, "os": "linux", "rootfs": {"type": "layers"}}).encode()
         digest = f"sha256:{sha256(configuration).hexdigest()}"
         place = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
         client.put(

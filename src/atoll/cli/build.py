@@ -17,6 +17,7 @@ from atoll.kubernetes.image import Image
 from atoll.kubernetes.names import Target
 from atoll.kubernetes.pins import pins_file, written
 from atoll.kubernetes.project import tags_of
+from atoll.kubernetes.published import published
 from atoll.kubernetes.registry import digests_of
 from atoll.model.suggest import nearest
 
@@ -28,7 +29,7 @@ from atoll.model.suggest import nearest
 @dashboard_option
 @base_option
 @click.option("--pin", "is_pinned", is_flag=True, help="First write what tags mean now to environments/NAME.lock.toml.")
-@click.option("--push", "is_pushed", is_flag=True, help="Push what is built, and what was there, to its registry.")
+@click.option("--push", "is_pushed", is_flag=True, help="Push to its registry what is not there yet.")
 @click.option("--builder", default="", metavar="PROGRAM", help="docker or buildah, where the PATH has another one.")
 @json_option
 def command(
@@ -74,11 +75,17 @@ async def _build(
         names = [image.name for image in made.images]
         raise AtollError(*(NO_SUCH_SERVICE.at(has=nearest(each, names), name=each) for each in unknown))
     program = find_builder(os.environ, builder)
-    await build(made, program, os.environ, say, progress.tell, services)
-    say(f"software lists in {made.software_folder}")
     images = [each for each in made.images if not services or each.name in services]
+    there = await published([each.reference for each in images], program) if is_pushed else frozenset()
+    for image in images:
+        if image.reference in there:
+            say(f"{image.reference} is at its registry: neither built nor pushed")
+    missing = [each for each in images if each.reference not in there]
+    if missing:
+        await build(missing, made, program, os.environ, say, progress.tell)
+        say(f"software lists in {made.software_folder}")
     if is_pushed:
-        await push(images, made, program, say)
+        await push(missing, made, program, say)
     return images
 
 

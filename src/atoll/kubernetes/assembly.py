@@ -75,15 +75,19 @@ async def assemble(target: Target, folder: Path, pins: Pins, variables: Mapping[
 
 
 async def build(
-    assembly: Assembly, builder: Builder, variables: Mapping[str, str], say: Say, tell: Tell, only: Sequence[str] = ()
+    wanted: Sequence[Image],
+    assembly: Assembly,
+    builder: Builder,
+    variables: Mapping[str, str],
+    say: Say,
+    tell: Tell,
 ) -> list[Image]:
-    """Build what is not there yet, and return it. only: these services; () is all.
+    """Build those of the images that are not there yet, and return them.
 
     say: told what is done. tell: what is being done.
 
     Raises AtollError WHEELS_FAILED, BUILD_FAILED.
     """
-    wanted = [each for each in assembly.images if not only or each.name in only]
     there = await builder.has()
     missing = [each for each in wanted if each.reference not in there]
     for image in wanted:

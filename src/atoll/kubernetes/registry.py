@@ -1,4 +1,4 @@
-"""Asking a registry which image a tag means now."""
+"""Asking a registry which image a tag means now, and which machines it is for."""
 
 import asyncio
 import re
@@ -54,22 +54,49 @@ async def digests_of(names: Sequence[str]) -> Mapping[str, str]:
     return {name: each for name, each in zip(names, answers, strict=True) if isinstance(each, str)}
 
 
+async def machines_of(name: str) -> frozenset[str] | None:
+    """The processors that a registry has this image for, such as "amd64"; none of them if it has no such image.
+
+    None if it does not say so to anybody, or can't be reached.
+    """
+    reference = Reference.parsed(name)
+    try:
+        async with httpx.AsyncClient(timeout=_PATIENCE, follow_redirects=True) as client:
+            answer = await _ask(client, "GET", reference, f"manifests/{reference.tag}")
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return frozenset()
+            manifest = answer.raise_for_status().json()
+            if "manifests" in manifest:
+                return frozenset(str(each["platform"]["architecture"]) for each in manifest["manifests"])
+            blob = await _ask(client, "GET", reference, f"blobs/{manifest['config']['digest']}")
+            return frozenset({str(blob.raise_for_status().json()["architecture"])})
+    except (_Refused, httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
+        return None
+
+
 async def _digest(client: httpx.AsyncClient, reference: Reference) -> str:
     """Asks without the body first, which registries do not count as a download."""
-    url = f"{reference.address}/v2/{reference.path}/manifests/{reference.tag}"
-    headers = {"Accept": ", ".join(_MANIFESTS)}
-    answer = await client.head(url, headers=headers)
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        headers["Authorization"] = f"Bearer {await _token(client, answer.headers.get('WWW-Authenticate', ''))}"
-        answer = await client.head(url, headers=headers)
+    what = f"manifests/{reference.tag}"
+    answer = await _ask(client, "HEAD", reference, what)
     if answer.is_success and _DIGEST not in answer.headers:
-        answer = await client.get(url, headers=headers)
+        answer = await _ask(client, "GET", reference, what)
     if not answer.is_success:
         raise _Refused(_reason(answer.status_code, reference))
     found: str = answer.headers.get(_DIGEST) or f"sha256:{sha256(answer.content).hexdigest()}"
     if not is_digest(found):
         raise _Refused(f"{reference.registry} answers with {found!r}, which is no sha256 digest")
     return found
+
+
+async def _ask(client: httpx.AsyncClient, method: str, reference: Reference, what: str) -> httpx.Response:
+    """With a token for anybody where one is wanted."""
+    url = f"{reference.address}/v2/{reference.path}/{what}"
+    headers = {"Accept": ", ".join(_MANIFESTS)}
+    answer = await client.request(method, url, headers=headers)
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        headers["Authorization"] = f"Bearer {await _token(client, answer.headers.get('WWW-Authenticate', ''))}"
+        answer = await client.request(method, url, headers=headers)
+    return answer
 
 
 async def _token(client: httpx.AsyncClient, challenge: str) -> str:
