@@ -7,6 +7,7 @@ from atoll.errors import AtollError
 from atoll.supervisor.changes import Effect, affected
 from atoll.supervisor.children import data_of
 from atoll.supervisor.plan import Plan
+from atoll.supervisor.ports import Holding
 from atoll.supervisor.process import Spawn
 from atoll.supervisor.project import Project
 from atoll.supervisor.remembered import remember
@@ -16,11 +17,12 @@ from atoll.wire.description import ProblemData
 class Declaration:
     """What a run knows of its project's declaration.
 
-    problems: of the newest one, while it can't be read and the one before is what runs.
+    holding: the ports of the run. problems: of the newest one, while it can't be read and the one before is what runs.
     """
 
-    def __init__(self, project: Project, spawn: Spawn) -> None:
+    def __init__(self, project: Project, spawn: Spawn, holding: Holding) -> None:
         self._project = project
+        self._holding = holding
         self._spawn = spawn
         self._unread: frozenset[str] = frozenset()
         self.problems: tuple[ProblemData, ...] = ()
@@ -34,7 +36,7 @@ class Declaration:
         self._unread |= changed
         try:
             description = await self._project.describe(self._spawn)
-            plan = self._project.plan(description, running.home, running=running)
+            plan = self._project.plan(description, running.home, self._holding, running)
         except AtollError as error:
             self.problems = tuple(data_of(problem) for problem in error.problems)
             raise

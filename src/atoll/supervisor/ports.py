@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,11 +17,42 @@ FIRST = 20_000
 LAST = 32_000
 
 
-def choose_ports(wishes: Iterable[PortWish], folder: Path, ours: Mapping[str, int]) -> dict[str, int]:
+class Holding:
+    """Ports that a run has chosen, and no other run of this machine chooses: also before anybody listens there.
+
+    On Linux by a socket of its name for each port, which ends with the process at the latest; elsewhere two runs that
+    start at once may still choose the same.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: dict[int, socket.socket] = {}
+
+    def take(self, port: int) -> bool:
+        """Whether it is free, and ours from now on."""
+        if not is_free(port):
+            return False
+        if port in self._sockets or not sys.platform.startswith("linux"):
+            return True
+        mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            mark.bind(f"\0atoll-port-{port}")
+        except OSError:
+            mark.close()
+            return False
+        self._sockets[port] = mark
+        return True
+
+    def release(self) -> None:
+        for each in self._sockets.values():
+            each.close()
+        self._sockets.clear()
+
+
+def choose_ports(wishes: Iterable[PortWish], folder: Path, ours: Mapping[str, int], holding: Holding) -> dict[str, int]:
     """A port for each wish: the wanted one, or the same as the last time if it is free, or any that is.
 
     folder: keeps the choice in ports.json, so that addresses stay from run to run.
-    ours: ports that this run listens on already.
+    ours: ports that this run listens on already. holding: of this run.
     Raises NO_FREE_PORT for every declared port that is taken.
     """
     file = folder / "ports.json"
@@ -33,7 +65,7 @@ def choose_ports(wishes: Iterable[PortWish], folder: Path, ours: Mapping[str, in
         mine = ours.get(wish.name, 0)
         if mine and wish.wanted in (0, mine):
             chosen[wish.name] = mine
-        elif wish.wanted and wish.wanted not in chosen.values() and is_free(wish.wanted):
+        elif wish.wanted and wish.wanted not in chosen.values() and holding.take(wish.wanted):
             chosen[wish.name] = wish.wanted
         elif wish.wanted:
             problems.append(NO_FREE_PORT.at(port=wish.wanted, what=wish.name, option=wish.option))
@@ -46,7 +78,7 @@ def choose_ports(wishes: Iterable[PortWish], folder: Path, ours: Mapping[str, in
             )
             first = [wish.preferred] if wish.preferred and wish.preferred not in declared | set(chosen.values()) else []
             candidates = itertools.chain(first, _candidates(wish.name, folder, kept, taken))
-            chosen[wish.name] = next(port for port in candidates if is_free(port))
+            chosen[wish.name] = next(port for port in candidates if holding.take(port))
     if problems:
         raise AtollError(*problems)
     # What is not needed this time may be needed the next time, with --replicas.

@@ -16,7 +16,7 @@ from atoll.supervisor.environment import Monitoring, read_environment
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import find_certificates, issuer_keys, make_folders
 from atoll.supervisor.plan import Options, Plan, Watching, plan, ports_needed, programs_needed, unknown_replicas
-from atoll.supervisor.ports import choose_ports
+from atoll.supervisor.ports import Holding, choose_ports
 from atoll.supervisor.process import Spawn, execute
 from atoll.supervisor.resolve import with_own_databases, write_secrets
 from atoll.wire.description import Description
@@ -46,10 +46,10 @@ class Project:
             raise AtollError(*wrong)
         return description
 
-    def plan(self, description: Description, home: Home, running: Plan | None = None) -> Plan:
+    def plan(self, description: Description, home: Home, holding: Holding, running: Plan | None = None) -> Plan:
         """What has to run. Makes the folders and writes the secrets.
 
-        running: keeps its ports where it uses them already.
+        holding: of the run. running: keeps its ports where it uses them already.
         Raises AtollError: NO_FREE_PORT, ENGINE_MISSING, MONITORING_MISSING, SECRET_WITHOUT_SOURCE, BAD_ARGUMENT.
         """
         make_folders(home)
@@ -57,7 +57,7 @@ class Project:
         environment = read_environment(Path(description.folder))
         description = with_own_databases(description, environment, self.python.variables)
         wishes = ports_needed(description, self.options, environment.engines)
-        ports = choose_ports(wishes, home.state, ours=running.ports if running else {})
+        ports = choose_ports(wishes, home.state, running.ports if running else {}, holding)
         path = self.python.variables.get("PATH")
         programs = {
             program: found

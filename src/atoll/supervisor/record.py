@@ -15,6 +15,7 @@ from atoll.errors import ALREADY_RUNNING
 from atoll.supervisor import processes
 from atoll.supervisor.home import Home
 from atoll.supervisor.install import write
+from atoll.supervisor.ports import Holding
 from atoll.supervisor.process import Process
 from atoll.supervisor.processes import identity
 
@@ -48,12 +49,13 @@ class RunRecord(msgspec.Struct, frozen=True):
 
 
 class Run:
-    """The right to run a system in its folder, held until `release` or the end of this process."""
+    """The right to run a system in its folder, and at its ports, held until `release` or the end of this process."""
 
     def __init__(self, home: Home, record: RunRecord, lock: BinaryIO) -> None:
         self._file = home.state / "run.json"
         self._lock = lock
         self.record = record
+        self.ports = Holding()
 
     @classmethod
     def take(cls, home: Home, record: RunRecord) -> "Run":
@@ -91,6 +93,7 @@ class Run:
         write(File(self._file, msgspec.json.encode(self.record).decode()))
 
     def release(self) -> None:
+        self.ports.release()
         self._file.unlink(missing_ok=True)
         self._lock.close()
 

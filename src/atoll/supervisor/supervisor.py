@@ -81,7 +81,7 @@ class Supervisor:
         self._sockets = control.sockets_folder(plan.home.state)
         self._engines = Engines(plan.home, self._sockets)
         self._starter = starter
-        self._declaration = Declaration(project, starter.spawn)
+        self._declaration = Declaration(project, starter.spawn, run.ports)
         self._faults = Faults(plan.home)
         self._services = Services(plan.home, project.python, starter.spawn, self._faults)
         self._known = after(Known(), planned(plan), began)
@@ -393,7 +393,7 @@ async def open_run(project: Project) -> Supervisor:
             await run.end_leftovers()
             if project.fresh:
                 run.forget()
-            plan = project.plan(description, home)
+            plan = project.plan(description, home, run.ports)
             return Supervisor(project, plan, run, starter, began, is_recalled=recalled is not None)
         except BaseException:
             run.release()
