@@ -116,7 +116,9 @@ class PostgresServer(RunningEngine):
 class NatsServer(RunningEngine):
     """A NATS server with JetStream in `folder`, with the user `admin` that may do everything."""
 
-    def __init__(self, folder: Path, accounts: tuple[nats.Account, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, accounts: tuple[nats.Account, ...] = (), limits: nats.Limits | None = None
+    ) -> None:
         self.user = nats.ADMIN
         self.password = secrets.token_hex(16)
         self.folder = folder
@@ -124,7 +126,7 @@ class NatsServer(RunningEngine):
         self.url = nats.url("127.0.0.1", self.port)
         program = Path(sysconfig.get_paths()["scripts"], NATS.program)
         self.monitor_port = free_port()
-        broker = nats.Broker(self.port, self.monitor_port, self.password, accounts)
+        broker = nats.Broker(self.port, self.monitor_port, self.password, accounts, limits=limits or nats.Limits())
         super().__init__(nats.engine(program, broker, folder), folder / "log")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from atoll.engines.nats import Limits
 from atoll.model.launch import ConsumerOf, Preparation, StreamOf
 from atoll.model.references import Literal
 from atoll.runtime.events.inspect import admin_connection, overview
@@ -16,7 +18,7 @@ from atoll.runtime.events.streams import YOUNG, begins
 from atoll.runtime.prepare import prepare
 from atoll.wire import subjects
 from tests.runtime.events.parts import value_of
-from tests.runtime.servers import NatsServer
+from tests.runtime.servers import NatsServer, engine_folder
 
 
 def preparation(dsn: str, server: NatsServer, system: str, service: str, **more: object) -> Preparation:
@@ -104,6 +106,38 @@ async def test_a_system_has_as_many_topics_as_it_declares(nats_server: NatsServe
         assert [each.topic for each in await overview(admin, system)] == sorted(each.topic for each in streams)
         for each in streams:
             await admin.request(f"$JS.API.STREAM.DELETE.{subjects.stream(system, each.topic)}")
+
+
+async def test_a_broker_without_room_says_which_streams_have_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # Given a broker with room for two streams, one of which is of a topic that nobody declares any more
+    folder = engine_folder(tmp_path_factory.mktemp("full"), "full-nats")
+    server = NatsServer(folder, limits=Limits(store=300 * 2**20))
+    server.start()
+    try:
+        former, wanted = (
+            Preparation(
+                system="shop",
+                service="all",
+                url=server.url,
+                user="admin",
+                password=Literal(server.password),
+                streams=tuple(map(StreamOf, names)),
+            )
+            for names in (("former", "placed"), ("placed", "paid"))
+        )
+        assert await prepare([former], value_of) == []
+        (problem,) = await prepare([wanted], value_of)
+        assert (
+            "the stream shop-paid can't be made: insufficient storage resources available; "
+            "256 MiB are promised to 2 streams: shop-former, shop-placed"
+        ) in problem.sentence
+        # When that stream is deleted, there is room
+        async with admin_connection(server.url, "admin", server.password) as admin:
+            await admin.request("$JS.API.STREAM.DELETE.shop-former")
+        assert await prepare([wanted], value_of) == []
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
 
 
 def test_a_new_consumer_begins_with_a_young_stream_or_with_what_comes_from_now_on() -> None:

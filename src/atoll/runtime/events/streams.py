@@ -19,7 +19,8 @@ YOUNG = timedelta(hours=1)
 
 _MOST_IN_HAND = 8_192  # messages of one consumer without an answer, all replicas together
 _NANOSECONDS = 1_000_000_000
-_NO_STREAM, _NO_CONSUMER = 10059, 10014
+_NO_STREAM, _NO_CONSUMER, _NO_ROOM = 10059, 10014, 10047
+_MOST_NAMED = 10
 
 Change = Literal["CREATE", "UPDATE"]
 Settings = Mapping[str, object]
@@ -73,6 +74,15 @@ def consumer_settings(system: str, consumer: ConsumerOf) -> Settings:
 
 async def ensure_stream(connection: Connection, settings: Settings) -> None:
     """Make the stream, or bring it to these settings; its messages stay. Raises Refused, Lost, TimeoutError."""
+    try:
+        await _bring_stream(connection, settings)
+    except Refused as error:
+        if error.code == _NO_ROOM:
+            raise Refused(f"{error}; {await _promised(connection)}", error.code) from error
+        raise
+
+
+async def _bring_stream(connection: Connection, settings: Settings) -> None:
     name = settings["name"]
     try:
         present = await connection.request(f"$JS.API.STREAM.INFO.{name}")
@@ -83,6 +93,16 @@ async def ensure_stream(connection: Connection, settings: Settings) -> None:
         return
     if _differs(present, settings):
         await connection.request(f"$JS.API.STREAM.UPDATE.{name}", msgspec.json.encode(settings))
+
+
+async def _promised(connection: Connection) -> str:
+    """Which streams have the broker's room; those of topics that nobody declares any more are among them."""
+    found = msgspec.json.decode(await connection.request("$JS.API.STREAM.LIST"), type=_Streams)
+    sizes = {each.config.name: each.config.max_bytes for each in found.streams or ()}
+    names = sorted(sizes, key=lambda each: -sizes[each])[:_MOST_NAMED]
+    more = ", …" if found.total > len(names) else ""
+    room = f"{sum(sizes.values()) >> 20:,} MiB are promised to {found.total} streams"
+    return f"{room}: {', '.join(names)}{more}" if names else room
 
 
 async def ensure_consumer(connection: Connection, stream: str, settings: Settings) -> None:
@@ -117,6 +137,22 @@ class _Stream(msgspec.Struct):
 
     created: datetime
     ts: datetime
+
+
+class _Config(msgspec.Struct):
+    name: str
+    max_bytes: int
+
+
+class _Named(msgspec.Struct):
+    config: _Config
+
+
+class _Streams(msgspec.Struct):
+    """total: of all; streams: at most 256 of them."""
+
+    total: int
+    streams: list[_Named] | None = None
 
 
 class _Present(msgspec.Struct):
