@@ -163,6 +163,28 @@ def test_the_usual_role_admin_in_one_namespace_is_enough(
     assert kubectl.list("statefulsets") == []
 
 
+def test_a_namespace_that_the_system_made_stays_as_it_is_for_who_may_not_change_it(
+    cluster: Cluster, kubectl: Kubectl, project: Path, tmp_path: Path
+) -> None:
+    # Given a namespace that whoever may do everything has made by deploying
+    own = f"{kubectl.namespace}-own"
+    guest = project / "environments" / "guest.toml"
+    guest.write_text(guest.read_text().replace(kubectl.namespace, own))
+    try:
+        with pytest.raises(Failed, match="StatefulSet postgres does not come up"):
+            atoll(cluster.kubeconfig, project, "deploy", "--timeout", "5")
+        # When somebody else deploys who has rights in it, and none to it
+        admin = account(kubectl.in_namespace(own), tmp_path, "--clusterrole=admin")
+        with pytest.raises(Failed, match="StatefulSet postgres does not come up"):
+            atoll(admin, project, "deploy", "--timeout", "5")
+        # Then all that is in it can go
+        said = atoll(admin, project, "destroy", "--data", "--yes")
+        assert f"namespace {own} stays, for you may not remove it" in said
+        assert names(kubectl.in_namespace(own), "statefulsets") == []
+    finally:
+        kubectl.delete("namespace", own, wait=False)
+
+
 def account(kubectl: Kubectl, folder: Path, role: str) -> Path:
     """A kubeconfig of a new account with "--role=NAME" or "--clusterrole=NAME" in the namespace."""
     kubectl.run("create", "serviceaccount", "someone")
