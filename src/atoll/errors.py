@@ -463,6 +463,11 @@ NO_DASHBOARD = Kind(
 CLUSTER_FORBIDS = Kind(5102, "The cluster does not allow {what}: {reason}.", "ask who runs the cluster for that right")
 CLUSTER_REFUSED = Kind(5103, "The cluster refuses {what}: {reason}.", "correct the declaration or the environment")
 ROLLOUT_FAILED = Kind(5104, "{name} does not come up: {reason}.", "{do}")
+CLUSTER_TOO_OLD = Kind(
+    5117,
+    "The cluster runs Kubernetes {version}; what is deployed needs {oldest} or later.",
+    "upgrade the cluster, or name another: [cluster] context",
+)
 SECRETS_MISSING = Kind(
     5105,
     "The namespace {namespace} has no Secret {secret!r} with the key {key!r}.",

@@ -177,7 +177,7 @@ class Api:
         return f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
 
     async def version(self) -> str:
-        _, found = await self._answer("GET", "/version", {})
+        _, found = await self._answer("GET", "/version/", {})
         return str(found.get("gitVersion", ""))
 
     async def _ask(

@@ -18,6 +18,7 @@ from atoll.kubernetes.revision import Built, Entry, Revision, built_of, kinds_of
 from atoll.kubernetes.rollout import is_complete
 from atoll.kubernetes.scope import Parts, Scope, scope_of
 from atoll.kubernetes.standing import gateway_key, url_of
+from atoll.kubernetes.version import version_problem
 from atoll.kubernetes.volumes import all_as_there
 from atoll.kubernetes.waiting import Show
 
@@ -64,9 +65,13 @@ class Release:
     async def plan(self, services: Sequence[str], *, may_break: bool) -> Plan:
         """What is to be done for these services; () is all of the system.
 
-        Raises AtollError: NEVER_WHOLE; BREAKS_CONSUMER, LACKS_PROVIDER unless it may break; SECRETS_MISSING, …
+        Raises AtollError: CLUSTER_TOO_OLD; NEVER_WHOLE; BREAKS_CONSUMER, LACKS_PROVIDER unless it may break;
+        SECRETS_MISSING, …
         """
         target, declared = self._target, objects(self._target)
+        old = version_problem(await self._api.version())
+        if old:
+            raise AtollError(old)
         if await self._is_anothers():
             # Whoever made the namespace says what it is like; we are guests.
             declared[NAMESPACE] = [each for each in declared[NAMESPACE] if each["kind"] != "Namespace"]
