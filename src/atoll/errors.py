@@ -445,7 +445,7 @@ SECRET_FILE = Kind(
     'move it, or let .gitignore name it; if it is meant to be there: include = ["{file}"] under [images]',
 )
 PIP_MISSING = Kind(
-    5016,
+    5017,
     "{python} has no pip, which fetches the packages of images.",
     "put it there: uv pip install 'atoll[kubernetes]', which it is a part of, or {python} -m ensurepip",
 )

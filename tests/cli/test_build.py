@@ -104,7 +104,7 @@ def test_without_pip_it_is_said_what_to_install(folder: Path) -> None:
     command = [str(python), "-m", "atoll.cli.main", "render", "kubernetes", "system.py"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=40, check=False)
     # Then it says what is missing, and where
-    assert f"ATL5016  {python} has no pip" in ended.stderr
+    assert f"ATL5017  {python} has no pip" in ended.stderr
     assert "uv pip install 'atoll[kubernetes]'" in ended.stderr
 
 

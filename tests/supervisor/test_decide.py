@@ -405,3 +405,17 @@ def test_what_changes_while_a_service_is_being_prepared_is_prepared_after_it() -
     assert not made.starting
     made.run_well()
     assert made.known.preparations["users"].state == "done"
+
+
+def test_changed_code_does_not_start_while_an_engine_that_it_needs_is_away() -> None:
+    made = machine()
+    # Given an engine that ended at the moment when code changed
+    made.end(pid_of(made, "postgres"), "killed by SIGKILL")
+    made.see(Changed(frozenset({"users"}), "service.py changed"))
+    made.settle()
+    # Then the change waits for the engine, and what serves serves on
+    assert not [each for each in made.starting if each.name.startswith("users")]
+    assert decide(made.known, made.now).waiting["users-1"].startswith("postgres")
+    # When it is back, then the changed code takes over
+    made.run_well()
+    assert made.known.processes["users-1"].restarts == 1

@@ -126,7 +126,7 @@ def _succession(known: Known, process: Process, now: float) -> tuple[list[Action
                 return [], "", inf
             if not process.replaceable or process.state == "starting":
                 return [Stop(process.name, process.pid, process.reason, again=True)], "", inf
-            why = _unprepared(known, process.service)
+            why = _waits_for(known, process)
             return ([], why, inf) if why else ([Start(process.name, successor=True)], "", inf)
         case "starting":
             limit = process.successor_since + START_LIMIT
