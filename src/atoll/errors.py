@@ -460,7 +460,11 @@ NO_DASHBOARD = Kind(
     "No dashboard runs in {namespace}.",
     "atoll build --push --with-dashboard, then atoll deploy --with-dashboard -e {environment}",
 )
-CLUSTER_FORBIDS = Kind(5102, "The cluster does not allow {what}: {reason}.", "ask who runs the cluster for that right")
+CLUSTER_FORBIDS = Kind(
+    5102,
+    "The cluster does not allow {what}: {reason}.",
+    "ask who runs the cluster for that right (docs/how-to/deploy.md lists all)",
+)
 CLUSTER_REFUSED = Kind(5103, "The cluster refuses {what}: {reason}.", "correct the declaration or the environment")
 ROLLOUT_FAILED = Kind(5104, "{name} does not come up: {reason}.", "{do}")
 CLUSTER_TOO_OLD = Kind(
