@@ -57,6 +57,8 @@ SHOP = Description(
         ),
         MemberData(name="checkout", kind="service", calls=(CallData("catalog", "catalog:Catalog", "catalog"),)),
         MemberData(name="email", kind="service", consumes=(ConsumerData("priced", "tell", False, False),)),
+        # Promises shares that are rounded, when they are told, at an exact half.
+        MemberData(name="shipping", kind="service", slo=SloData(0.98775, 0.93755, 0.2)),
         # Promises so little that the fastest burn of its budget can't be reached.
         MemberData(name="ads", kind="asgi", slo=SloData(0.9, 0.5, 1.0)),
         MemberData(name="recommendation", kind="process"),
@@ -134,7 +136,7 @@ def test_an_environment_that_is_dead_is_told_while_another_of_its_name_lives(tmp
         (tmp_path / f"{name}.yml").write_text(json.dumps(rule_file(observed)))
     up = {
         f'up{{job="shop/{name}",namespace="{namespace}",instance="1"}}': f"{1 if namespace == 'shop-staging' else 0}x20"
-        for name in ("catalog", "checkout", "email", "ads", "gateway", "figures")
+        for name in ("catalog", "checkout", "email", "shipping", "ads", "gateway", "figures")
         for namespace in ("shop", "shop-staging")
     }
     labels = {"severity": "page", "system": "shop", "namespace": "shop", "service": "catalog"}
@@ -144,7 +146,7 @@ def test_an_environment_that_is_dead_is_told_while_another_of_its_name_lives(tmp
             "exp_labels": {**labels, "service": name},
             "exp_annotations": {**texts, "summary": texts["summary"].replace("catalog", name)},
         }
-        for name in ("catalog", "checkout", "email", "ads", "gateway")
+        for name in ("catalog", "checkout", "email", "shipping", "ads", "gateway")
     ]
     test = {
         "interval": "1m",
@@ -193,18 +195,19 @@ def test_an_alert_of_a_cluster_names_commands_that_look_at_the_cluster() -> None
         for name, each in zip("mcb", (machine, cluster, bare), strict=True)
     }
     assert commands["m"] == {
-        *("atoll status", "atoll traces", "atoll logs", "atoll logs catalog", "atoll logs ads"),
+        *("atoll status", "atoll traces", "atoll logs", "atoll logs catalog", "atoll logs shipping", "atoll logs ads"),
         *("atoll events dead", "atoll events redrive"),
     }
     assert commands["c"] == {
         *("atoll status -e production", "atoll dashboard -e production", "atoll logs -e production"),
-        *("atoll logs -e production catalog", "atoll logs -e production ads"),
+        *(f"atoll logs -e production {name}" for name in ("catalog", "shipping", "ads")),
         "kubectl -n shop logs --previous {{ or $labels.pod $labels.instance }}",
     }
     # Without a dashboard nothing there knows of traces and dead letters; what would is said.
     assert commands["b"] == {
         *("atoll status -e staging", "atoll logs -e staging", "atoll logs -e staging catalog"),
-        *("atoll logs -e staging ads", "atoll deploy -e staging --with-dashboard", "atoll dashboard -e staging"),
+        *("atoll logs -e staging shipping", "atoll logs -e staging ads"),
+        *("atoll deploy -e staging --with-dashboard", "atoll dashboard -e staging"),
         "kubectl -n shop-staging logs --previous {{ or $labels.pod $labels.instance }}",
     }
 
@@ -222,7 +225,7 @@ def test_an_engine_that_nobody_asks_is_not_said_to_answer_or_not() -> None:
 
 
 def test_a_promise_of_latency_leaves_streams_out_and_a_small_one_what_it_cannot_reach() -> None:
-    catalog, _, _, ads, _ = SHOP.members
+    catalog, _, _, _, ads, _ = SHOP.members
     availability, latency = levels(OBSERVED[0], catalog)
     assert latency.ignored == ("/products/{id}/feed",)
     assert (availability.promise, latency.promise) == (
