@@ -48,6 +48,7 @@ class _State(msgspec.Struct):
 
 class _Kept(msgspec.Struct):
     first_seq: int
+    last_seq: int
 
 
 class _Stream(msgspec.Struct):
@@ -211,8 +212,10 @@ class Consumer:
             return
         self._lag.set(state.num_pending + state.num_ack_pending)
         if stream is not None:
-            delivered = state.delivered
-            now = Position(delivered.stream_seq, delivered.consumer_seq, stream.state.first_seq)
+            kept, newest = stream.state, state.delivered
+            now = Position(
+                newest.stream_seq, newest.consumer_seq, kept.first_seq, kept.last_seq, pending=state.num_pending
+            )
             self._losses.look(now, time.monotonic())
 
     async def _ask_state(self, connection: Connection) -> _State | None:

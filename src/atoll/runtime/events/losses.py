@@ -14,15 +14,17 @@ TOLD_EVERY = 60.0
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far a consumer is, and where its stream begins.
+    """How far a consumer is in its stream. Numbers are the stream's, each message has the next.
 
-    delivered: the stream's number of the newest event that it was given. given: how many it was given, those that came
-    again with them. first: the stream's number of the oldest event that is kept.
+    delivered: the newest message that it was given. given: how many it was given, those that came again with them.
+    first, last: the oldest and the newest that the stream has. pending: how many of its own it was not given yet.
     """
 
     delivered: int
     given: int
     first: int
+    last: int
+    pending: int
 
     @property
     def past(self) -> int:
@@ -33,17 +35,16 @@ class Position(msgspec.Struct, frozen=True):
 def missed(before: Position | None, now: Position) -> int:
     """How many events went in between without having been given; before any look, how many went until now.
 
-    Never more than there were. Less where some were given again at the same time as others went. Numbers that are not
-    the consumer's own, which other consumers were given again, count as if they were.
+    Never too many in between, but for those that came between the two questions of a look; fewer where some were given
+    again at the same time. At the first look, what other consumers alone would have been given counts as well.
     """
     start = before.past if before else now.delivered
     gone = now.first - 1 - start
-    if gone <= 0:
-        return 0
-    # Of those some may have been given before they went, but not those that are newer than the newest given.
-    passed = now.past - start
-    given = max(now.given - before.given, 0) if before else 0
-    return max(now.past - max(now.delivered, start), min(passed - given, gone))
+    if gone <= 0 or before is None:
+        return max(gone, 0)
+    # What waited, or came since, waits still, was given, or is missed.
+    expected = before.pending + max(now.last - before.last, 0)
+    return min(max(expected - now.pending - max(now.given - before.given, 0), 0), gone)
 
 
 class Losses:
