@@ -1,5 +1,6 @@
 """What is deployed is looked at, rolled back and removed while the code can't be read."""
 
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,12 @@ def test_an_outage_needs_no_code_that_can_be_read(server: Server, project: Path)
         ended = atoll(server, project, *command)
         assert ended.returncode == 1
         assert "This goes by" not in ended.stderr
+
+
+def test_programs_are_told_what_was_removed(server: Server, project: Path) -> None:
+    ended = atoll(server, project, "destroy", "--yes", "--json", *LIST[2:])
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == {"removed": ["ConfigMap atoll-revision-1", "Lease atoll-deploying"]}
 
 
 def test_of_a_system_that_was_never_read_the_code_is_told(server: Server, project: Path) -> None:
