@@ -4,11 +4,13 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from atoll.engines.engine import Command
 from atoll.supervisor.process import Exit, Process, find_setpriv, tied
 from atoll.supervisor.processes import end, identity, parse_ps, parse_stat, processes
+from tests.waiting import eventually
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -159,6 +161,8 @@ async def test_it_dies_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
     ours = await Process.start("us", python(SUPERVISOR, str(tmp_path / "child.log")), tmp_path / "us.log", lines)
     child = int((await lines.until(1))[0].split()[0])
     assert identity(child) is not None
+    # It asks for that before it becomes what was to be run.
+    await eventually(lambda: psutil.Process(child).name() == "sleep", "the child runs")
     os.kill(ours.pid, signal.SIGKILL)
     await ours.wait()
     await gone(child)
