@@ -77,9 +77,13 @@ async def hears(shop: Shop) -> None:
     known = heard(shop)
     async with shop.customers():
         pass
-    until(lambda: heard(shop) > known, "ads hears of orders", within=60, every=1)
+    until(lambda: heard(shop) > known, "ads hears of orders", within=60, every=1, why=lambda: said(shop)[-4_000:])
 
 
 def heard(shop: Shop) -> int:
+    return said(shop).count("heard of an order")
+
+
+def said(shop: Shop) -> str:
     (pod,) = shop.pods("ads")
-    return shop.kubectl.logs(pod).count("heard of an order")
+    return shop.kubectl.logs(pod)
