@@ -77,7 +77,9 @@ async def hears(shop: Shop) -> None:
     known = heard(shop)
     async with shop.customers():
         pass
-    until(lambda: heard(shop) > known, "ads hears of orders", within=60, every=1, why=lambda: said(shop)[-4_000:])
+    what = "ads hears of orders"
+    # The broker has just been started again, and begins with all that there was.
+    until(lambda: heard(shop) > known, what, within=150, every=1, why=lambda: said(shop)[-4_000:])
 
 
 def heard(shop: Shop) -> int:
