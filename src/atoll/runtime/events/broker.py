@@ -153,6 +153,9 @@ class Connection:
         self._end()
         # A socket that is gone already has nothing left to close; nobody may be there to read what is buffered.
         with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
+            # Until the broker has read it: what it said meanwhile and we did not read would reset the connection.
+            await self._client.flush(timeout=1)
+        with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
             async with asyncio.timeout(_CLOSE_WITHIN):
                 await self._client.close()
 
