@@ -15,6 +15,8 @@ from threading import Thread
 
 import pytest
 
+from tests.hello import HELLO
+
 SYSTEM = """\
 from atoll import Process, System
 
@@ -66,20 +68,8 @@ def test_dependencies_without_a_lock_are_refused(folder: Path) -> None:
     assert "npm install --package-lock-only" in ended.stderr
 
 
-SERVICE = """\
-from atoll import Service, System, get
-
-class Hello:
-    @get("/hello")
-    async def hello(self) -> str:
-        return "Hello"
-
-system = System("hello", services=[Service("hello", Hello)])
-"""
-
-
 def test_what_makes_a_lock_fits_the_project(folder: Path) -> None:
-    (folder / "system.py").write_text(SERVICE)
+    (folder / "system.py").write_text(HELLO)
     alone = build(folder).stderr
     assert "ATL5002" in alone
     assert "in a file requirements.in, a line each, and make it: uv pip compile requirements.in --universal" in alone
@@ -93,7 +83,7 @@ def test_what_makes_a_lock_fits_the_project(folder: Path) -> None:
 
 def test_without_pip_it_is_said_what_to_install(folder: Path) -> None:
     # Given an environment with all that this one has but pip, as uv makes them
-    (folder / "system.py").write_text(SERVICE)
+    (folder / "system.py").write_text(HELLO)
     (folder / "requirements.txt").write_text("")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "bare"], check=True, timeout=40)
     python = folder / "bare" / "bin" / "python"

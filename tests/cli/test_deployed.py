@@ -32,7 +32,7 @@ def project(tmp_path: Path) -> Path:
 
 def atoll(server: Server, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "atoll.cli.main", *arguments, "-e", "there"]
-    variables = {**os.environ, "KUBECONFIG": str(kubeconfig_of(server, folder))}
+    variables = {**os.environ, "KUBECONFIG": str(kubeconfig_of(server.server_port, folder))}
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=40, check=False)
 
 

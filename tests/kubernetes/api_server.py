@@ -81,13 +81,14 @@ def serving() -> Iterator[Server]:
             thread.join()
 
 
-def kubeconfig_of(server: Server, folder: Path) -> Path:
+def kubeconfig_of(port: int, folder: Path) -> Path:
+    """For what listens there."""
     path = folder / "kubeconfig"
     path.write_text(json.dumps({
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "here",
-        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
         "users": [{"name": "me", "user": {"token": "some"}}],
         "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
     }))  # fmt: skip

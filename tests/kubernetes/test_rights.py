@@ -30,7 +30,7 @@ def server() -> Iterator[Server]:
 
 @asynccontextmanager
 async def connected(server: Server, folder: Path) -> AsyncIterator[Api]:
-    async with connect("", "shop", str(kubeconfig_of(server, folder))) as api:
+    async with connect("", "shop", str(kubeconfig_of(server.server_port, folder))) as api:
         yield api
 
 

@@ -12,6 +12,7 @@ from atoll.kubernetes.client import connect
 from atoll.kubernetes.release import Release
 from atoll.kubernetes.version import version_problem
 from atoll.wire.description import Description
+from tests.kubernetes.api_server import kubeconfig_of
 from tests.kubernetes.targets import target_of
 
 
@@ -36,14 +37,7 @@ async def asked(tmp_path: Path) -> AsyncIterator[list[str]]:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    (tmp_path / "kubeconfig").write_text(json.dumps({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "me", "user": {"token": "none"}}],
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
-    }))  # fmt: skip
+    kubeconfig_of(port, tmp_path)
     yield paths
     server.close()
 

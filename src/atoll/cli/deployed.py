@@ -46,13 +46,16 @@ async def deployed(target: str | None, environment: str) -> Target:
             click.echo(styled(problem), err=True)
         click.echo(f"This goes by the declaration as it was at {last.read}.", err=True)
         return targeted(asked, last.description, environment, is_judged=False)
-    remember(target, description)
+    _keep(asked, description)
     return targeted(asked, description, environment)
 
 
 def remember(target: str | None, description: Description) -> None:
     """Keep the description for a time when there is none; not where nothing can be written."""
-    asked = find_target(target)
+    _keep(find_target(target), description)
+
+
+def _keep(asked: project.Target, description: Description) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     file = _file(asked)
     with suppress(OSError):
