@@ -1,6 +1,8 @@
 """Where something stands in the user's source."""
 
 import inspect
+import linecache
+import re
 from pathlib import Path
 
 
@@ -10,12 +12,27 @@ def place_of(thing: object) -> str:
     code = getattr(unwrapped, "__code__", None)
     if code is not None:
         return f"{code.co_filename}:{code.co_firstlineno}"
+    return _place_of_class(unwrapped) if isinstance(unwrapped, type) else ""
+
+
+def _place_of_class(cls: type) -> str:
+    """Found in the text of its file.
+
+    `inspect` would parse the whole file for each class. CPython's parser fails besides, with a SystemError, when
+    garbage that is collected meanwhile parses something too, as the log of a task's lost exception does:
+    https://github.com/python/cpython/issues/106905.
+    """
     try:
-        file = inspect.getsourcefile(unwrapped)  # type: ignore[arg-type]
-        _, line = inspect.getsourcelines(unwrapped)  # type: ignore[arg-type]
+        file = inspect.getsourcefile(cls)
     except (OSError, TypeError):
         return ""
-    return f"{file}:{line}"
+    heading = re.compile(rf"\s*class\s+{re.escape(cls.__name__)}\b")
+    lines = [number for number, line in enumerate(linecache.getlines(file or ""), 1) if heading.match(line)]
+    codes = [code for value in vars(cls).values() if (code := getattr(value, "__code__", None)) is not None]
+    # Of several of that name, the one with this one's first method in it.
+    inside = min((code.co_firstlineno for code in codes if code.co_filename == file), default=0)
+    line = max((line for line in lines if line < inside), default=min(lines, default=0))
+    return f"{file}:{line}" if line else ""
 
 
 def place_of_caller() -> str:

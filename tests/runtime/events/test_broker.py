@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import secrets
+import socket
+import struct
+from typing import cast
 
 import pytest
 
@@ -14,6 +18,8 @@ from tests.ports import free_port
 from tests.runtime.events.parts import Running
 from tests.runtime.servers import NatsServer
 from tests.waiting import eventually
+
+GREETING = b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576}\r\n'
 
 
 async def test_headers_come_back_as_they_were_whatever_is_in_them(running: Running) -> None:
@@ -84,8 +90,7 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
 
 async def test_what_is_no_broker_yet_is_tried_until_it_is_one(nats_server: NatsServer) -> None:
     # Given an address that answers with anything at all, hangs up before and after its greeting, and at last is NATS
-    greeting = b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576}\r\n'
-    nonsense = [b"x" * 200_000, b"", b"INFO []\r\n", b"INFO {\r\n", greeting]
+    nonsense = [b"x" * 200_000, b"", b"INFO []\r\n", b"INFO {\r\n", GREETING]
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if nonsense:
@@ -109,6 +114,46 @@ async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     while data := await reader.read(65_536):
         writer.write(data)
     writer.close()
+
+
+class Deaf(asyncio.Protocol):
+    """A peer that lets us in as NATS does, and then reads no more."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(GREETING)
+
+    def data_received(self, data: bytes) -> None:
+        if b"PING" in data:
+            self.transport.write(b"PONG\r\n")
+            self.transport.pause_reading()
+
+    def reset(self) -> None:
+        peer: socket.socket = self.transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+
+async def test_a_connection_that_is_reset_while_much_is_buffered_ends_without_a_stray_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # Given a peer that reads no more, and more to send than the sockets between us hold
+    deaf = Deaf()
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: deaf, "127.0.0.1", 0) as server:
+        connection = Connection(subjects.inbox("admin"))
+        await connection.open(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", "admin", "x", "test")
+        while connection._client.pending_data_size < 2**20:
+            await connection.send("greetings", bytes(2**18))
+            await asyncio.sleep(0)
+        # When the peer resets the connection
+        deaf.reset()
+        # Then it is lost, and none of its tasks fails where nobody sees it
+        await asyncio.wait_for(connection.lost.wait(), 5.0)
+        await connection.close()
+    del connection
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:

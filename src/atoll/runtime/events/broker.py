@@ -96,6 +96,13 @@ class _Client(Client):
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
 
+    async def _process_op_err(self, e: Exception) -> None:
+        # It would try to send what is buffered: uvloop refuses with a RuntimeError, which nobody awaits, and the
+        # callbacks are never called.
+        self._pending.clear()
+        self._pending_data_size = 0
+        await super()._process_op_err(e)
+
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
         lines = raw.decode(errors="replace").split("\r\n")
