@@ -47,6 +47,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             find_program(name)
 
 
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.line(f"in the same order again: pytest --randomly-seed={config.option.randomly_seed}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_process_is_left_behind() -> Iterator[None]:
     """Made first and so ended last: when every other fixture has cleaned up, nothing that we started may live."""
