@@ -47,9 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             find_program(name)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
         terminalreporter.line(f"in the same order again: pytest --randomly-seed={config.option.randomly_seed}")
 
