@@ -94,6 +94,17 @@ def test_the_rules_are_valid_and_their_tests_pass(observed: Observed, tmp_path: 
 
 
 @pytest.mark.needs_program("promtool")
+def test_a_promise_of_eight_nines_is_tested_too(tmp_path: Path, program: Program) -> None:
+    member = MemberData(name="users", kind="asgi", slo=SloData(0.99999999, 0.999999, 0.2))
+    folder = written(
+        Observed(Description(name="shop", folder="/shop", import_path=("/shop",), members=(member,)), Pace(1.0), ()),
+        tmp_path,
+    )
+    tested = promtool(program, folder, "test", "rules", "rules.test.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.needs_program("promtool")
 @pytest.mark.parametrize("observed", OBSERVED, ids=["machine", "cluster"])
 def test_every_alert_has_a_test_that_fails_without_it(observed: Observed, tmp_path: Path, program: Program) -> None:
     folder = written(observed, tmp_path)
