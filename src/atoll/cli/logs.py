@@ -28,7 +28,7 @@ from atoll.supervisor.status import process_called
 def command(services: tuple[str, ...], follow: bool, lines: int, target: str | None, as_json: bool) -> None:
     """Show what the processes write: of SERVICES, of single processes such as users-2, of engines; or of all services.
 
-    Works also after a run is over. Everything is in files below .atoll/<system>/logs.
+    Works also after a run is over. Everything is in files below .atoll/SYSTEM/logs.
     With -e NAME it is what the pods of that cluster write: of SERVICES, of the gateway and engines by their names, of
     what prepares a service as catalog-prepare.
     """
