@@ -30,7 +30,7 @@ from atoll.model.suggest import nearest
 @base_option
 @click.option("--pin", "is_pinned", is_flag=True, help="First write what tags mean now to environments/NAME.lock.toml.")
 @click.option("--push", "is_pushed", is_flag=True, help="Push to its registry what is not there yet.")
-@click.option("--builder", default="", metavar="PROGRAM", help="docker or buildah, where the PATH has another one.")
+@click.option("--builder", default="", metavar="PROGRAM", help="docker, buildah or a path; else the first there is.")
 @json_option
 def command(
     services: tuple[str, ...],

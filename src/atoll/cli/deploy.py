@@ -38,7 +38,7 @@ class _How(TypedDict):
 @environment_option
 @dashboard_option
 @click.option("--diff", "only_diff", is_flag=True, help="Show what would change, and stop; 1 if something would.")
-@click.option("--breaking", "may_break", is_flag=True, help="Also if a contract breaks a deployed consumer.")
+@click.option("--breaking", "may_break", is_flag=True, help="Also if a contract or event breaks what is deployed.")
 @click.option("--force", is_flag=True, help="Also while another deploys, from whom it takes over.")
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds for each stage to come up.")
 @click.option("--note", default="", help="Why, for the list of revisions.")

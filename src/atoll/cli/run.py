@@ -41,7 +41,7 @@ T = TypeVar("T")
     "--dashboard",
     default="",
     metavar="HOST:PORT",
-    help="Of the dashboard; but on loopback it asks for a token.",
+    help="Of the dashboard; anywhere but on loopback it asks for a token.",
 )
 @click.option("--plain", is_flag=True, help="Plain lines, as when the output is no terminal.")
 @click.option("--prometheus", is_flag=True, help="Have Prometheus and Alertmanager of this machine watch it.")

@@ -28,7 +28,7 @@ _DEEPEST = 30
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to list.")
 @click.option("--failed", is_flag=True, help="Only those in which something failed.")
 @click.option("--service", default="", metavar="NAME", help="Only those that this service took part in.")
-@click.option("--least", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Only with as long a step.")
+@click.option("--least", type=click.FloatRange(min=0), default=0.0, metavar="MS", help="Only with a step this long.")
 @target_option
 @json_option
 def command(
