@@ -72,8 +72,8 @@ class Postgres:
     migrations: folder with 0001_name.sql, ..., relative to the system file; "" for none.
     dsn: a secret with the address of an existing database; None: atoll makes one.
     connections: most connections that one replica opens for its operations and handlers. It holds one more if it has an
-        outbox or a schedule, to be elected the one that looks after them, one for the locks of idempotency keys, and for
-        a moment one more while it prepares the database.
+        outbox or a schedule, to be elected the one that looks after them, one for the locks of idempotency keys, and
+        for a moment one more while it prepares the database.
     """
 
     migrations: str = ""
