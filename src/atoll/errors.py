@@ -149,7 +149,7 @@ DUPLICATE_NAME = Kind(2013, "Two members of {system} are called {name!r}.", "ren
 BAD_NAME = Kind(
     2014,
     "{name!r} can't name a {what}: {reason}.",
-    "use lower-case letters, digits and hyphens, at most 40, first a letter",
+    "call it otherwise: lower-case letters, digits and hyphens, at most 40, first a letter",
 )
 NOT_EXPOSABLE = Kind(
     2015,

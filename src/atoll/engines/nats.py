@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from atoll.engines.engine import Command, Engine, File, HttpGet
+from atoll.model.taken import BROKER_ADMIN
 
 NAME = "nats"
-ADMIN = "admin"
+ADMIN = BROKER_ADMIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from pathlib import PurePath
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from atoll.engines.engine import Check, Command, Engine, File, User
+from atoll.model.taken import DATABASE_ADMIN
 
 NAME = "postgres"
-SUPERUSER = "postgres"
+SUPERUSER = DATABASE_ADMIN
 _ITERATIONS = 4096
 _SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 

@@ -40,6 +40,7 @@ from atoll.model.service import Consumer, Implementation
 from atoll.model.source import place_of
 from atoll.model.suggest import nearest
 from atoll.model.system import Asgi, Graph, Node, Process, System
+from atoll.model.taken import is_taken
 from atoll.model.types import bare, field_names
 
 LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -94,6 +95,15 @@ def _names(graph: Graph) -> Iterator[Problem]:
             yield DUPLICATE_NAME.at(place, system=system.name, name=name)
         if what == "member":
             seen.add(name)
+
+
+def _names_at_engines(graph: Graph) -> Iterator[Problem]:
+    for node in graph.nodes:
+        implementation = node.implementation
+        has_events = implementation is not None and bool(implementation.publishes or implementation.consumers)
+        reason = is_taken(node.name, has_database=node.database is not None, has_events=has_events)
+        if reason:
+            yield BAD_NAME.at(node.member.place, name=node.name, what="member", reason=reason)
 
 
 def _routes(graph: Graph) -> Iterator[Problem]:
@@ -391,6 +401,7 @@ def _without_source(owner: str, secret: Secret, place: str) -> Problem:
 
 RULES: Sequence[Callable[[Graph], Iterator[Problem]]] = (
     _names,
+    _names_at_engines,
     _routes,
     _implementations,
     _dependencies,
