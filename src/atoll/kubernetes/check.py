@@ -7,6 +7,7 @@ from typing import TypeAlias
 from atoll.engines import connections
 from atoll.engines.declared import stored
 from atoll.errors import BAD_ENVIRONMENT, Problem
+from atoll.kubernetes.clashes import clashes
 from atoll.kubernetes.engines import postgres_busy, postgres_memory_limit, postgres_roles, room_for_streams
 from atoll.kubernetes.entries import BYTES, CPU, LABEL, entry_problems
 from atoll.kubernetes.environment import EngineIn, Resources, ServiceIn, WayIn
@@ -41,7 +42,9 @@ def environment_problems(target: Target, file: Written) -> list[Problem]:
     """Of the environment read from this file, and of names of the declaration that a cluster can't have."""
     rules = (_names, _services, _folders, _kept_files, _contradictions, _scaling, _connections, _streams, _secrets)
     found = [problem for rule in rules for problem in rule(target, file)]
-    return [*found, *entry_problems(target.environment, file)]
+    found += entry_problems(target.environment, file)
+    # What is made of an environment that is wrong says nothing.
+    return found or list(clashes(target))
 
 
 def _names(target: Target, file: Written) -> Iterator[Problem]:

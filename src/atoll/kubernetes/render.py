@@ -33,7 +33,14 @@ MOST_CONTENT = 1 << 20
 
 
 def objects(target: Target) -> dict[str, list[Object]]:
-    """By part, in the order to apply them: the namespace, what prepares it, engines, services, the gateway."""
+    """By part, in the order to apply them. Raises AtollError OBJECT_TOO_LARGE."""
+    parts = parts_of(target)
+    _refuse_large(parts)
+    return parts
+
+
+def parts_of(target: Target) -> dict[str, list[Object]]:
+    """The namespace, what prepares it, engines, services, the gateway; whatever their size."""
     by_app = around(edges(target))
 
     def policies(app: str) -> list[Object]:
@@ -63,7 +70,6 @@ def objects(target: Target) -> dict[str, list[Object]]:
     operator = operator_objects(target)
     if operator:
         parts[MONITORING] = operator
-    _refuse_large(parts)
     return parts
 
 

@@ -40,7 +40,7 @@ from atoll.model.service import Consumer, Implementation
 from atoll.model.source import place_of
 from atoll.model.suggest import nearest
 from atoll.model.system import Asgi, Graph, Node, Process, System
-from atoll.model.taken import is_taken
+from atoll.model.taken import taken
 from atoll.model.types import bare, field_names
 
 LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -101,7 +101,7 @@ def _names_at_engines(graph: Graph) -> Iterator[Problem]:
     for node in graph.nodes:
         implementation = node.implementation
         has_events = implementation is not None and bool(implementation.publishes or implementation.consumers)
-        reason = is_taken(node.name, has_database=node.database is not None, has_events=has_events)
+        reason = taken(node.name, has_database=node.database is not None, has_events=has_events)
         if reason:
             yield BAD_NAME.at(node.member.place, name=node.name, what="member", reason=reason)
 

@@ -10,7 +10,7 @@ _NO_ROLES = ("public", "none")
 _SYSTEM_ROLES = "pg-"
 
 
-def is_taken(name: str, *, has_database: bool, has_events: bool) -> str:
+def taken(name: str, *, has_database: bool, has_events: bool) -> str:
     """Why a member that asks engines for this can't be called so; "" if it can.
 
     Its account at NATS has its name; its database and its role have it, with underscores for hyphens.
