@@ -22,6 +22,19 @@ def test_a_new_project_is_in_order_typed_and_formatted(tmp_path: Path) -> None:
         assert found.returncode == 0, found.stdout
 
 
+def test_the_secrets_of_this_machine_are_read_where_the_project_has_them_and_git_ignores_them(tmp_path: Path) -> None:
+    atoll(tmp_path, "new", "notes")
+    project = tmp_path / "notes"
+    [file] = project.rglob("local.toml")
+    file.write_text("[secrets")
+    refused = atoll(project, "check")
+    assert refused.returncode == 2
+    assert str(file) in refused.stderr
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True, timeout=20)
+    ignored = subprocess.run(["git", "check-ignore", "-q", file], cwd=project, check=False, timeout=20)
+    assert ignored.returncode == 0
+
+
 def test_the_test_of_a_new_project_passes(tmp_path: Path) -> None:
     atoll(tmp_path, "new", "notes")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}

@@ -97,6 +97,9 @@ def test_the_file_of_the_machine_is_read_and_its_mistakes_are_named(tmp_path: Pa
     file = tmp_path / "environments" / "local.toml"
     file.write_text('[secrets]\n"tax-key" = "x"\n[engines]\npostgres = "postgresql://db"\n')
     assert read_environment(tmp_path) == Environment({"tax-key": "x"}, Engines(postgres="postgresql://db"))
+    for nested in ("[secrets]\nstripe.key = 'x'\n", "[secrets.stripe]\nkey = 'x'\n", "[secrets]\n'stripe.key' = 'x'\n"):
+        file.write_text(nested)
+        assert read_environment(tmp_path) == Environment({"stripe.key": "x"})
     for wrong in ("[secrets", "[engines]\npostgre = ''\n", "[secrets]\na = 1\n"):
         file.write_text(wrong)
         with pytest.raises(AtollError, match=r"local\.toml"):

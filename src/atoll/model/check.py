@@ -36,6 +36,7 @@ from atoll.model.contract import Contract, Operation, type_name
 from atoll.model.keeping import unfit
 from atoll.model.migrations import migration_problems
 from atoll.model.resources import AnyTopic, Event, Secret, Transaction
+from atoll.model.secrets import entry_of, variable_of
 from atoll.model.service import Consumer, Implementation
 from atoll.model.source import place_of
 from atoll.model.suggest import nearest
@@ -72,12 +73,6 @@ def check(graph: Graph, surroundings: Surroundings) -> tuple[Problem, ...]:
         + [problem for node in graph.nodes for problem in _secrets(node, surroundings)]
         + list(_gateway_secrets(graph, surroundings))
     )
-
-
-def variable_of(secret: Secret) -> str:
-    """The environment variable that may hold the secret on a laptop."""
-    suffix = "" if secret.key == "value" else f"_{secret.key}"
-    return f"ATOLL_SECRET_{secret.name}{suffix}".upper().replace("-", "_").replace(".", "_")
 
 
 def _names(graph: Graph) -> Iterator[Problem]:
@@ -392,11 +387,11 @@ def _gateway_secrets(graph: Graph, surroundings: Surroundings) -> Iterator[Probl
 
 
 def _has_source(secret: Secret, surroundings: Surroundings) -> bool:
-    return secret.name in surroundings.secrets or variable_of(secret) in surroundings.variables
+    return entry_of(secret) in surroundings.secrets or variable_of(secret) in surroundings.variables
 
 
 def _without_source(owner: str, secret: Secret, place: str) -> Problem:
-    return SECRET_WITHOUT_SOURCE.at(place, service=owner, secret=secret.name, variable=variable_of(secret))
+    return SECRET_WITHOUT_SOURCE.at(place, service=owner, secret=entry_of(secret), variable=variable_of(secret))
 
 
 RULES: Sequence[Callable[[Graph], Iterator[Problem]]] = (

@@ -23,6 +23,7 @@ from atoll.model.access import Jwt, is_url
 from atoll.model.check import Surroundings, check
 from atoll.model.contract import own_routes
 from atoll.model.migrations import checksum
+from atoll.model.secrets import entries_of
 from atoll.model.source import place_of
 from atoll.model.system import Gateway, Graph, Service, System, read_system
 from atoll.runtime.loading import imported_files, load
@@ -129,7 +130,7 @@ def _surroundings(graph: Graph, folder: Path, environment: str, variables: Mappi
     secrets: frozenset[str] = frozenset()
     if file.is_file():
         try:
-            secrets = frozenset(tomllib.loads(file.read_text()).get("secrets", {}))
+            secrets = frozenset(entries_of(tomllib.loads(file.read_text()).get("secrets", {})))
         except (tomllib.TOMLDecodeError, OSError) as error:
             raise BAD_ARGUMENT.error(argument=str(file), reason=str(error), do="correct the file") from error
     applied = folder / ".atoll" / graph.system.name / "applied.json"

@@ -9,6 +9,7 @@ import msgspec
 from atoll.engines.pace import MOST
 from atoll.errors import BAD_ARGUMENT
 from atoll.model.launch import Forward
+from atoll.model.secrets import entries_of
 
 
 class Engines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +34,10 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Environment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """secrets: by name; a secret with several keys has an entry "name.key" for each. forward: of the collector."""
+    """secrets: by name; a secret with several keys has an entry "name.key" for each, or a table [secrets.name].
+
+    forward: of the collector.
+    """
 
     secrets: dict[str, str] = {}
     engines: Engines = Engines()
@@ -50,7 +54,10 @@ def read_environment(folder: Path, name: str = "local") -> Environment:
     if not file.is_file():
         return Environment()
     try:
-        return msgspec.convert(tomllib.loads(file.read_text()), Environment)
+        written = tomllib.loads(file.read_text())
+        if isinstance(written.get("secrets"), dict):
+            written["secrets"] = entries_of(written["secrets"])
+        return msgspec.convert(written, Environment)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError) as error:
         do = (
             'it may have [secrets] name = "value", [engines] postgres = "postgresql://…", nats = "nats://…", '

@@ -26,6 +26,8 @@ from atoll.errors import BAD_ARGUMENT, PROGRAM_MISSING, Problem
 from atoll.model.launch import CallTo, Collection, Dashboard, DatabaseTo, Launch, Messaging, Preparation, Telemetry
 from atoll.model.references import FromFile, Source
 from atoll.model.references import Literal as Constant
+from atoll.model.resources import Secret
+from atoll.model.secrets import entry_of
 from atoll.model.suggest import nearest
 from atoll.supervisor.environment import Engines
 from atoll.supervisor.home import Home
@@ -279,14 +281,9 @@ def planned(made: Plan) -> Planned:
     return Planned((*engines, *services, Process(collector.NAME, "engine", collector.NAME)), tuple(preparations))
 
 
-def secret_name(secret: SecretData) -> str:
-    """Its name in environments/local.toml."""
-    return secret.name if secret.key == "value" else f"{secret.name}.{secret.key}"
-
-
 def secret_file(home: Home, secret: SecretData) -> Path:
     """Where its value is on this machine."""
-    return home.secrets / f"user-{secret_name(secret)}"
+    return home.secrets / f"user-{entry_of(Secret(secret.name, secret.key))}"
 
 
 def _started_here(description: Description, addresses: Engines) -> tuple[EngineName, ...]:

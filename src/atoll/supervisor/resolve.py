@@ -11,16 +11,15 @@ from atoll.engines import nats, postgres
 from atoll.engines.connections import allowed
 from atoll.engines.engine import File
 from atoll.errors import SECRET_WITHOUT_SOURCE, AtollError, Problem
-from atoll.model.check import variable_of
 from atoll.model.references import Source, resolve
 from atoll.model.resources import Secret
+from atoll.model.secrets import entry_of, variable_of
 from atoll.provision import databases
 from atoll.supervisor.environment import Environment
 from atoll.supervisor.initdb import owners, service_dsn, superuser_dsn
 from atoll.supervisor.install import secret, write
-from atoll.supervisor.plan import HOST, Plan, credentials, secret_name
+from atoll.supervisor.plan import HOST, Plan, credentials
 from atoll.wire.description import Description, MemberData
-from atoll.wire.secrets import SecretData
 
 
 def write_secrets(plan: Plan, environment: Environment, variables: Mapping[str, str]) -> None:
@@ -30,11 +29,13 @@ def write_secrets(plan: Plan, environment: Environment, variables: Mapping[str, 
     """
     problems: list[Problem] = []
     for file, name in plan.secrets.items():
-        value = _value(name, environment, variables)
+        secret = Secret(name.name, name.key)
+        value = _value(secret, environment, variables)
         if value is None:
-            variable = variable_of(Secret(name.name, name.key))
             problems.append(
-                SECRET_WITHOUT_SOURCE.at(service=plan.description.name, secret=secret_name(name), variable=variable)
+                SECRET_WITHOUT_SOURCE.at(
+                    service=plan.description.name, secret=entry_of(secret), variable=variable_of(secret)
+                )
             )
         else:
             write(File(file, value))
@@ -52,16 +53,15 @@ def with_own_databases(description: Description, environment: Environment, varia
 
     def own(member: MemberData) -> MemberData:
         database = member.database
-        if database is None or _value(SecretData(database.secret, database.key), environment, variables) is not None:
+        if database is None or _value(Secret(database.secret, database.key), environment, variables) is not None:
             return member
         return msgspec.structs.replace(member, database=msgspec.structs.replace(database, secret="", key=""))
 
     return msgspec.structs.replace(description, members=tuple(own(member) for member in description.members))
 
 
-def _value(name: SecretData, environment: Environment, variables: Mapping[str, str]) -> str | None:
-    variable = variable_of(Secret(name.name, name.key))
-    return environment.secrets.get(secret_name(name), variables.get(variable))
+def _value(secret: Secret, environment: Environment, variables: Mapping[str, str]) -> str | None:
+    return environment.secrets.get(entry_of(secret), variables.get(variable_of(secret)))
 
 
 def broker_of(plan: Plan) -> nats.Broker:

@@ -37,6 +37,6 @@ shop = System(
         Service("missing", Fine, database=Postgres(migrations="nowhere")),
         Service("gaps", Fine, database=Postgres(migrations="migrations_with_gaps")),
         Service("text", Fine, settings="text"),
-        Process("paid", ["paid"], environment={"MODE": "fast", "STRIPE_KEY": Secret("stripe-key")}),
+        Process("paid", ["paid"], environment={"MODE": "fast", "STRIPE_KEY": Secret("stripe", key="api-key")}),
     ],
 )
