@@ -515,6 +515,12 @@ NEVER_WHOLE = Kind(
     "deploy all of it first: `atoll deploy`",
 )
 VOLUME_FIXED = Kind(5113, "The volume {claim} has {there}, and can't get {wanted}: {reason}.", "{do}")
+OF_ANOTHER = Kind(
+    5118,
+    "The namespace {namespace} has {names} of {owner}; {system} has the same names, and takes nothing over.",
+    "name another namespace: [cluster] namespace; or give each up to it: kubectl -n {namespace} label --overwrite "
+    "{first} app.kubernetes.io/part-of={system} app.kubernetes.io/managed-by=atoll",
+)
 FAULTS_NOT_ALLOWED = Kind(
     5120,
     "What is deployed to {namespace} takes no orders to fail.",

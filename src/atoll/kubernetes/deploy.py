@@ -11,6 +11,7 @@ from atoll.errors import (
     VOLUME_FIXED,
     AtollError,
 )
+from atoll.kubernetes.belonging import Foreign, foreign, foreign_problems
 from atoll.kubernetes.claims import as_asked, as_there, claims_of
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.diff import difference
@@ -119,6 +120,7 @@ async def find_changes(
     last = {key_of(made): made for each in (deployed or {}).values() for made in each}
     found = await asyncio.gather(*(_change(api, made, last.get(key_of(made)), gate) for made in wanted))
     problems = [problem for each in found if isinstance(each, AtollError) for problem in each.problems]
+    problems += foreign_problems((each for each in found if isinstance(each, Foreign)), api.namespace, system)
     if problems:
         raise AtollError(*problems)
     changes = [each for each in found if isinstance(each, Change)]
@@ -128,11 +130,16 @@ async def find_changes(
     return Changes(applied, removed, tuple(one for each in changes for one in each.drift))
 
 
-async def _change(api: Api, made: Object, last: Object | None, gate: asyncio.Semaphore) -> Change | AtollError:
+async def _change(
+    api: Api, made: Object, last: Object | None, gate: asyncio.Semaphore
+) -> Change | Foreign | AtollError:
     async with gate:
         live = None
         try:
             live = await api.get(key_of(made))
+            # A system may be a guest in the namespace of others.
+            if made["kind"] != "Namespace" and (anothers := foreign(live, made)):
+                return anothers
             if live is None and made["kind"] == "RoleBinding" and await api.get(_role_of(made)) is None:
                 # Of whoever may not bind any role the API server wants to see this one, which no trial makes.
                 return Change(made, (), is_new=True)
