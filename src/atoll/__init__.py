@@ -17,7 +17,18 @@ from atoll.errors import (
 )
 from atoll.model.access import ApiKeys, Cors, Jwt, RateLimit
 from atoll.model.contract import Fault, Response, delete, get, patch, post, put
-from atoll.model.resources import Caller, Database, Limits, Postgres, Publisher, Replicas, Secret, Topic, Transaction
+from atoll.model.resources import (
+    Caller,
+    Database,
+    Event,
+    Limits,
+    Postgres,
+    Publisher,
+    Replicas,
+    Secret,
+    Topic,
+    Transaction,
+)
 from atoll.model.service import consumes, every, publishes
 from atoll.model.slo import Slo
 from atoll.model.system import Asgi, External, Gateway, Process, Service, System
@@ -36,6 +47,7 @@ __all__ = [
     "Database",
     "DatabaseError",
     "DeadlineExceeded",
+    "Event",
     "EventError",
     "External",
     "Fault",

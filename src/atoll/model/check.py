@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_type_hints
 
 from atoll.errors import (
     BAD_HANDLER,
@@ -35,7 +36,7 @@ from atoll.model.access_rules import access_problems
 from atoll.model.contract import Contract, Operation, type_name
 from atoll.model.keeping import unfit
 from atoll.model.migrations import migration_problems
-from atoll.model.resources import AnyTopic, Event, Secret, Transaction
+from atoll.model.resources import AnyTopic, Event, Secret
 from atoll.model.secrets import entry_of, variable_of
 from atoll.model.service import Consumer, Implementation
 from atoll.model.source import place_of
@@ -301,16 +302,16 @@ def _unfit(node: Node, consumer: Consumer) -> str:
     if consumer.event is not consumer.topic.type:
         return f"it takes {type_name(consumer.event)}, the topic's events are {type_name(consumer.topic.type)}"
     parameters = list(inspect.signature(method).parameters.values())[2:]
-    given = [Transaction, Event] if consumer.transactional else [Event]
+    asked = [each for each in parameters if each.default is each.empty and each.name != "about"]
     wanted = 1 if consumer.transactional else 0
-    if len([parameter for parameter in parameters if parameter.default is parameter.empty]) > wanted:
-        return (
-            f"it asks for more than {' and '.join(kind.__name__ for kind in given[:wanted])}"
-            if wanted
-            else "it asks for more than the event"
-        )
-    if len(parameters) < wanted:
+    if len(asked) > wanted:
+        return f"it asks for more than the event{' and the transaction' if wanted else ''} (about: Event tells of it)"
+    if len([each for each in parameters if each.name != "about"]) < wanted:
         return "it takes no transaction"
+    known = list[Event] if consumer.batch else Event
+    about = get_type_hints(method).get("about", known)
+    if about not in (known, known | None):
+        return f"about is of type {type_name(about)}, not {type_name(known)}"
     return ""
 
 

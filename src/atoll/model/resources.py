@@ -169,7 +169,11 @@ class Publisher(Protocol):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What is known of the event beside its value; a consumer takes it as `about: Event`."""
+    """What is known of an event beside its value; a consumer that wants it has a parameter `about: Event`.
+
+    id: the same each time it comes, so a key for what must happen once elsewhere. time: of its publication.
+    attempt: 1 for the first.
+    """
 
     id: str
     topic: str

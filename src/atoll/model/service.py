@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints, overload
+from typing import Annotated, Concatenate, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints, overload
 
 from atoll.errors import MISSING_ANNOTATION, UNREADABLE_TYPE, Problem
 from atoll.model.contract import Contract, contracts_of, read_contract, type_name
@@ -14,10 +14,11 @@ F = TypeVar("F", bound=Callable[..., object])
 C = TypeVar("C", bound=type[object])
 S = TypeVar("S")
 E = TypeVar("E")
+P = ParamSpec("P")
 
-InTransaction = Callable[[S, E, Transaction], Awaitable[None]]
-InTransactionBatch = Callable[[S, list[E], Transaction], Awaitable[None]]
-Bare = Callable[[S, E], Awaitable[None]]
+InTransaction = Callable[Concatenate[S, E, Transaction, P], Awaitable[None]]
+InTransactionBatch = Callable[Concatenate[S, list[E], Transaction, P], Awaitable[None]]
+Bare = Callable[Concatenate[S, E, P], Awaitable[None]]
 Wants = Literal["call", "caller", "database", "publisher", "settings"]
 
 
@@ -82,18 +83,19 @@ def publishes(*topics: AnyTopic) -> Callable[[C], C]:
 
 
 @overload
-def consumes(topic: Topic[E]) -> Callable[[InTransaction[S, E]], InTransaction[S, E]]: ...
+def consumes(topic: Topic[E]) -> Callable[[InTransaction[S, E, P]], InTransaction[S, E, P]]: ...
 @overload
 def consumes(
     topic: Topic[E], *, batch: Literal[True]
-) -> Callable[[InTransactionBatch[S, E]], InTransactionBatch[S, E]]: ...
+) -> Callable[[InTransactionBatch[S, E, P]], InTransactionBatch[S, E, P]]: ...
 @overload
-def consumes(topic: Topic[E], *, idempotent: Literal[True]) -> Callable[[Bare[S, E]], Bare[S, E]]: ...
+def consumes(topic: Topic[E], *, idempotent: Literal[True]) -> Callable[[Bare[S, E, P]], Bare[S, E, P]]: ...
 def consumes(topic: AnyTopic, *, idempotent: bool = False, batch: bool = False) -> Callable[[F], F]:
     """The method handles each event of the topic: at least once, made once by the inbox in the same transaction.
 
     idempotent: it does no harm if repeated, and takes no transaction.
-    batch: it takes `list[Event]`, all in one transaction; if that fails each is tried alone.
+    batch: it takes a list of events, all in one transaction; if that fails each is tried alone.
+    A further parameter `about: Event`, of a batch `about: list[Event]`, tells of the event's id, time and attempt.
     """
 
     def mark(function: F) -> F:

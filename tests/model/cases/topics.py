@@ -1,6 +1,6 @@
 import msgspec
 
-from atoll import Publisher, Service, System, Topic, Transaction, consumes, get, publishes
+from atoll import Event, Publisher, Service, System, Topic, Transaction, consumes, get, publishes
 
 
 class Placed(msgspec.Struct):
@@ -51,6 +51,18 @@ class Email:
     @consumes(paid)  # type: ignore[arg-type]
     async def no_transaction(self, event: Paid) -> None:
         str(event)
+
+    @consumes(paid, idempotent=True)
+    async def wants_more(self, event: Paid, about: Event, other: int) -> None:
+        str((event, about, other))
+
+    @consumes(paid, idempotent=True)
+    async def wants_text(self, event: Paid, about: str) -> None:
+        str((event, about))
+
+    @consumes(paid, idempotent=True)
+    async def knows(self, event: Paid, about: Event) -> None:
+        str((event, about))
 
 
 shop = System(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from atoll import Database, Publisher, Topic, Transaction, consumes, every, publishes
+from atoll import Database, Event, Publisher, Topic, Transaction, consumes, every, publishes
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ class Orders:
 
     @consumes(order_placed, idempotent=True)
     async def bare(self, event: OrderPlaced) -> None: ...
+
+    @consumes(order_placed)
+    async def knowing(self, event: OrderPlaced, tx: Transaction, about: Event) -> None: ...
+
+    @consumes(order_placed, batch=True)
+    async def knowing_many(self, events: list[OrderPlaced], tx: Transaction, about: list[Event]) -> None: ...
+
+    @consumes(order_placed, idempotent=True)
+    async def knowing_bare(self, event: OrderPlaced, about: Event) -> None: ...
 
     @consumes(order_placed)  # expect: arg-type | reportArgumentType
     async def another_type(self, event: MailSent, tx: Transaction) -> None: ...
