@@ -506,8 +506,8 @@ TAKEN_OVER = Kind(
 )
 DEPLOYED_MEANWHILE = Kind(
     5111,
-    "Another deployed {system} to the namespace {namespace} meanwhile: revision {number} is the last there.",
-    "deploy again: what changes is worked out anew",
+    "Another changed {system} in the namespace {namespace} meanwhile: revision {number} is the last there.",
+    "see what it is like: `atoll status`; then do the same again: what changes is worked out anew",
 )
 NEVER_WHOLE = Kind(
     5112,

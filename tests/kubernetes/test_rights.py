@@ -1,24 +1,21 @@
 """Who may not look at kinds that not every cluster has deploys and destroys, unless one of them was deployed."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from atoll.errors import AtollError
-from atoll.kubernetes.client import Api, connect
 from atoll.kubernetes.deploy import find_changes
 from atoll.kubernetes.history import History
-from atoll.kubernetes.lease import LEASE
 from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import Kind, items, kind_of
 from atoll.kubernetes.release import Release
 from atoll.kubernetes.scope import Scope
 from atoll.wire.description import Description
 from tests.documented import documented_roles
-from tests.kubernetes.api_server import LABELS, NAMESPACE, Server, kubeconfig_of, revision, serving
+from tests.kubernetes.api_server import LABELS, NAMESPACE, Server, connected, revision, serving
 from tests.kubernetes.targets import rendered, target_of
 
 
@@ -28,17 +25,11 @@ def server() -> Iterator[Server]:
         yield made
 
 
-@asynccontextmanager
-async def connected(server: Server, folder: Path) -> AsyncIterator[Api]:
-    async with connect("", "shop", str(kubeconfig_of(server.server_port, folder))) as api:
-        yield api
-
-
 async def test_kinds_that_were_never_deployed_need_no_right(server: Server, tmp_path: Path, shop: Description) -> None:
     async with connected(server, tmp_path) as api:
         assert (await find_changes(api, "shop", Scope({}, {}))).is_nothing
-        # Only the Lease, of which nobody asked whether it is there.
-        assert await Release(api, target_of(shop), lambda _: None, 1.0, "me").destroy(print, with_data=False) == [LEASE]
+        release = Release(api, target_of(shop), lambda _: None, 1.0, "me")
+        assert await release.destroy(print, with_data=False, is_forced=False) == []
 
 
 @pytest.mark.parametrize("kind", ["configmaps", "ingresses", "roles"])
@@ -60,7 +51,7 @@ async def test_a_kind_that_was_deployed_needs_a_right_for_it_may_have_to_go(
         # Then whoever may not see it can't leave it behind unknowingly
         release = Release(api, target_of(shop), lambda _: None, 1.0, "me")
         with pytest.raises(AtollError, match=r"ATL5102 .*GET HTTPRoute.*httproutes is forbidden"):
-            await release.destroy(print, with_data=False)
+            await release.destroy(print, with_data=False, is_forced=False)
         with pytest.raises(AtollError, match=r"ATL5102 .*GET HTTPRoute.*httproutes is forbidden"):
             await find_changes(api, "shop", Scope({}, {}), None, {"HTTPRoute"})
 

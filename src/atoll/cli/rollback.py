@@ -50,7 +50,7 @@ async def _rollback(
         if is_list:
             _list(await release.revisions(), as_json=as_json)
             return
-        number, changes = await release.rollback(await release.find(revision), is_forced=force)
+        number, changes = await release.rollback(revision, is_forced=force)
     if as_json:
         click.echo(json.dumps({"revision": number}))
         return

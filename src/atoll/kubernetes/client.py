@@ -25,8 +25,9 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _BAD = 400
 _BUSY = (429, 503)
-_REPEATABLE = ("GET", "PATCH", "DELETE")
-"""Methods by which nothing happens twice: a PATCH is a server-side apply. Others are repeated if nothing was sent."""
+_REPEATABLE = ("GET", "PATCH", "PUT", "DELETE")
+"""Methods by which nothing happens twice: a PATCH is a server-side apply, and a PUT names the version that it replaces.
+Others are repeated if nothing was sent."""
 _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries: an API server that starts again is back within them."""
 _PAGE = 500
@@ -53,6 +54,10 @@ class Api:
     def __init__(self, api: "kr8s.asyncio.Api", namespace: str) -> None:
         self._api = api
         self.namespace = namespace
+
+    @property
+    def address(self) -> str:
+        return str(self._api.auth.server)
 
     async def get(self, key: Key) -> Object | None:
         status, found = await self._ask("GET", key, allowed=(_NOT_FOUND,))
@@ -129,7 +134,10 @@ class Api:
         return None if status == _CONFLICT else found
 
     async def replace(self, made: Object) -> Object | None:
-        """As it is there now; None if another has changed or removed it since it was read, by its resourceVersion."""
+        """As it is there now; None if it was changed or removed since it was read, by its resourceVersion.
+
+        Also by ourselves: of a write whose answer was lost.
+        """
         gone = (_CONFLICT, _NOT_FOUND)
         status, found = await self._ask("PUT", key_of(made), allowed=gone, content=json.dumps(made))
         return None if status in gone else found
@@ -200,7 +208,7 @@ class Api:
                 status, found = await self._once(method, path, arguments)
             except httpx.HTTPError as error:
                 if pause is None or not (is_repeatable or isinstance(error, httpx.ConnectError)):
-                    raise unreachable(str(self._api.auth.server), error) from error
+                    raise unreachable(self.address, error) from error
             else:
                 if pause is None or not is_repeatable or status not in _BUSY:
                     return status, found

@@ -1,7 +1,7 @@
 """Brings a namespace to what was rendered: shows the difference, applies in order, waits, and removes what is left."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from atoll.errors import (
@@ -17,6 +17,7 @@ from atoll.kubernetes.client import Api
 from atoll.kubernetes.diff import difference
 from atoll.kubernetes.drift import Drift, drift
 from atoll.kubernetes.handover import handed_over, merged
+from atoll.kubernetes.lease import Confirm
 from atoll.kubernetes.names import GATEWAY, HOLDER, MANAGER, SETUP, Object, Target
 from atoll.kubernetes.objects import Key, items, key_of, kind_of, mapping
 from atoll.kubernetes.permissions import SERVER, configuration_key
@@ -50,8 +51,6 @@ _PRUNED = (
     "ServiceAccount",
 )
 
-Confirm = Callable[[], Awaitable[None]]
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -78,6 +77,14 @@ class Changes:
     @property
     def is_nothing(self) -> bool:
         return not self.applied and not self.removed
+
+    def is_within(self, shown: "Changes") -> bool:
+        """Whether no object is touched but those that were shown."""
+        return self._touched <= shown._touched
+
+    @property
+    def _touched(self) -> set[Key]:
+        return {key_of(each.wanted) for each in self.applied} | set(self.removed)
 
 
 def stages(parts: Parts) -> list[list[Object]]:

@@ -1,13 +1,13 @@
 """One at a time brings a namespace to something else, and what was left halfway is known: a Lease that says so."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from atoll.errors import CLUSTER_UNREACHABLE, DEPLOYING, TAKEN_OVER, AtollError
+from atoll.errors import CLUSTER_REFUSED, CLUSTER_UNREACHABLE, DEPLOYING, TAKEN_OVER, AtollError
 from atoll.kubernetes.client import Api
 from atoll.kubernetes.names import Object, Target, metadata
 from atoll.kubernetes.objects import Key, mapping
@@ -17,11 +17,19 @@ LASTS = 60
 """Seconds after which a holder that renews it no more is taken for gone."""
 
 _RENEW = 10.0
+_STOPS = 2.0
+"""Seconds that one has for ending what it does when it is told that another took over."""
+
+_TRIES = 5
+"""So often it is written while others write it at the same moment."""
+
 _COMPONENT = "lease"
 _BACK_TO = "atoll.dev/back-to"
+_TAKEN_BY = ("holderIdentity", "acquireTime")
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 T = TypeVar("T")
+Confirm: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +63,32 @@ def back_to(lease: Object | None) -> int | None:
 
 
 class Holding:
-    """A Lease that is held: it ends when what it was taken for is done, and stays, held by nobody, if that is not."""
+    """A Lease that is held: it ends when what it was taken for is done, and stays, held by nobody, if that is not.
 
-    def __init__(self, api: Api, lease: Object) -> None:
+    before: the Lease as it was found, which it becomes again if nothing was begun; None if there was none.
+    settling: seconds until nobody is at it any more whom it was taken from.
+    """
+
+    def __init__(self, api: Api, lease: Object, before: Object | None, settling: float) -> None:
         self._api = api
         self._lease = lease
+        self._before = before
+        self._settling = settling
+        self._is_begun = False
+        self._ours_until = asyncio.get_running_loop().time() + LASTS
         self._writing = asyncio.Lock()
 
-    async def during(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work returns, which is cancelled if the Lease is lost. Raises AtollError TAKEN_OVER then."""
-        working, renewing = asyncio.ensure_future(work), asyncio.ensure_future(self._renew())
+    @property
+    def left(self) -> int | None:
+        """The revision to go back to from what another left halfway; None if nobody did."""
+        return back_to(self._before)
+
+    async def during(self, work: Callable[[Confirm], Coroutine[Any, Any, T]]) -> T:
+        """What the work returns, which is cancelled if the Lease is lost. Raises AtollError TAKEN_OVER then.
+
+        work: is given what to call before anything that only who holds the Lease may do.
+        """
+        working, renewing = asyncio.ensure_future(self._alone(work)), asyncio.ensure_future(self._renew())
         try:
             await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
@@ -73,57 +97,112 @@ class Holding:
             found = working.result()
         except BaseException as error:
             await _ended(working, renewing)
-            if not (isinstance(error, AtollError) and error.problems[0].code == TAKEN_OVER.code):
+            if not _is_taken_over(error):
                 # If it can't be given back, it is taken for left in a minute.
                 with suppress(AtollError):
-                    await self._write(holderIdentity="")
+                    await self._give_back()
             raise
         await _ended(renewing)
         await self._api.delete(LEASE)
         return found
 
-    async def confirm(self) -> None:
-        """Before something that only who holds it may do. Raises AtollError TAKEN_OVER."""
-        if not await self._write(renewTime=datetime.now(UTC).strftime(_TIME)):
-            raise TAKEN_OVER.error(namespace=self._api.namespace)
+    async def _alone(self, work: Callable[[Confirm], Coroutine[Any, Any, T]]) -> T:
+        # Whom it was taken from goes on until it would renew it.
+        await asyncio.sleep(self._settling)
+        return await work(self._confirm)
+
+    async def _confirm(self) -> None:
+        await self._prolong()
+        self._is_begun = True
 
     async def _renew(self) -> None:
+        said = ""
         while True:
             await asyncio.sleep(_RENEW)
             try:
-                await self.confirm()
+                async with asyncio.timeout_at(self._ours_until - _RENEW):
+                    await self._prolong()
+            except TimeoutError as error:
+                reason = f"{LEASE} could not be renewed for {LASTS - _RENEW:g} s"
+                raise CLUSTER_UNREACHABLE.error(address=self._api.address, reason=reason, detail=said) from error
             except AtollError as error:
-                # The work itself says so, if it lasts.
-                if error.problems[0].code != CLUSTER_UNREACHABLE.code:
+                # Whatever stood in the way, nobody else takes it before it has run out.
+                if _is_taken_over(error):
                     raise
+                said = str(error)
 
-    async def _write(self, **spec: object) -> bool:
+    async def _prolong(self) -> None:
+        await self._write({"renewTime": datetime.now(UTC).strftime(_TIME)}, {})
+
+    async def _give_back(self) -> None:
+        if self._is_begun:
+            await self._write({"holderIdentity": ""}, {})
+        elif self._before is None:
+            await self._api.delete(LEASE)
+        else:
+            await self._write({"holderIdentity": ""}, {_BACK_TO: str(back_to(self._before))})
+
+    async def _write(self, spec: Object, notes: Object) -> None:
+        """Raises AtollError TAKEN_OVER, if it is another's."""
         # One after the other, for each write needs the version that the one before it made.
         async with self._writing:
-            written = await self._api.replace({**self._lease, "spec": {**mapping(self._lease, "spec"), **spec}})
-            self._lease = written or self._lease
-            return written is not None
+            for _ in range(_TRIES):
+                began = asyncio.get_running_loop().time()
+                written = await self._api.replace(_changed(self._lease, spec, notes))
+                if written is not None:
+                    self._lease, self._ours_until = written, began + LASTS
+                    return
+                # Others may label it; and a write of ours arrives whose answer does not.
+                there = await self._api.get(LEASE)
+                if there is None or not _is_same(there, self._lease):
+                    raise TAKEN_OVER.error(namespace=self._api.namespace)
+                self._lease = there
+        raise CLUSTER_REFUSED.error(what=str(LEASE), reason="others change it again and again")
 
 
 async def take(api: Api, target: Target, terms: Terms, *, is_forced: bool) -> Holding:
     """The Lease of the namespace. Raises AtollError DEPLOYING while another holds it, unless it is forced."""
     now = datetime.now(UTC)
     wanted = lease_object(target, terms, now)
-    there = await api.get(LEASE)
-    if there is None:
+    before = await api.get(LEASE)
+    another = "" if before is None else held_by(before, now)
+    made = None
+    if before is None:
         made = await api.create(wanted)
-    elif held_by(there, now) and not is_forced:
-        made = None
-    else:
-        version = mapping(there, "metadata")["resourceVersion"]
+    elif not another or is_forced:
+        version = mapping(before, "metadata")["resourceVersion"]
         made = await api.replace({**wanted, "metadata": {**mapping(wanted, "metadata"), "resourceVersion": version}})
     if made is None:
-        spec = mapping(there or await api.get(LEASE), "spec")
-        who = str(spec.get("holderIdentity") or "another")
-        raise DEPLOYING.error(
-            system=target.system, namespace=api.namespace, who=who, since=str(spec.get("acquireTime", "now"))[:19]
-        )
-    return Holding(api, made)
+        there = await api.get(LEASE)
+        if there is None or not _is_same(there, wanted):
+            raise _deploying(target, api.namespace, mapping(there or before, "spec"))
+        # It was taken, and the answer was lost.
+        made = there
+    return Holding(api, made, before, _RENEW + _STOPS if another else 0.0)
+
+
+def _deploying(target: Target, namespace: str, spec: Object) -> AtollError:
+    who, since = str(spec.get("holderIdentity") or "another"), str(spec.get("acquireTime", "now"))[:19]
+    return DEPLOYING.error(system=target.system, namespace=namespace, who=who, since=since)
+
+
+def _changed(lease: Object, spec: Object, notes: Object) -> Object:
+    described = mapping(lease, "metadata")
+    annotations = {**mapping(described, "annotations"), **notes}
+    return {
+        **lease,
+        "metadata": {**described, "annotations": annotations},
+        "spec": {**mapping(lease, "spec"), **spec},
+    }
+
+
+def _is_same(lease: Object, ours: Object) -> bool:
+    """Whether one and the same took both: by who, and when."""
+    return all(mapping(lease, "spec").get(each) == mapping(ours, "spec")[each] for each in _TAKEN_BY)
+
+
+def _is_taken_over(error: BaseException) -> bool:
+    return isinstance(error, AtollError) and error.problems[0].code == TAKEN_OVER.code
 
 
 async def _ended(*tasks: "asyncio.Future[Any]") -> None:
