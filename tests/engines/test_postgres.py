@@ -48,6 +48,16 @@ def test_who_is_no_superuser_joins_the_role_before_giving_it_a_database() -> Non
     assert made.index('GRANT "users" TO CURRENT_USER') < made.index('CREATE DATABASE "users" OWNER "users"')
 
 
+def test_a_role_is_marked_together_with_its_making_or_where_it_has_no_comment() -> None:
+    new, *_ = postgres.statements([Owner("users", "pw")], NOTHING, Limits(), SALT, mark="atoll: shop, here")
+    assert new.startswith("CREATE ROLE")
+    assert new.endswith("; COMMENT ON ROLE \"users\" IS 'atoll: shop, here'")
+    users, stored = frozenset(["users"]), postgres.verifier("pw", SALT)
+    for comment, done in (("", 1), ("atoll: shop, here", 0), ("Ask Ann", 0)):
+        known = Known({"users": stored}, users, users, superuser=True, comments={"users": comment})
+        assert len(postgres.statements([Owner("users", "pw")], known, Limits(), SALT, mark="atoll: shop, here")) == done
+
+
 def test_the_databases_that_every_server_has_are_closed_once() -> None:
     assert postgres.closing(NOTHING) == [
         "REVOKE ALL ON DATABASE postgres FROM PUBLIC",

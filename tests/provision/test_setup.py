@@ -9,6 +9,7 @@ import pytest
 from atoll.engines import postgres
 from atoll.engines.connections import allowed, room
 from atoll.engines.postgres import Limits, Owner, Server
+from atoll.errors import AtollError
 from atoll.model.setup import OwnDatabase, Setup, variable_of
 from atoll.runtime.setup import Variables, set_up
 from atoll.supervisor.home import Home
@@ -42,12 +43,14 @@ async def server_of(home: Home, limits: Limits) -> AsyncIterator[Server]:
         yield made
 
 
-async def made_ready(server: Server, home: Home, connections: int, *, is_dsn: bool = False) -> list[str]:
+async def made_ready(
+    server: Server, home: Home, connections: int, *, is_dsn: bool = False, namespace: str = "shop"
+) -> list[str]:
     """What the setup says."""
     owner = Owner("counter", "pw")
     admin = superuser_dsn(home, server)
     wanted = Setup(
-        namespace="shop",
+        namespace=namespace,
         system="shop",
         host=server.host,
         port=server.port,
@@ -88,3 +91,11 @@ async def test_a_server_elsewhere_that_takes_fewer_is_told_of_with_both_numbers(
         assert str(most) in warned
         assert "max_connections" in warned
         assert not [line for line in await made_ready(server, home, 40, is_dsn=True) if line.startswith("warning")]
+
+
+async def test_the_setup_of_another_namespace_takes_no_database_of_the_first(home: Home) -> None:
+    async with server_of(home, Limits()) as server:
+        await made_ready(server, home, 10, is_dsn=True, namespace="production")
+        with pytest.raises(AtollError, match="counter is of shop, namespace production"):
+            await made_ready(server, home, 10, is_dsn=True, namespace="staging")
+        await made_ready(server, home, 10, is_dsn=True, namespace="production")

@@ -64,7 +64,7 @@ class Known:
     """What the server has already.
 
     roles: name → its SCRAM verifier, "" where we may not see it. closed: databases that PUBLIC can't connect to.
-    superuser: whether whoever asks is one. connections: name → the role's limit, -1 for none.
+    superuser: whether whoever asks is one. connections: name → the role's limit, -1 for none. comments: of roles.
     """
 
     roles: Mapping[str, str]
@@ -72,6 +72,7 @@ class Known:
     closed: frozenset[str]
     superuser: bool
     connections: Mapping[str, int] = field(default_factory=dict)
+    comments: Mapping[str, str] = field(default_factory=dict)
 
 
 def initdb(server: Server, target: PurePath, password_file: PurePath) -> Command:
@@ -106,12 +107,12 @@ def configuration(server: Server) -> tuple[File, ...]:
 
 def _settings(server: Server) -> dict[str, object]:
     return {
-        "listen_addresses": _literal(server.host),
+        "listen_addresses": literal(server.host),
         "port": server.port,
         # A socket's path may have 107 bytes, fewer than a project's folder easily has; and every client has TCP.
         "unix_socket_directories": "''",
         "max_connections": server.limits.connections,
-        "cluster_name": _literal(server.cluster_name),
+        "cluster_name": literal(server.cluster_name),
         "password_encryption": "'scram-sha-256'",
         # Never off, not even here: it would win 3 % over synchronous_commit = off, and lose the database in a crash.
         "fsync": "on",
@@ -184,9 +185,15 @@ IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 MAY_CREATE = "SELECT rolsuper OR (rolcreaterole AND rolcreatedb) FROM pg_roles WHERE rolname = current_user"
 # What `Known` is read from. The first fails for anybody but a superuser; the second is for the others.
 ROLES = """
-SELECT rolname AS name, coalesce(rolpassword, '') AS verifier, rolconnlimit AS connections FROM pg_authid
+SELECT rolname AS name, coalesce(rolpassword, '') AS verifier, rolconnlimit AS connections,
+       coalesce(shobj_description(oid, 'pg_authid'), '') AS comment
+FROM pg_authid
 """
-ROLES_WITHOUT_VERIFIER = "SELECT rolname AS name, '' AS verifier, rolconnlimit AS connections FROM pg_roles"
+ROLES_WITHOUT_VERIFIER = """
+SELECT rolname AS name, '' AS verifier, rolconnlimit AS connections,
+       coalesce(shobj_description(oid, 'pg_authid'), '') AS comment
+FROM pg_roles
+"""
 DATABASES = """
 SELECT datname AS name, NOT has_database_privilege('public', oid, 'CONNECT') AS closed FROM pg_database
 """
@@ -198,16 +205,17 @@ def closing(known: Known) -> list[str]:
     return [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC" for name in doors]
 
 
-def statements(owners: Iterable[Owner], known: Known, limits: Limits, salt: bytes) -> list[str]:
+def statements(owners: Iterable[Owner], known: Known, limits: Limits, salt: bytes, *, mark: str = "") -> list[str]:
     """The SQL that is still to be run, in this order and each by itself, until every owner has its database.
 
     No password is in it, only verifiers. What exists is left as it is: run again, it is an empty list. Limits are
     raised and never lowered: a higher one is an administrator's, or that of a version that still leaves.
-    salt: 16 random bytes.
+    salt: 16 random bytes. mark: the comment of each role that has none, made with the role itself; "" for no comment.
     """
     todo: list[str] = []
     for owner in owners:
-        todo += _role(owner, known, limits, salt)
+        comment = f"COMMENT ON ROLE {identifier(owner.name)} IS {literal(mark)}"
+        todo += _role(owner, known, limits, salt, comment if mark and not known.comments.get(owner.name) else "")
         name = identifier(owner.name)
         if owner.name not in known.databases:
             # Who is no superuser may give a database only to roles it is a member of.
@@ -218,17 +226,18 @@ def statements(owners: Iterable[Owner], known: Known, limits: Limits, salt: byte
     return todo
 
 
-def _role(owner: Owner, known: Known, limits: Limits, salt: bytes) -> list[str]:
+def _role(owner: Owner, known: Known, limits: Limits, salt: bytes, comment: str) -> list[str]:
     name, present = identifier(owner.name), known.roles.get(owner.name)
-    password = f"PASSWORD {_literal(verifier(owner.password, salt))}"
+    password = f"PASSWORD {literal(verifier(owner.password, salt))}"
     if present is not None:
         todo = [] if proves(present, owner.password) else [password]
         if 0 <= known.connections.get(owner.name, -1) < owner.connections:
             todo.append(f"CONNECTION LIMIT {owner.connections}")
-        return [f"ALTER ROLE {name} {' '.join(todo)}"] if todo else []
+        return [*([f"ALTER ROLE {name} {' '.join(todo)}"] if todo else []), *([comment] if comment else [])]
     # Roles of one server see each other's names, and nothing else of each other.
+    created = f"CREATE ROLE {name} LOGIN NOCREATEDB NOCREATEROLE CONNECTION LIMIT {owner.connections} {password}"
     return [
-        f"CREATE ROLE {name} LOGIN NOCREATEDB NOCREATEROLE CONNECTION LIMIT {owner.connections} {password}",
+        f"{created}; {comment}" if comment else created,
         f"ALTER ROLE {name} SET idle_in_transaction_session_timeout = '{limits.idle}s'",
     ]
 
@@ -254,5 +263,6 @@ def _verifier(password: str, salt: bytes, iterations: int) -> str:
     return f"SCRAM-SHA-256${iterations}:{parts[0]}${parts[1]}:{parts[2]}"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text in SQL, quoted."""
     return "'" + text.replace("'", "''") + "'"

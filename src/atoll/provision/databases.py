@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from atoll.engines import postgres
+from atoll.engines import marks, postgres
 from atoll.engines.postgres import Known, Limits, Owner
 from atoll.errors import ENGINE_UNUSABLE
 
@@ -34,18 +34,20 @@ async def create_databases(admin: str, owners: Sequence[Owner], limits: Limits) 
         raise _unusable(admin, error) from error
 
 
-async def adopt_databases(dsn: str, owners: Sequence[Owner], limits: Limits) -> dict[str, str]:
+async def adopt_databases(dsn: str, owners: Sequence[Owner], limits: Limits, mark: str) -> dict[str, str]:
     """The DSN of each owner on a server that somebody else runs.
 
     Where the role of `dsn` may create databases and roles, each owner gets its own, as on our server. Where it may
     not, the databases must be there and are used with the credentials of `dsn`.
-    Raises ENGINE_UNUSABLE, with the SQL an administrator must run, if a database is missing and can't be created.
+    mark: of the system; a role or database of another is never touched.
+    Raises ENGINE_UNUSABLE, with the SQL an administrator must run, if one is another's, or missing and can't be made.
     """
     try:
         async with _alone(dsn) as connection:
             known = await _known(connection)
             if await connection.fetchval(postgres.MAY_CREATE):
-                await _create(connection, owners, known, limits)
+                await _refuse_others(dsn, owners, known, mark)
+                await _create(connection, owners, known, limits, mark)
                 return {each.name: postgres.redirected(dsn, each.name, each) for each in owners}
     except (asyncpg.PostgresError, OSError, TimeoutError) as error:
         raise _unusable(dsn, error) from error
@@ -59,6 +61,30 @@ async def adopt_databases(dsn: str, owners: Sequence[Owner], limits: Limits) -> 
             + " ".join(f"CREATE DATABASE {postgres.identifier(name)};" for name in missing),
         )
     return {each.name: postgres.redirected(dsn, each.name) for each in owners}
+
+
+async def _refuse_others(dsn: str, owners: Sequence[Owner], known: Known, mark: str) -> None:
+    unproved = [
+        each.name
+        for each in marks.unmarked(owners, known)
+        if not await _is_let_in(postgres.redirected(dsn, each.name, each))
+    ]
+    found = marks.others(owners, known, mark, unproved)
+    if found:
+        reason, do = marks.refusal(found, known, mark)
+        raise ENGINE_UNUSABLE.error(engine="PostgreSQL", address=postgres.address(dsn), reason=reason, do=do)
+
+
+async def _is_let_in(dsn: str) -> bool:
+    """Whether the password is the role's, whatever became of the database."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_PATIENCE)
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        return False
+    except asyncpg.InvalidCatalogNameError:
+        return True
+    await connection.close()
+    return True
 
 
 async def most_connections(dsn: str) -> int:
@@ -102,8 +128,10 @@ async def _alone(dsn: str) -> AsyncIterator["asyncpg.Connection"]:
         await connection.close()
 
 
-async def _create(connection: "asyncpg.Connection", owners: Sequence[Owner], known: Known, limits: Limits) -> None:
-    for statement in postgres.statements(owners, known, limits, secrets.token_bytes(16)):
+async def _create(
+    connection: "asyncpg.Connection", owners: Sequence[Owner], known: Known, limits: Limits, mark: str = ""
+) -> None:
+    for statement in postgres.statements(owners, known, limits, secrets.token_bytes(16), mark=mark):
         await connection.execute(statement)
 
 
@@ -117,6 +145,7 @@ async def _known(connection: "asyncpg.Connection") -> Known:
         closed=frozenset(row["name"] for row in databases if row["closed"]),
         superuser=superuser,
         connections={row["name"]: row["connections"] for row in roles},
+        comments={row["name"]: row["comment"] for row in roles},
     )
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import asyncpg
 
-from atoll.engines import postgres
+from atoll.engines import marks, postgres
 from atoll.engines.postgres import Owner
 from atoll.model.setup import Setup, variable_of
 from atoll.provision.databases import adopt_databases, create_databases, let_watch, most_connections
@@ -62,7 +62,8 @@ async def set_up(setup: Setup, store: Store, say: Callable[[str], None]) -> None
         Owner(each.name, await _password(store, each.secret, each.key), each.connections) for each in setup.databases
     ]
     if setup.is_dsn:
-        found = await adopt_databases(admin, owners, postgres.Limits())
+        mark = marks.mark(setup.system, f"namespace {setup.namespace}")
+        found = await adopt_databases(admin, owners, postgres.Limits(), mark)
         most, wanted = await most_connections(admin), sum(each.connections for each in setup.databases)
         if wanted > most:
             say(

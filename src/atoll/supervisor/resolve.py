@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from atoll.engines import nats, postgres
+from atoll.engines import marks, nats, postgres
 from atoll.engines.connections import allowed
 from atoll.engines.engine import File
 from atoll.errors import SECRET_WITHOUT_SOURCE, AtollError, Problem
@@ -93,7 +93,9 @@ async def create_databases(plan: Plan, server: postgres.Server | None) -> None:
         await databases.create_databases(superuser_dsn(plan.home, server), names, server.limits)
         found = {each.name: service_dsn(server, each) for each in names}
     else:
-        found = await databases.adopt_databases(plan.addresses.postgres, names, postgres.Limits())
+        # Nothing more: `.atoll` with the passwords may have gone, and the folder have another name.
+        mark = marks.mark(plan.description.name, "atoll run")
+        found = await databases.adopt_databases(plan.addresses.postgres, names, postgres.Limits(), mark)
     for service, database in plan.databases.items():
         write(File(plan.home.secrets / f"dsn-{service}", found[database]))
 
