@@ -91,6 +91,9 @@ class _Client(Client):
             await super()._send_publish(subject, reply, payload, payload_size, headers)
             return
         head = f"NATS/1.0\r\n{block}\r\n".encode()
+        if len(head) + payload_size > self._max_payload:
+            # The client looks at the payload alone; the broker counts both, and hangs up.
+            raise nats.errors.MaxPayloadError
         command = f"HPUB {subject} {reply} {len(head)} {len(head) + payload_size}\r\n".encode()
         await self._send_command(b"%b%b%b\r\n" % (command, head, payload))
         if self._flush_queue is not None and self._flush_queue.empty():
@@ -219,7 +222,7 @@ class Connection:
         except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError, OSError) as error:
             future.cancel()
             raise self._lose(error) from error
-        except nats.errors.Error:
+        except BaseException:
             future.cancel()
             raise
         return future

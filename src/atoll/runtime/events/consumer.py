@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
+import nats.errors
 from nats.aio.msg import Msg
 
 from atoll.model.launch import ConsumerOf
@@ -118,7 +119,16 @@ class Consumer:
     async def bury(self, message: Incoming, reason: str) -> bool:
         try:
             await bury(message.connection, self._system, self._source.durable, message, reason)
-        except (Lost, Denied, NoStream, Refused, TimeoutError) as error:
+        except (nats.errors.MaxPayloadError, nats.errors.BadHeaderError) as error:
+            # Nor ever will be. An answer loses nothing: it takes no event out of its stream.
+            logger.error(  # noqa: TRY400 (there is no more to know)
+                "event %s can be no dead letter (%s): it stays in the stream %s, as number %d, until it is too old",
+                message.attributes.id,
+                error,
+                self._source.stream,
+                message.sequence,
+            )
+        except (Lost, Denied, NoStream, Refused, TimeoutError, nats.errors.Error) as error:
             logger.warning("event %s can't be put to the dead letters yet: %s", message.attributes.id, error)
             return False
         self._dead.add()

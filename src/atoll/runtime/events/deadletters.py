@@ -27,13 +27,14 @@ _NOT_DELETED = 10057  # nothing to delete there
 async def bury(connection: Connection, system: str, durable: str, message: Incoming, reason: str) -> None:
     """Store the message in the stream of dead letters, as it was, with the reason.
 
-    Twice by the same consumer within the stream's duplicate window is once. Raises Lost, TimeoutError, NoStream, ...
+    Twice by the same consumer within the stream's duplicate window is once. Raises Lost, TimeoutError, NoStream, ...;
+    nats.errors.MaxPayloadError if it is too large with what is said beside it.
     """
     headers = {
         **message.headers,
         # With its number: who is sent again may die again at once, and is no duplicate then.
         DEDUPE: f"{message.attributes.id}/{durable}/{message.sequence}",
-        _REASON: reason,
+        _REASON: " ".join(reason.split()).encode(errors="replace").decode(),
         _ATTEMPTS: str(message.deliveries - 1 + message.failures),
         _SUBJECT: message.subject,
         _TIME: datetime.now(UTC).isoformat(),

@@ -13,6 +13,7 @@ import asyncpg
 
 from atoll.errors import DatabaseError
 from atoll.model.resources import Database
+from atoll.runtime.cancellation import is_cancelled
 from atoll.runtime.context import Context, current, new_trace_id
 from atoll.runtime.telemetry import Telemetry
 
@@ -120,7 +121,9 @@ class Scheduler:
         failure = ""
         try:
             await schedule.method()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled():
+                raise
             failure = type(error).__name__
             logger.exception("%s failed; it runs again in %g s", schedule.name, schedule.period)
         end = time.monotonic_ns()

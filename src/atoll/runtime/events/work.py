@@ -1,13 +1,15 @@
 """The messages that a consumer has in hand, and their handling."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from atoll.model.launch import ConsumerOf
+from atoll.runtime.cancellation import is_cancelled
 from atoll.runtime.context import current
 from atoll.runtime.events.handling import Handler, batch_context_of, context_of, handle
 from atoll.runtime.events.incoming import Incoming
@@ -23,6 +25,8 @@ MOST_TOGETHER = 256
 
 _LAST_WORDS = 0.5  # seconds
 
+_Taken = Sequence[tuple[Lane[Incoming], list[Incoming]]]
+
 
 class Settlement(Protocol):
     """What becomes of a message in the end; the broker's side of it."""
@@ -36,7 +40,7 @@ class Settlement(Protocol):
         ...
 
     def forget(self, message: Incoming) -> None:
-        """Its connection is lost; the broker will bring it again."""
+        """It is left without an answer, as where its connection is lost; the broker will bring it again."""
         ...
 
 
@@ -95,29 +99,47 @@ class Work:
     async def _work(self) -> None:
         self._starting -= 1
         while not self._stopping and (taken := self._lanes.take(self._most)):
-            if len(taken) > 1 or len(taken[0][1]) > 1:
-                await self._together(taken)
-            else:
-                await self._in_turn(*taken[0])
+            if not await self._together(taken):
+                for lane, messages in taken:
+                    with self._last_resort([(lane, messages)]):
+                        await self._in_turn(lane, messages)
 
-    async def _together(self, taken: Sequence[tuple[Lane[Incoming], list[Incoming]]]) -> None:
-        """All in one go; if that fails, each alone."""
+    @contextlib.contextmanager
+    def _last_resort(self, taken: _Taken) -> Iterator[None]:
+        """What nobody expects ends no worker, and what it has taken is not kept: it comes again, its keys go on."""
+        try:
+            yield
+        except BaseException as error:
+            if self._stopping and not isinstance(error, Exception):
+                raise  # what it has is given back
+            messages = [message for _, lane_messages in taken for message in lane_messages]
+            logger.exception("%s leaves %d events to come again", self._source.durable, len(messages))
+            for message in messages:
+                self._settlement.forget(message)
+            for lane, _ in taken:
+                self._lanes.release(lane)
+            if not isinstance(error, Exception):
+                raise
+
+    async def _together(self, taken: _Taken) -> bool:
+        """Several in one go. False if each has to be tried alone."""
         messages = [message for _, lane_messages in taken for message in lane_messages]
-        if not any(self._hopeless(message) for message in messages):
+        if len(messages) == 1 or any(self._hopeless(message) for message in messages):
+            return False
+        with self._last_resort(taken):
             error = await self._try(messages)
-            if error is None:
-                await self._settlement.acknowledge(messages)
-                for lane, _ in taken:
-                    self._lanes.release(lane)
-                return
-            logger.warning(
-                "%s: %d events together failed, trying each alone: %s",
-                self._source.durable,
-                len(messages),
-                describe(error),
-            )
-        for lane, lane_messages in taken:
-            await self._in_turn(lane, lane_messages)
+            if error is not None:
+                logger.warning(
+                    "%s: %d events together failed, trying each alone: %s",
+                    self._source.durable,
+                    len(messages),
+                    describe(error),
+                )
+                return False
+            await self._settlement.acknowledge(messages)
+            for lane, _ in taken:
+                self._lanes.release(lane)
+        return True
 
     async def _in_turn(self, lane: Lane[Incoming], messages: list[Incoming]) -> None:
         """One after the other, up to the first that has to wait."""
@@ -168,7 +190,7 @@ class Work:
             return GiveUp(message.unreadable)
         return untouchable(message.deliveries, self._policy)
 
-    def _judge(self, message: Incoming, error: Exception) -> Again | GiveUp:
+    def _judge(self, message: Incoming, error: BaseException) -> Again | GiveUp:
         now = time.monotonic()
         message.failed_at = message.failed_at or now
         message.failures += 1
@@ -187,16 +209,20 @@ class Work:
             )
         return verdict
 
-    async def _try(self, messages: Sequence[Incoming]) -> Exception | None:
+    async def _try(self, messages: Sequence[Incoming]) -> BaseException | None:
         """One call of the handler; what it raised."""
         context = batch_context_of(messages, self._source.deadline)
         current.set(context)  # this worker is a task, and so has a variable of its own
-        failure: Exception | None = None
+        failure: BaseException | None = None
         start = time.monotonic_ns()
         try:
             # The context's deadline is the same, and the database's own words about it say more.
             async with asyncio.timeout(self._source.deadline + _LAST_WORDS):
                 await handle(self._handler, self._source.durable, messages)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            failure = error
         except Exception as error:  # noqa: BLE001 (the user's code may raise whatever it likes)
             failure = error
         end = time.monotonic_ns()
