@@ -76,6 +76,19 @@ def test_each_line_is_stored_once_whatever_is_killed_or_renamed(tmp_path: Path) 
         assert {(each.service, each.replica) for each in found} == {("users", "users-2")}
 
 
+def test_a_newline_alone_ends_a_line(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    said = ["a\u2028b", "a\x85b\x0bc\x0cd\x1ce", "windows", "bar 1%\rbar 2%"]
+    written = ['{"level":"error","message":"a\u2028b"}', said[1], "windows\r", said[3]]
+    (logs / "users-1.log").write_text("".join(f"{each}\n" for each in written), newline="")
+    with collecting(tmp_path, logs=str(logs)) as collector:
+        until(lambda: len(collector.query.logs()) >= 4)
+        found = collector.query.logs()
+    assert [each.body for each in found] == said
+    assert found[0].severity == "error"
+
+
 def test_the_access_log_is_left_to_the_spans_of_the_gateway(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_text("{}\n")
     (tmp_path / "collector.log").write_text("of its own\n")

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+import pytest
+
 from atoll.collector.api_server import ApiServer
 from atoll.collector.database import FILE, reading
 from atoll.collector.limits import Limits
-from atoll.collector.pods import Pods
+from atoll.collector.pods import Pods, _whole
 from atoll.collector.query import Query
 from atoll.collector.writer import Writer
 from tests.waiting import until
@@ -102,39 +104,39 @@ async def bodies(query: Query, count: int) -> list[str]:
 
 async def test_each_line_of_each_pod_is_stored_once(tmp_path: Path) -> None:
     api = FakeApiServer()
-    api.pod("users-1", "a", "2026-11-26T12:00:00.1Z one", '2026-11-26T12:00:00.25Z {"level":"error","message":"two"}')
-    api.pod("nats-0", "b", "2026-11-26T12:00:00.000000001Z [1] [WRN] slow", container="nats")
+    api.pod("users-1", "a", "2025-11-26T12:00:00.1Z one", '2025-11-26T12:00:00.25Z {"level":"error","message":"two"}')
+    api.pod("nats-0", "b", "2025-11-26T12:00:00.000000001Z [1] [WRN] slow", container="nats")
     async with following(tmp_path, api) as query:
         assert sorted(await bodies(query, 3)) == ["[1] [WRN] slow", "one", "two"]
         # Given more lines, one of them in the second that was read already
-        api.output["users-1", "users"] += ["2026-11-26T12:00:00.251Z three", "2026-11-26T12:00:09Z four"]
+        api.output["users-1", "users"] += ["2025-11-26T12:00:00.251Z three", "2025-11-26T12:00:09Z four"]
         assert (await bodies(query, 5))[-2:] == ["three", "four"]
         asked = len(api.asked)
         await asyncio.to_thread(until, lambda: len(api.asked) >= asked + 10)
     assert len(query.logs()) == 5
     found = {each.body: each for each in query.logs()}
     assert (found["two"].severity, found["two"].service, found["two"].replica) == ("error", "users", "users-1")
-    assert found["one"].time == 1_795_694_400_100_000_000
+    assert found["one"].time == 1_764_158_400_100_000_000
     assert api.tokens == {"t0ken"}
 
 
 async def test_a_collector_that_starts_again_goes_on_where_it_was(tmp_path: Path) -> None:
     api = FakeApiServer()
-    api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
+    api.pod("users-1", "a", "2025-11-26T12:00:00Z one")
     async with following(tmp_path, api) as query:
         await bodies(query, 1)
-    api.output["users-1", "users"].append("2026-11-26T12:00:05Z two")
-    api.pod("users-2", "c", "2026-11-26T12:00:05Z another's")
+    api.output["users-1", "users"].append("2025-11-26T12:00:05Z two")
+    api.pod("users-2", "c", "2025-11-26T12:00:05Z another's")
     async with following(tmp_path, api) as query:
         assert sorted(await bodies(query, 3)) == ["another's", "one", "two"]
         # When a pod of the same name is another one, its lines are new.
-        api.pod("users-1", "d", "2026-11-26T11:00:00Z reborn")
+        api.pod("users-1", "d", "2025-11-26T11:00:00Z reborn")
         assert "reborn" in await bodies(query, 4)
 
 
 async def test_an_api_server_that_fails_is_asked_again(tmp_path: Path) -> None:
     api = FakeApiServer()
-    api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
+    api.pod("users-1", "a", "2025-11-26T12:00:00Z one")
     api.is_down = True
     async with following(tmp_path, api) as query:
         await asyncio.to_thread(until, lambda: len(api.asked) >= 3)
@@ -144,19 +146,19 @@ async def test_an_api_server_that_fails_is_asked_again(tmp_path: Path) -> None:
 
 async def test_more_than_a_node_can_say_in_a_second_holds_nothing_up(tmp_path: Path) -> None:
     api = FakeApiServer()
-    api.pod("users-1", "a", *(f"2026-11-26T12:00:00.{number:09}Z {'x' * 400}" for number in range(5_000)))
+    api.pod("users-1", "a", *(f"2025-11-26T12:00:00.{number:09}Z {'x' * 400}" for number in range(5_000)))
     async with following(tmp_path, api) as query:
-        api.output["users-1", "users"].append("2026-11-26T12:00:01Z last")
+        api.output["users-1", "users"].append("2025-11-26T12:00:01Z last")
         await asyncio.to_thread(until, lambda: query.logs()[-1:] and query.logs()[-1].body == "last")
     assert query.last_log() == 5_001
 
 
 async def test_what_ended_is_read_to_its_end_and_not_again(tmp_path: Path) -> None:
     api = FakeApiServer()
-    api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
+    api.pod("users-1", "a", "2025-11-26T12:00:00Z one")
     async with following(tmp_path, api) as query:
         await bodies(query, 1)
-        api.output["users-1", "users"].append("2026-11-26T12:00:01Z its last word")
+        api.output["users-1", "users"].append("2025-11-26T12:00:01Z its last word")
         api.over.add(("users-1", "users"))
         assert await bodies(query, 2) == ["one", "its last word"]
         asked = len(api.asked)
@@ -166,7 +168,7 @@ async def test_what_ended_is_read_to_its_end_and_not_again(tmp_path: Path) -> No
 
 async def test_what_a_node_says_instead_of_lines_is_none_and_loses_none(tmp_path: Path) -> None:
     api = FakeApiServer()
-    api.pod("users-1", "a", "unable to retrieve container logs for containerd://a", "2026-11-26T12:00:00Z one")
+    api.pod("users-1", "a", "unable to retrieve container logs for containerd://a", "2025-11-26T12:00:00Z one")
     async with following(tmp_path, api) as query:
         assert await bodies(query, 1) == ["one"]
 
@@ -175,18 +177,18 @@ async def test_what_the_gateway_writes_of_requests_is_left_to_their_spans(tmp_pa
     api = FakeApiServer()
     access = '{"attempts":1,"start_unix_nano":"1795709278683200000","status":200,"trace_id":"3848eee753521a17"}'
     warning = '{"level":"warning","message":"no keys"}'
-    written = [f"2026-11-26T12:00:0{second}Z {line}" for second, line in enumerate((access, warning, access))]
+    written = [f"2025-11-26T12:00:0{second}Z {line}" for second, line in enumerate((access, warning, access))]
     api.pod("gateway-1", "a", *written, container="gateway")
     # Another one may write what it likes.
-    api.pod("users-1", "b", f"2026-11-26T12:00:03Z {access}")
+    api.pod("users-1", "b", f"2025-11-26T12:00:03Z {access}")
     async with following(tmp_path, api) as query:
         assert sorted(await bodies(query, 2)) == ["no keys", access]
 
 
 async def test_how_far_a_pod_was_followed_is_forgotten_with_it(tmp_path: Path) -> None:
     api = FakeApiServer()
-    api.pod("users-1", "a", "2026-11-26T12:00:00Z one")
-    api.pod("users-2", "b", "2026-11-26T12:00:00Z two")
+    api.pod("users-1", "a", "2025-11-26T12:00:00Z one")
+    api.pod("users-2", "b", "2025-11-26T12:00:00Z two")
     async with following(tmp_path, api) as query:
         await bodies(query, 2)
         api.over.add(("users-1", "users"))
@@ -198,3 +200,73 @@ async def test_how_far_a_pod_was_followed_is_forgotten_with_it(tmp_path: Path) -
 
         await asyncio.to_thread(until, lambda: names() == ["pod:users-2/users"])
     assert [each.body for each in query.logs()] == ["one", "two"]
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"])
+async def test_a_newline_alone_ends_a_line_and_no_text_tells_the_time(tmp_path: Path, character: str) -> None:
+    # Given a line that holds what some take for the end of one, and behind it what looks like a time
+    said = f"no product {character}9999-12-31T23:59:59Z x"
+    line = json.dumps({"level": "warning", "message": said}, ensure_ascii=False)
+    api = FakeApiServer()
+    api.pod("web-1", "a", f"2025-11-26T12:00:00.1Z {line}", f"2025-11-26T12:00:00.2Z {said}", container="web")
+    async with following(tmp_path, api) as query:
+        assert await bodies(query, 2) == [said, said]
+        api.output["web-1", "web"].append("2025-11-26T12:00:01Z three")
+        assert (await bodies(query, 3))[-1] == "three"
+    # When the collector starts again, it goes on where it was
+    api.output["web-1", "web"].append("2025-11-26T12:00:02Z four")
+    async with following(tmp_path, api) as query:
+        assert await bodies(query, 4) == [said, said, "three", "four"]
+    assert {each.severity for each in query.logs()[:1]} == {"warning"}
+
+
+@pytest.mark.parametrize("time", ["9999-99-99T23:59:59Z", "0000-01-01T00:00:00Z", "2025-11-26T12:00:60Z"])
+async def test_a_line_whose_time_no_calendar_has_is_stored_once_with_the_one_before_it(
+    tmp_path: Path, time: str
+) -> None:
+    api = FakeApiServer()
+    api.pod("web-1", "a", "2025-11-26T12:00:00Z one", f"{time} two", "2025-11-26T12:00:01Z three", container="web")
+    async with following(tmp_path, api) as query:
+        assert await bodies(query, 3) == ["one", "two", "three"]
+        asked = len(api.asked)
+        await asyncio.to_thread(until, lambda: len(api.asked) >= asked + 10)
+    assert len([each for each in api.asked if "/log?" in each]) == 1
+    first, second, _ = query.logs()
+    assert first.time == second.time
+
+
+async def test_a_node_writes_the_time_of_its_own_zone(tmp_path: Path) -> None:
+    api = FakeApiServer()
+    api.pod("web-1", "a", "2025-11-26T14:00:00.5+02:00 one", container="web")
+    async with following(tmp_path, api) as query:
+        await bodies(query, 1)
+    api.output["web-1", "web"].append("2025-11-26T14:00:01+02:00 two")
+    async with following(tmp_path, api) as query:
+        assert await bodies(query, 2) == ["one", "two"]
+    assert query.logs()[0].time == 1_764_158_400_500_000_000
+    assert parse_qs(urlsplit(api.asked[-1]).query)["sinceTime"] == ["2025-11-26T14:00:00+02:00"]
+
+
+async def test_a_clock_that_was_ahead_and_is_set_back_hides_no_line(tmp_path: Path) -> None:
+    api = FakeApiServer()
+    api.pod("web-1", "a", "2025-11-26T12:00:00Z one", "2299-01-01T00:00:00Z two", container="web")
+    async with following(tmp_path, api) as query:
+        await bodies(query, 2)
+        api.output["web-1", "web"].append("2025-11-26T12:00:05Z three")
+        await bodies(query, 3)
+    api.output["web-1", "web"].append("2025-11-26T12:00:06Z four")
+    async with following(tmp_path, api) as query:
+        await asyncio.to_thread(until, lambda: any(each.body == "four" for each in query.logs()))
+    assert [each.body for each in query.logs()][:3] == ["one", "two", "three"]
+
+
+def test_what_is_cut_of_a_long_line_is_no_line_of_its_own() -> None:
+    rest, lines = b"", b""
+    for part in (b"2025-11-26T12:00:00Z " + b"x" * 2**20, b"9999-12-31T23:59:59Z y" * 2**16, b"end\n2025"):
+        whole, rest = _whole(rest + part)
+        lines += whole
+    assert lines.count(b"\n") == 1
+    assert lines.startswith(b"2025-11-26T12:00:00Z xxx")
+    assert lines.endswith(b"xxxend\n")
+    assert len(lines) <= 2**20 + 4
+    assert rest == b"2025"

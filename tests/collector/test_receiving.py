@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from time import time_ns
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -93,6 +94,37 @@ def test_log_lines_keep_their_trace_severity_and_attributes(collector: Collectin
         1_790_000_000_000_000_000,
         {"code.function": "pay"},
     )
+
+
+@pytest.mark.parametrize("time", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_time_that_no_store_has_a_number_for_costs_nobody_else_anything(tmp_path: Path, time: int) -> None:
+    source = Resource(attributes=attributes({"service.name": "clock"}))
+    lines = [LogRecord(time_unix_nano=each, body=AnyValue(string_value=str(each))) for each in (time, 7)]
+    logs = ExportLogsServiceRequest(
+        resource_logs=[ResourceLogs(resource=source, scope_logs=[ScopeLogs(log_records=lines)])]
+    )
+    points = [NumberDataPoint(time_unix_nano=time, as_int=1)]
+    metrics = ExportMetricsServiceRequest(
+        resource_metrics=[
+            ResourceMetrics(
+                resource=source,
+                scope_metrics=[ScopeMetrics(metrics=[Metric(name="n", gauge=Gauge(data_points=points))])],
+            )
+        ]
+    )
+    odd = span("odd", trace=b"o" * 16)
+    odd.start_time_unix_nano = odd.end_time_unix_nano = time
+    with collecting(tmp_path) as collector:
+        before = time_ns()
+        assert collector.send(logs.SerializeToString(), "logs") == 200
+        assert collector.send(metrics.SerializeToString(), "metrics") == 200
+        assert collector.send(request({"clock": [odd]})) == (200 if time < 1 << 63 else 400)
+        assert collector.send(request({"shop": [span("good", trace=b"g" * 16)]})) == 200
+        found = {each.body: each.time for each in collector.query.logs()}
+        assert before <= found[str(time)] <= time_ns()
+        assert found["7"] == 7
+        assert collector.query.trace((b"g" * 16).hex()).spans
+        assert collector.hits()["points"] == 1
 
 
 def test_metrics_become_series_of_points(collector: Collecting) -> None:

@@ -84,7 +84,7 @@ class Receiver:
 
 def _refusal(refused: Refused, kind: str, limits: Limits) -> Response:
     """A google.rpc.Status, as OTLP wants it."""
-    headers = {"retry-after": str(limits.retry_after)} if refused.status in (429, 503) else {}
+    headers = {"retry-after": str(limits.retry_after)} if refused.is_passing else {}
     if kind == JSON:
         text = msgspec.json.encode({"code": refused.status, "message": refused.reason})
         return Response(text, refused.status, headers, JSON)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from atoll.collector.arrivals import Arrival, LogIn, Position
+from atoll.collector import following
+from atoll.collector.arrivals import LogIn, Position
 from atoll.collector.lines import parsed
 from atoll.collector.refusals import Refused
 from atoll.collector.writer import Writer
@@ -63,9 +64,7 @@ class Files:
         position = Position(name, place, str(start + len(chunk)))
         lines = list(_lines(chunk, file.stem))
         try:
-            with self._writer.room() as take:
-                take(len(chunk))
-                await self._writer.put(lambda _: Arrival(len(chunk), logs=lines, positions=[position]), len(chunk))
+            await following.store(self._writer, lines, position, len(chunk))
         except Refused as refused:
             logger.info("%s waits to be stored: %s", file.name, refused.reason)
             return 0
@@ -106,6 +105,7 @@ def _lines(chunk: bytes, process: str) -> Iterator[LogIn]:
     service, dash, number = process.rpartition("-")
     service = service if dash and number.isdigit() else process
     now = time.time_ns()
-    for line in chunk.decode(errors="replace").splitlines():
+    # Alone a newline ends a line: splitlines() also takes for one what a text may hold, such as U+2028.
+    for line in chunk.decode(errors="replace").split("\n"):
         if line.strip():
             yield parsed(line, service, process, now)

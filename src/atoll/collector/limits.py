@@ -95,6 +95,7 @@ HITS: Mapping[str, str] = {
     "sources": "processes went to (others): there are more distinct ones than are told apart",
     "series": "metrics were dropped: there are more distinct ones than are kept",
     "points": "points of metrics were dropped: they are no number, or an hour from now",
+    "lines": "lines of a pod, or of a log file, were dropped: they could not be stored",
     "text": "texts were cut: they are longer than is kept",
     "not forwarded": "spans or log lines were stored but not forwarded: whoever should get them was away, or too slow",
     "dropped by a sender": "spans or log lines were dropped by a process: the collector was away, or too slow",

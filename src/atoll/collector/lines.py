@@ -43,6 +43,7 @@ def parsed(line: str, service: str, replica: str, now: int) -> LogIn:
 
     now: nanoseconds since the epoch, for a line that does not tell its time.
     """
+    line = line.removesuffix("\r")
     if line.startswith("{") and len(line) <= _LONGEST:
         try:
             record = msgspec.json.decode(line, type=dict[str, object])

@@ -5,15 +5,17 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
 
+from atoll.collector import following
 from atoll.collector.api_server import ApiServer, Body
 from atoll.collector.arrivals import Arrival, LogIn, Position
 from atoll.collector.lines import parsed
+from atoll.collector.records import when
 from atoll.collector.refusals import Refused
 from atoll.collector.writer import Writer
 from atoll.engines.edge import is_access_line
@@ -27,8 +29,8 @@ MOST_CONTAINERS = 500
 _LONGEST = 600.0
 """Seconds after which an output is asked for anew: a connection that died in silence would not be noticed."""
 
-_AT_ONCE = 2**20
-"""Bytes of a line that has no end."""
+_LONGEST_LINE = 2**20
+"""Bytes; the rest is cut."""
 
 _TOGETHER = 0.2
 """Seconds in which lines of a container are stored together, and after which what waits tries again."""
@@ -41,7 +43,8 @@ _TROUBLES = (OSError, TimeoutError, Refused, msgspec.MsgspecError)
 _GATEWAY = "gateway"
 """The label `app` of Envoy's pods."""
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
+"""As a node writes it, by its own time zone."""
 
 logger = logging.getLogger("atoll.collector")
 
@@ -161,19 +164,19 @@ class Pods:
         wanted = {"container": container.name, "timestamps": "true", "follow": "true"}
         if since:
             # Of which it takes the seconds alone.
-            wanted["sinceTime"] = f"{since[:19]}Z"
+            wanted["sinceTime"] = _TIME.sub(r"\1\3", since)
         path = f"/api/v1/namespaces/{self._namespace}/pods/{container.pod}/log?{urlencode(wanted)}"
-        rest, until = b"", time.monotonic() + _LONGEST
+        output, rest, until = _Output(container, since), b"", time.monotonic() + _LONGEST
         try:
             async with self._api.ask(path) as body:
                 while part := await _part(body, until):
                     whole, rest = _whole(rest + part)
-                    since = await self._store(name, container, whole, since)
+                    await self._store(output, whole)
                     if len(part) < _MUCH:
                         await asyncio.sleep(_TOGETHER)
                 if time.monotonic() < until:
                     # It ended, perhaps without the end of a line.
-                    await self._store(name, container, rest, since)
+                    await self._store(output, rest)
         except _TROUBLES as error:
             logger.info("the output of %s can't be read now: %s", name, error)
             return False
@@ -182,22 +185,66 @@ class Pods:
             return False
         return True
 
-    async def _store(self, name: str, container: Container, text: bytes, since: str) -> str:
-        """The time of the last line. What is too much waits here, and what comes after it in the cluster."""
-        lines, last = _lines(text.decode(errors="replace"), container, since)
-        position = Position(name, container.uid, last)
+    async def _store(self, output: "_Output", text: bytes) -> None:
+        """What is too much waits here, and what comes after it in the cluster."""
+        lines = output.lines(text.decode(errors="replace"), time.time_ns())
+        position = output.position
         while lines:
             try:
-                with self._writer.room() as take:
-                    take(len(text))
-                    await self._writer.put(lambda _: Arrival(len(text), logs=lines, positions=[position]), len(text))
+                await following.store(self._writer, lines, position, len(text))
             except Refused as refused:
-                logger.info("%s waits to be stored: %s", name, refused.reason)
+                logger.info("%s waits to be stored: %s", position.name, refused.reason)
                 await asyncio.sleep(_TOGETHER)
             else:
                 break
-        self._positions[name] = position
-        return last
+        self._positions[position.name] = position
+
+
+class _Output:
+    """What a connection brings of a container: at first, perhaps, lines up to a time, which are known already.
+
+    last: that time, as the node wrote it, and then the latest of what came; "" for none.
+    """
+
+    def __init__(self, container: Container, last: str) -> None:
+        self._container = container
+        self.last, self._latest = last, _nanoseconds(last) or 0
+        self._is_new = not last
+
+    @property
+    def position(self) -> Position:
+        return Position(self._container.position, self._container.uid, self.last)
+
+    def lines(self, text: str, now: int) -> list[LogIn]:
+        """Those that are new. now: nanoseconds.
+
+        2026-11-26T12:00:00.123456789Z {"level":"info",…
+
+        A newline alone ends a line: for splitlines() so does U+2028, which a text may hold, with what looks like a
+        time behind it. A line whose time can't be read belongs to the one before it.
+        """
+        service, pod = self._container.service, self._container.pod
+        found: list[LogIn] = []
+        at = now
+        for line in text.split("\n"):
+            said, _, rest = line.partition(" ")
+            # A node that can't read a file says so in its place, without a time.
+            if not _TIME.fullmatch(said) or not rest.strip():
+                continue
+            moment = _nanoseconds(said)
+            if moment is not None:
+                at = when(moment, now)
+                self._came(said, moment, now)
+            if self._is_new and not (service == _GATEWAY and is_access_line(rest)):
+                found.append(parsed(rest, service, pod, at))
+        return found
+
+    def _came(self, said: str, moment: int, now: int) -> None:
+        """A clock that is set back hides nothing: within a connection all is new that follows what is."""
+        is_later = moment > self._latest
+        self._is_new = self._is_new or is_later
+        if is_later or (self._is_new and when(self._latest, now) != self._latest):
+            self.last, self._latest = said, moment
 
 
 def _containers(pods: Sequence[_Pod]) -> Iterator[tuple[Container, bool]]:
@@ -222,38 +269,22 @@ async def _part(body: Body, until: float) -> bytes:
 
 
 def _whole(text: bytes) -> tuple[bytes, bytes]:
-    """Lines with their ends, and the rest."""
-    end = text.rfind(b"\n") + 1
-    if not end and len(text) >= _AT_ONCE:
-        end = len(text)
-    return text[:end], text[end:]
+    """Lines with their ends, and the rest.
 
-
-def _lines(text: str, container: Container, since: str) -> tuple[list[LogIn], str]:
-    """Those after the time of `since`, and the time of the last one.
-
-    2026-11-26T12:00:00.123456789Z {"level":"info",…
+    What is cut of a long line is not read as another one: it would begin with a time that the node did not write.
     """
-    lines: list[LogIn] = []
-    last = since
-    for line in text.splitlines():
-        said, _, rest = line.partition(" ")
-        # A node that can't read a file says so in its place, without a time.
-        if not _TIME.fullmatch(said) or _sortable(said) <= _sortable(since) or not rest.strip():
-            continue
-        last = said
-        if container.service == _GATEWAY and is_access_line(rest):
-            continue
-        lines.append(parsed(rest, container.service, container.pod, _nanoseconds(said)))
-    return lines, last
+    end = text.rfind(b"\n") + 1
+    return text[:end], text[end : end + _LONGEST_LINE]
 
 
-def _sortable(said: str) -> str:
-    """Fractions have as many digits as they need: "…00.1Z" is later than "…00.09Z"."""
-    seconds, _, fraction = said.removesuffix("Z").partition(".")
-    return f"{seconds}.{fraction:0<9}" if said else ""
-
-
-def _nanoseconds(said: str) -> int:
-    seconds = datetime.strptime(said[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
-    return int(seconds.timestamp()) * 1_000_000_000 + int(_sortable(said).partition(".")[2])
+def _nanoseconds(said: str) -> int | None:
+    """None for what is no time. Fractions have as many digits as they need: "…00.1Z" is later than "…00.09Z"."""
+    found = _TIME.fullmatch(said)
+    if found is None:
+        return None
+    seconds, fraction, zone = found.groups(default="")
+    try:
+        moment = datetime.fromisoformat(seconds + zone)
+    except ValueError:
+        return None
+    return int(moment.timestamp()) * 1_000_000_000 + int(f"{fraction:0<9}")

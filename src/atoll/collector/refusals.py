@@ -12,6 +12,11 @@ class Refused(Exception):
         super().__init__(reason)
         self.status, self.reason, self.limit = status, reason, limit
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same may be taken a moment later."""
+        return self.status in (429, 503)
+
 
 def too_large(reason: str) -> Refused:
     return Refused(413, reason, "request too large")

@@ -55,7 +55,7 @@ class Store:
 
         now: seconds since the epoch.
         """
-        before = dict(self._next)
+        before, hits = dict(self._next), self._hits.copy()
         database = self._database
         database.execute("BEGIN IMMEDIATE")
         try:
@@ -74,7 +74,7 @@ class Store:
         except BaseException:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            self._next = before
+            self._next, self._hits = before, hits
             self._naming.load()
             raise
         self._hits.clear()

@@ -168,22 +168,33 @@ class Writer:
     def _commit(self, store: Store, read: Sequence[tuple[_Job, Arrival]]) -> None:
         while self._hits:
             store.hit(*self._hits.popleft())
-        refused: Refused | None = None
         arrivals = [arrival for _, arrival in read]
+        refused = self._refusal(store, arrivals)
+        if refused and not refused.is_passing and len(read) > 1:
+            # Of one of them: the others are stored.
+            for each in read:
+                self._commit(store, [each])
+            return
+        for job, _ in read:
+            _tell(job, refused)
+
+    def _refusal(self, store: Store, arrivals: Sequence[Arrival]) -> Refused | None:
+        """None once all are stored; else none is."""
         try:
             store.write(arrivals, time.time())
         except sqlite3.Error as error:
-            store.hit("disk full", len(read))
-            logger.warning("%d requests could not be stored: %s", len(read), error)
-            refused = Refused(503, f"it could not be stored: {error}")
+            store.hit("disk full", len(arrivals))
+            logger.warning("%d requests could not be stored: %s", len(arrivals), error)
+            return Refused(503, f"it could not be stored: {error}")
         except Exception as error:  # nor must what it says
-            logger.exception("requests could not be stored")
-            refused = invalid(f"it could not be stored: {type(error).__name__}")
-        else:
-            for tell in self._stored:
+            logger.exception("%d requests could not be stored", len(arrivals))
+            return invalid(f"it could not be stored: {type(error).__name__}")
+        for tell in self._stored:
+            try:
                 tell(arrivals)
-        for job, _ in read:
-            _tell(job, refused)
+            except Exception:  # nor what is made of it elsewhere
+                logger.exception("%d requests are stored, and were told to nobody else", len(arrivals))
+        return None
 
     def _expire(self, store: Store) -> None:
         """Some at a time, for as long as nobody waits."""

@@ -15,6 +15,9 @@ Style = Literal["json", "human"]
 _LONGEST = 16_384
 """Characters of one message or traceback; the rest is cut, for a line must fit through a pipe at a bearable pace."""
 
+_BREAKS = (("\x85", r"\u0085"), ("\u2028", r"\u2028"), ("\u2029", r"\u2029"))
+"""Where Python's splitlines(), and other programs, end a line, beside characters that JSON escapes anyway."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
@@ -43,9 +46,13 @@ class JsonLines(logging.Formatter):
             line["error"] = _cut_front(self.formatException(record.exc_info))
         line |= extras(record)
         try:
-            return self._encode(line).decode()
+            text = self._encode(line).decode()
         except (TypeError, ValueError, RecursionError):  # an extra that has no JSON at all
-            return self._encode({key: str(value) for key, value in line.items()}).decode()
+            text = self._encode({key: str(value) for key, value in line.items()}).decode()
+        if not text.isascii():
+            for character, escaped in _BREAKS:
+                text = text.replace(character, escaped)
+        return text
 
 
 class HumanLines(logging.Formatter):
