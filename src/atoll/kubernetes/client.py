@@ -8,7 +8,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import httpx
 import kr8s.asyncio
@@ -45,6 +45,7 @@ _UNCONNECTED = (
     kr8s.ServerError,
 )
 """What a kubeconfig that is missing, wrong or of a silent cluster leads to."""
+Owned: TypeAlias = Literal["Background", "Foreground", "Orphan"]
 _BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -113,9 +114,9 @@ class Api:
                 address=f"pod {found.name}", reason=str(error) or type(error).__name__
             ) from error
 
-    async def delete(self, key: Key, *, with_owned: bool = True) -> None:
-        """With what it owns, or without. Nothing happens if it is gone."""
-        body = json.dumps({"propagationPolicy": "Background" if with_owned else "Orphan"})
+    async def delete(self, key: Key, *, owned: Owned = "Background") -> None:
+        """With what it owns: afterwards, before it, or not at all. Nothing happens if it is gone."""
+        body = json.dumps({"propagationPolicy": owned})
         await self._ask("DELETE", key, allowed=(_NOT_FOUND,), content=body)
 
     async def until_gone(self, key: Key) -> None:

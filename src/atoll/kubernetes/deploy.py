@@ -22,7 +22,7 @@ from atoll.kubernetes.names import GATEWAY, HOLDER, MANAGER, SETUP, Object, Targ
 from atoll.kubernetes.objects import Key, items, key_of, kind_of, mapping
 from atoll.kubernetes.permissions import SERVER, configuration_key
 from atoll.kubernetes.revision import COMPONENT as REVISION
-from atoll.kubernetes.rollout import WATCHED, has_failed
+from atoll.kubernetes.rollout import WATCHED, has_given_up
 from atoll.kubernetes.scope import Parts, Scope, made_by, references
 from atoll.kubernetes.setup import setup_document
 from atoll.kubernetes.transition import transition
@@ -284,11 +284,12 @@ async def _apply(api: Api, made: Object) -> None:
 
 
 async def _run_again(api: Api, key: Key, changed: set[Key]) -> None:
-    """A Job that failed can only be made anew."""
+    """A Job that failed can only be made anew; one that was given up here is tried by the cluster too rarely."""
     there = await api.get(key)
-    if there is None or not has_failed(there):
+    if there is None or not has_given_up(there):
         return
-    await api.delete(key)
+    # With a try that may still run: no two of them meet.
+    await api.delete(key, owned="Foreground")
     await api.until_gone(key)
     changed.add(key)
 

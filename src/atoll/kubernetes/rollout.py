@@ -127,13 +127,11 @@ def _job(seen: Seen, key: Key, found: Object) -> Row:
     if is_complete(found):
         return Row(key, "done", 1, 1)
     pods = _pods_of(seen, found)
-    if has_failed(found):
-        why = Why("it failed", "correct what its log names; the old version still serves", True, _last_log(pods))
-        return Row(key, "failed", 0, 1, why)
-    failed = _number(mapping(found, "status"), "failed")
-    if failed > _RESTARTS:
-        do = "correct what its log names; the old version still serves"
-        return Row(key, "failed", 0, 1, Why(f"it failed {failed} times", do, True, _last_log(pods)))
+    failed = _failed(found)
+    if has_given_up(found):
+        reason, do = "it failed", "correct what its log names; the old version still serves"
+        often = "" if has_failed(found) else f" {failed} times"
+        return Row(key, "failed", 0, 1, Why(reason + often, do, True, _last_log(pods)))
     again = Why(f"it failed {failed} times, and is tried again", log=_last_log(pods))
     runs = Why("it still runs", "see what it does in its log, and give it longer with --timeout", log=_last_log(pods))
     why = (_of_pods(seen, pods) if pods else _refused(seen, found)) or (again if failed else runs)
@@ -147,6 +145,15 @@ def is_complete(job: Object) -> bool:
 
 def has_failed(job: Object) -> bool:
     return any(each.get("type") == "Failed" and _is_true(each) for each in items(job, "status", "conditions"))
+
+
+def has_given_up(job: Object) -> bool:
+    """Whether it is waited for no longer: it failed, or so often that it will not succeed without a change."""
+    return not is_complete(job) and (has_failed(job) or _failed(job) > _RESTARTS)
+
+
+def _failed(job: Object) -> int:
+    return _number(mapping(job, "status"), "failed")
 
 
 def _last_log(pods: list[Object]) -> Log | None:

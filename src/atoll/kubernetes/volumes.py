@@ -44,7 +44,7 @@ async def let_go(api: Api, made: Object, live: Object | None) -> None:
     """Remove a StatefulSet whose claims are to be others, without its pods, which the next of its name takes over."""
     if made["kind"] != "StatefulSet" or live is None or as_asked(live, made) == live:
         return
-    await api.delete(key_of(made), with_owned=False)
+    await api.delete(key_of(made), owned="Orphan")
     await api.until_gone(key_of(made))
 
 
