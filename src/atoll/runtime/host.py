@@ -81,7 +81,8 @@ class Stores(Protocol):
     def publisher(self) -> Publisher | None: ...
     async def open(self) -> None: ...
     def start(self, instance: object) -> None: ...
-    async def stop(self, within: float) -> None: ...
+    async def drain(self, timeout: float) -> bool: ...
+    async def stop(self, timeout: float) -> None: ...
     async def close(self) -> None: ...
 
 
@@ -132,14 +133,21 @@ class Host:
         launch = self._launch
         self._health.phase = "stopping"
         logger.info("%s stops", launch.replica)
-        # The balancers need that long to notice; until then new requests are welcome.
-        await asyncio.sleep(launch.balancer_wait)
-        if not await listening.drain(self._drain_within):
+        drains = [self._drain(listening)]
+        if stores is not None:
+            # At once: other replicas ask for events by themselves.
+            drains.append(stores.drain(launch.balancer_wait + self._drain_within))
+        if not all(await asyncio.gather(*drains)):
             logger.warning("%s cuts what did not end within its grace period", launch.replica)
         await listening.stop(_CLEANING / 2)
         # Consumers before the pool: a handler at work still needs its transaction to commit.
         if stores is not None:
             await stores.stop(_CLEANING / 2)
+
+    async def _drain(self, listening: Listening) -> bool:
+        # The balancers need that long to notice; until then new requests are welcome.
+        await asyncio.sleep(self._launch.balancer_wait)
+        return await listening.drain(self._drain_within)
 
     @property
     def _drain_within(self) -> float:

@@ -16,7 +16,7 @@ from atoll.runtime.telemetry import Telemetry
 
 
 class Stores:
-    """open → start (with the instance) → stop (no more events) → close."""
+    """open → start (with the instance) → drain (no more events) → stop → close."""
 
     def __init__(
         self, launch: Launch, implementation: Implementation, telemetry: Telemetry, reveal: Callable[[Source], str]
@@ -49,9 +49,13 @@ class Stores:
         """Hand events to the instance, relay its outbox, run its schedules."""
         self._events.start(instance, self.database)
 
-    async def stop(self, within: float) -> None:
-        """Finish the events at work and take no more. within: seconds."""
-        await self._events.stop(within)
+    async def drain(self, timeout: float) -> bool:
+        """Take no more events, begin no more runs, finish those at work. False if time ran out. timeout: seconds."""
+        return await self._events.drain(timeout)
+
+    async def stop(self, timeout: float) -> None:
+        """Cut what the drain left, relay what waits. timeout: seconds for the handlers' cleaning up."""
+        await self._events.stop(timeout)
 
     async def close(self) -> None:
         if self.claims is not None:

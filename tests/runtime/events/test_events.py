@@ -69,7 +69,8 @@ class Process:
         self.events.start(self.shop, self.database)
 
     async def stop(self) -> None:
-        await self.events.stop(5.0)
+        assert await self.events.drain(5.0)
+        await self.events.stop(1.0)
         await self.database.close()
         await self.events.close()
 

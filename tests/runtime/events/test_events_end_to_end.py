@@ -258,10 +258,11 @@ async def test_stopping_finishes_what_is_at_work_and_gives_back_the_rest(running
     await publish(database, *(Placed("a", number) for number in range(3)))
     await began.wait()
     # When it is stopped
-    stopping = asyncio.create_task(consumer.stop(5.0))
+    draining = asyncio.create_task(consumer.drain())
     await asyncio.sleep(0)
     go.set()
-    await stopping
+    await draining
+    await consumer.stop(1.0)
     # Then the first is done, and another replica gets the others at once, in order
     assert await handled(database) == [("a", 0)]
     orders = Orders(database)

@@ -108,6 +108,7 @@ async def test_the_broker_comes_back_with_a_store_older_than_what_it_confirmed(r
     for number in range(20, 40):
         await publish(database, Placed("a", number))
     await eventually(lambda: is_written(database, 40))
+    await first.drain()
     await first.stop(1.0)
     for number in range(40, 60):
         await publish(database, Placed("a", number))

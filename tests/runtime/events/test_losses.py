@@ -90,6 +90,7 @@ async def test_a_consumer_that_comes_back_when_its_stream_was_full_says_how_many
     consumer = await running.consumer(before, source, database=database, broker=broker)
     await publish(database, Placed("a", 0), Placed("a", 1))
     await eventually(lambda: len(before.seen) == 2)
+    await consumer.drain()
     await consumer.stop(1.0)
     # When more is published than the topic keeps
     await publish(database, *(Placed("a", number) for number in range(2, 200)))

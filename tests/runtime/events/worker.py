@@ -42,7 +42,8 @@ async def work(job: Job) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     await stopped.wait()
-    await consumer.stop(5.0)
+    await consumer.drain()
+    await consumer.stop(1.0)
     await database.close()
     await broker.close()
 

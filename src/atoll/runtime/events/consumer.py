@@ -88,18 +88,18 @@ class Consumer:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"consumer {self._source.durable}")
 
-    async def stop(self, within: float) -> None:
-        """Take no more messages, finish those at work, give back the rest.
-
-        within: seconds for those at work; what takes longer is cancelled, rolled back and given back too.
-        """
+    async def drain(self) -> None:
+        """Take no more messages, give back those that wait, return when those at work have ended. May be cancelled."""
         self._stopping = True
         # At once: while the broker is told, a handler may end, and its worker would begin with the next event.
         self._work.hold()
-        with contextlib.suppress(Lost):
-            if self._pull is not None:
-                await self._pull.stop()
-        await self._work.stop(within)
+        await asyncio.gather(self._take_no_more(), self._work.drain())
+
+    async def stop(self, timeout: float) -> None:
+        """Cut what the drain left: it is rolled back and given back too. timeout: seconds for its cleaning up."""
+        self._stopping = True
+        await self._work.cut(timeout)
+        await self._take_no_more()
         with contextlib.suppress(Lost):
             if self._connection is not None:
                 await self._give_back(self._connection, self._held.values())
@@ -108,6 +108,16 @@ class Consumer:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def _take_no_more(self) -> None:
+        with contextlib.suppress(Lost):
+            if self._pull is not None:
+                await self._pull.stop()
+            waiting = self._work.drop()
+            for message in waiting:
+                self.forget(message)
+            if self._connection is not None:
+                await self._give_back(self._connection, waiting)
 
     async def acknowledge(self, messages: Sequence[Incoming]) -> None:
         for message in messages:
@@ -144,7 +154,7 @@ class Consumer:
 
     async def _run(self) -> None:
         returned: list[Incoming] = []
-        while True:
+        while not self._stopping:
             connection = await self._broker.connection()
             try:
                 # The broker would keep them for the rest of `ack_wait`, while newer ones overtake them.
@@ -163,9 +173,11 @@ class Consumer:
             self._connection = self._pull = None
 
     async def _consume(self, connection: Connection) -> None:
-        """Until the connection is lost: raises Lost."""
+        """Until the connection is lost: raises Lost. Not at all once it takes no more messages."""
         # Before it is given more, or what was dropped while nobody was here could not be told from what it had.
         await self._look(connection)
+        if self._stopping:
+            return
         self._connection = connection
         self._pull = Pull(connection, self._source.stream, self._source.durable, self._window, self._arrived)
         tasks = [
@@ -195,8 +207,7 @@ class Consumer:
             self._pull.finished()
             return
         self._held[incoming.identity] = incoming
-        if not self._stopping:
-            self._work.add(incoming)
+        self._work.add(incoming)
 
     async def _stay_in_progress(self, connection: Connection) -> None:
         """Tell the broker of messages that take long, so that it does not give them to another replica."""

@@ -35,6 +35,7 @@ class Events:
         self._implementation = implementation
         self._telemetry = telemetry
         self._consumers: list[Consumer] = []
+        self._schedulers: list[Scheduler] = []
         self._everywhere: asyncio.Task[None] | None = None
         self._leader: Leader | None = None
         self._broker: Broker | None = None
@@ -67,23 +68,38 @@ class Events:
         self._start_leading(instance, database)
         each = self._scheduled(instance, each_replica=True)
         if each:
-            scheduler = Scheduler(each, None, self._telemetry)
-            self._everywhere = asyncio.create_task(scheduler.run(), name="schedules of each replica")
+            run = self._scheduler(each, None).run()
+            self._everywhere = asyncio.create_task(run, name="schedules of each replica")
         for source in self._launch.messaging.consumes if self._launch.messaging is not None else ():
             self._consumers.append(self._consumer(source, instance, database))
             self._consumers[-1].start()
 
-    async def stop(self, within: float) -> None:
-        """Finish the events at work, take no more, relay what waits, run no more schedules, give up the lead.
+    async def drain(self, timeout: float) -> bool:
+        """Take no more events, begin no more runs, finish those at work; what requests store meanwhile is relayed.
 
-        After the last request has been answered, before the database is closed.
-        within: seconds for the events at work; then they are cancelled, and come again elsewhere.
+        timeout: seconds. False if they ran out.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(
+                    *(consumer.drain() for consumer in self._consumers),
+                    *(scheduler.drain() for scheduler in self._schedulers),
+                )
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self, timeout: float) -> None:
+        """Cut what the drain left, relay what waits, give up the lead.
+
+        After the last request has been answered, before the database is closed. Events that are cut come again
+        elsewhere. timeout: seconds for their handlers' cleaning up.
         """
         if self._everywhere is not None:
             self._everywhere.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._everywhere
-        await asyncio.gather(*(consumer.stop(within) for consumer in self._consumers))
+        await asyncio.gather(*(consumer.stop(timeout) for consumer in self._consumers))
         if self._leader is None:
             return
         if self._relay is not None and self._leader.leads and self.is_connected:
@@ -111,10 +127,14 @@ class Events:
             duties.append(self._relay)
         alone = self._scheduled(instance, each_replica=False)
         if alone:
-            duties.append(Scheduler(alone, database, self._telemetry))
+            duties.append(self._scheduler(alone, database))
         if duties and self._dsn:
             self._leader = Leader(self._dsn, self._launch.replica, *duties)
             self._leader.start()
+
+    def _scheduler(self, schedules: list[Scheduled], database: Database | None) -> Scheduler:
+        self._schedulers.append(Scheduler(schedules, database, self._telemetry))
+        return self._schedulers[-1]
 
     def _scheduled(self, instance: object, *, each_replica: bool) -> list[Scheduled]:
         return [

@@ -69,6 +69,10 @@ class Scheduler:
         self._database = database
         self._recorder = telemetry.recorder
         self._metrics = telemetry.metrics
+        self._held = False
+        self._at_work = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def lead(self, connection: "asyncpg.Connection[asyncpg.Record]", woken: asyncio.Event) -> None:
         """As a duty of the leader: `run`."""
@@ -81,15 +85,31 @@ class Scheduler:
             for schedule in self._schedules:
                 group.create_task(self._repeat(schedule), name=f"every {schedule.period:g} s {schedule.name}")
 
+    async def drain(self) -> None:
+        """Begin no more runs, and return when those under way have ended. May be cancelled."""
+        self._held = True
+        await self._idle.wait()
+
     async def _repeat(self, schedule: Scheduled) -> None:
         last = await self._last(schedule)
         due = first_run(last, schedule.period, time.time(), random.random())  # noqa: S311 (jitter)
         while True:
             while (left := due - time.time()) > 0:  # noqa: ASYNC110 (what it waits for is the time)
                 await asyncio.sleep(min(left, _SLICE))
+            if not self._held:
+                await self._begin(schedule)
+            due = next_run(due, schedule.period, time.time(), 0.0)
+
+    async def _begin(self, schedule: Scheduled) -> None:
+        self._at_work += 1
+        self._idle.clear()
+        try:
             if await self._claim(schedule):
                 await self._once(schedule)
-            due = next_run(due, schedule.period, time.time(), 0.0)
+        finally:
+            self._at_work -= 1
+            if not self._at_work:
+                self._idle.set()
 
     async def _last(self, schedule: Scheduled) -> float:
         if self._database is None:

@@ -74,14 +74,19 @@ class Work:
         """Begin nothing new from now on."""
         self._stopping = True
 
-    async def stop(self, within: float) -> None:
-        """Begin nothing new, wait for what is at work; what takes longer (seconds) is cancelled."""
+    async def drain(self) -> None:
+        """Begin nothing new; return when what is at work has ended. May be cancelled."""
         self.hold()
         if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=within)
-            for worker in late:
-                worker.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.wait(self._workers)
+
+    async def cut(self, timeout: float) -> None:
+        """Cancel what is at work. timeout: seconds for its cleaning up."""
+        self.hold()
+        for worker in self._workers:
+            worker.cancel()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=timeout)
 
     def _dispatch(self) -> None:
         """Start workers for what is ready; each goes on until nothing is."""
