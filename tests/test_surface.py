@@ -1,14 +1,17 @@
 """The public surface: its names are a file, so that a change to it shows in review."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import atoll
+from tests.api_reference import GROUPS, api_reference
 
 ROOT = Path(__file__).parents[1]
 SURFACE = ROOT / "docs/surface.txt"
+REFERENCE = ROOT / "docs/reference/api.md"
 MOST_NAMES = 45
 FOREIGN_OR_LATE = ("atoll.runtime", "atoll.engines", "atoll.supervisor", "atoll.cli", "asyncpg", "nats", "uvloop")
 
@@ -32,6 +35,14 @@ def test_the_package_only_gives_names_again() -> None:
     assert [ast.unparse(node) for node in statements if node not in allowed] == []
     given = {alias.asname or alias.name for node in allowed if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert given == set(atoll.__all__)
+
+
+def test_the_reference_says_what_the_docstrings_say() -> None:
+    page = api_reference()
+    if os.environ.get("UPDATE_GOLDEN"):
+        REFERENCE.write_text(page)
+    assert REFERENCE.read_text() == page, "UPDATE_GOLDEN=1 pytest tests/test_surface.py writes it anew"
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(atoll.__all__)
 
 
 def test_importing_the_package_loads_no_runtime_and_no_engine() -> None:

@@ -39,6 +39,7 @@ from atoll.model.migrations import migration_problems
 from atoll.model.resources import AnyTopic, Event, Secret
 from atoll.model.secrets import entry_of, variable_of
 from atoll.model.service import Consumer, Implementation
+from atoll.model.slo import mistake_of
 from atoll.model.source import place_of
 from atoll.model.suggest import nearest
 from atoll.model.system import Asgi, Graph, Node, Process, System
@@ -346,7 +347,7 @@ def _settings(graph: Graph) -> Iterator[Problem]:
 
 def _levels(graph: Graph) -> Iterator[Problem]:
     for node in graph.nodes:
-        reason = node.slo.mistake() if node.slo else ""
+        reason = mistake_of(node.slo) if node.slo else ""
         if reason:
             yield BAD_SLO.at(node.member.place, service=node.name, reason=reason)
 

@@ -63,7 +63,10 @@ def _rebuild(fault: type[Fault], fields: dict[str, object]) -> Fault:
 
 @dataclass(frozen=True, slots=True)
 class Response(Generic[T]):
-    """A body with headers of one's own; what a method returns when its contract says Response[T]."""
+    """A body with headers of one's own; what a method returns when its contract says Response[T].
+
+    A method that returns `AsyncIterator[T]`, an async generator, answers with a stream of them: server-sent events.
+    """
 
     body: T
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -147,7 +150,10 @@ def patch(
     scopes: Sequence[str] = (),
     public: bool = False,
 ) -> Callable[[F], F]:
-    """The method answers PATCH at this path. scopes, public: as of `get`."""
+    """The method answers PATCH at this path.
+
+    idempotent, scopes, public: as of `post` and `get`.
+    """
     return _route(Route("PATCH", path, status, tuple(raises), idempotent, False, tuple(scopes), public))
 
 

@@ -93,6 +93,8 @@ class Caller(Protocol):
     """Who asks for what is done just now, as the gateway verified it; a constructor parameter of this type has it.
 
     It follows the request from service to service, and the events of it to their consumers.
+
+    subject: whose token or key it is; "" where nobody is known. scopes: what the caller may do.
     """
 
     @property
@@ -107,11 +109,7 @@ class Caller(Protocol):
 
 
 class Queries(Protocol):
-    """SQL with PostgreSQL's own $1, $2 placeholders.
-
-    Rows become structs, dataclasses or plain values by column name. Every statement ends with the caller's deadline.
-    Raises QueryFailed, ConstraintViolated, QueryTimeout, DatabaseUnreachable.
-    """
+    """Statements: see Database."""
 
     async def one(self, into: type[T], sql: str, *arguments: object) -> T | None:
         """The first row, or None if there is none."""
@@ -146,7 +144,11 @@ class Transaction(Queries, Protocol):
 
 
 class Database(Queries, Protocol):
-    """The service's own database."""
+    """The service's own database: SQL with PostgreSQL's own $1, $2 placeholders.
+
+    Rows become structs, dataclasses or plain values by column name. Every statement ends with the caller's deadline.
+    Raises QueryFailed or ConstraintViolated, and another DatabaseError where no answer came in time.
+    """
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """BEGIN; COMMIT at the end of the block, ROLLBACK if it raises.

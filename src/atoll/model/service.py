@@ -95,6 +95,7 @@ def consumes(topic: AnyTopic, *, idempotent: bool = False, batch: bool = False) 
 
     idempotent: it does no harm if repeated, and takes no transaction.
     batch: it takes a list of events, all in one transaction; if that fails each is tried alone.
+
     A further parameter `about: Event`, of a batch `about: list[Event]`, tells of the event's id, time and attempt.
     """
 

@@ -15,11 +15,12 @@ class Slo:
     availability: float = 0.999
     latency: tuple[float, float] | None = None
 
-    def mistake(self) -> str:
-        """What is wrong with it; "" for nothing."""
-        share, seconds = self.latency or (0.5, 1.0)
-        if not 0.5 <= self.availability < 1.0:
-            return f"availability is {self.availability:g}"
-        if not 0.5 <= share < 1.0:
-            return f"the share of latency is {share:g}"
-        return "" if 0.0 < seconds <= 60.0 else f"the time of latency is {seconds:g} s"
+
+def mistake_of(slo: Slo) -> str:
+    """What is wrong with it; "" for nothing."""
+    share, seconds = slo.latency or (0.5, 1.0)
+    if not 0.5 <= slo.availability < 1.0:
+        return f"availability is {slo.availability:g}"
+    if not 0.5 <= share < 1.0:
+        return f"the share of latency is {share:g}"
+    return "" if 0.0 < seconds <= 60.0 else f"the time of latency is {seconds:g} s"

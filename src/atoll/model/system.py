@@ -28,6 +28,7 @@ class Service(Member):
     """A class that implements contracts, run by atoll.
 
     implementation: the class, or "package.module:Class", which is then imported in the service's process only.
+    database: of its own; what its constructor asks for as `Database`, and where its outbox and inbox are.
     settings: a struct or dataclass; the constructor parameter of its type receives it.
     replicas: on the cluster; `atoll run` starts one unless told otherwise.
     port: where it listens; 0 lets atoll choose.
@@ -97,7 +98,10 @@ class Process(Member):
 
 @dataclass(frozen=True)
 class External(Member):
-    """A service that somebody else deploys, at a URL."""
+    """A service that somebody else deploys, at a URL: called like the others, with the same breakers and retries.
+
+    contract: what is called of it; others name it by this class. url: "https://api.example.com/v2".
+    """
 
     name: str
     contract: type[object]
@@ -110,7 +114,8 @@ class Gateway:
     """The way in: the routes of the exposed members, in front of everything.
 
     expose: members whose contracts or path the outside may reach.
-    auth: how callers are known; with it, what is not public is for known callers alone. None: everything is public.
+    auth: how callers are known; with it, what is not public is for known callers alone. With None
+    everything is public.
     public: exposed members that need no token; one that comes is verified there too. Of a contract's operations
     `public=True` says the same of one.
     rate_limits: at most one of each kind. cors: None lets in no other origin's scripts.
@@ -143,7 +148,10 @@ class Gateway:
 
 @dataclass(frozen=True)
 class System:
-    """A system of services. Everything that atoll does starts from this value."""
+    """A system of services. Everything that atoll does starts from this value.
+
+    name: a DNS label. services: its members, of any kind. gateway: None keeps all of them inside.
+    """
 
     name: str
     services: Sequence[Member]
