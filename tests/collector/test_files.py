@@ -28,11 +28,18 @@ NOW = 1_790_000_000_000_000_000
         ('{"message": broken', 9, '{"message": broken'),
         ("[" * 10_000, 9, None),
         ('{"message":' + "[" * 50_000, 9, None),
+        ('{"level":"error","message":' + "[" * 500 + "]" * 500 + "}", 17, "[" * 16 + '"…"' + "]" * 16),
     ],
 )
 def test_a_line_is_read_as_its_program_meant_it(line: str, severity: int, body: str | None) -> None:
     found = parsed(line, "a", "a-1", NOW)
     assert (found.severity, found.body) == (severity, line if body is None else body)
+
+
+def test_what_is_nested_deep_in_a_line_is_cut() -> None:
+    found = parsed('{"message":"deep","a":' + '{"b":[' * 200 + "]}" * 200 + ',"c":{"d":[1]}}', "a", "a-1", NOW)
+    assert (found.attributes or "").count("[") < 20
+    assert '"c":{"d":[1]}' in (found.attributes or "")
 
 
 def test_postgresql_tells_its_time_in_front() -> None:

@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
 
     objects: by their paths' ends, such as "configmaps/atoll-revision-1". forbidden: kinds in the plural, and methods.
     asked: what changes something, such as "PUT leases/atoll-deploying". failing: how it is answered first: 429 and the
-    like, or LOST if it is done and nothing is said. meanwhile: what others do before it, once.
+    like, or LOST if it is done and nothing is said. meanwhile: what others do before it, once. logs: of pods.
     """
 
     objects: dict[str, Object]
@@ -36,6 +36,7 @@ class Server(ThreadingHTTPServer):
     asked: list[str]
     failing: dict[str, list[int]]
     meanwhile: dict[str, Callable[[], None]]
+    logs: dict[str, bytes]
 
     def put(self, name: str, made: Object) -> Object:
         """Keep it, as its next version."""
@@ -68,6 +69,9 @@ class Answers(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         if path.endswith("/version"):
             self._say(200, {"gitVersion": "v1.36.0", "major": "1", "minor": "36"})
+            return
+        if path.endswith("/log"):
+            self._send(200, "text/plain", self.server.logs[path.split("/")[-2]])
             return
         kind = next((each.plural for each in KINDS if each.plural in path.split("/")[-2:]), "namespaces")
         given = json.loads(content) if content else {}
@@ -107,9 +111,11 @@ class Answers(BaseHTTPRequestHandler):
         return 200, self.server.put(name, given) if self.command == "PUT" else there
 
     def _say(self, status: int, body: object) -> None:
-        content = json.dumps(body).encode()
+        self._send(status, "application/json", json.dumps(body).encode())
+
+    def _send(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -142,7 +148,7 @@ def _merged(there: Object, given: Object) -> Object:
 def serving() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Answers) as made:
         made.objects, made.forbidden = {"namespaces/shop": NAMESPACE}, set(ADDED)
-        made.asked, made.failing, made.meanwhile = [], {}, {}
+        made.asked, made.failing, made.meanwhile, made.logs = [], {}, {}, {}
         thread = Thread(target=made.serve_forever, args=(0.05,))
         thread.start()
         try:

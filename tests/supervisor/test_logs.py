@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from atoll.supervisor.logs import MOST_WAITING, Line, LogHub, last_words
 
 
@@ -49,6 +51,16 @@ def test_a_numbered_problem_says_it_with_its_sentence_and_not_with_its_remedy() 
 def test_an_error_in_a_json_line_says_it() -> None:
     line = json.dumps({"level": "error", "message": "no", "error": "Traceback\n  x\nValueError: 7"})
     assert last_words([line, json.dumps({"level": "info", "message": "stopped"})]) == "ValueError: 7"
+
+
+@pytest.mark.parametrize("error", [" ", "\n"])
+def test_an_error_without_words_is_no_reason(error: str) -> None:
+    assert last_words(["ValueError: 7", json.dumps({"error": error})]) == "ValueError: 7"
+
+
+def test_what_is_nested_deeper_than_can_be_read_says_it_as_it_is() -> None:
+    line = '{"a":' + "[" * 5_000 + "]" * 5_000 + "}"
+    assert last_words([line]) == line
 
 
 def test_nothing_said_is_no_reason() -> None:

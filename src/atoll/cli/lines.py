@@ -13,6 +13,8 @@ _LEVELS: Mapping[str, str] = {
     "error": "red",
     "critical": "bold red",
 }
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What is no JSON, and what is nested too deep."""
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -28,7 +30,7 @@ def shown(line: str) -> Shown:
         return Shown(line)
     try:
         record = msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return Shown(line)
     if "message" not in record:
         return Shown(line)
@@ -49,7 +51,7 @@ def time_of(line: str) -> str:
         return ""
     try:
         return msgspec.json.decode(line, type=_Timed).time
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return ""
 
 
@@ -60,5 +62,5 @@ class _Timed(msgspec.Struct):
 def _clock(time: str) -> str:
     try:
         return datetime.fromisoformat(time).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    except ValueError:
+    except (ValueError, OverflowError):  # no time, or one that is in no year here
         return time

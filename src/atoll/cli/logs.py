@@ -66,8 +66,8 @@ def _is_of(process: str, services: Iterable[str]) -> bool:
 
 
 def _tail(file: Path, process: str, count: int) -> list[Line]:
-    with file.open(errors="replace") as opened:
-        return [Line(process, text.rstrip("\n")) for text in deque(opened, maxlen=count)]
+    with file.open(errors="replace", newline="\n") as opened:
+        return [Line(process, text.removesuffix("\n").removesuffix("\r")) for text in deque(opened, maxlen=count)]
 
 
 def merged(files: Iterable[Sequence[Line]]) -> list[Line]:

@@ -1,6 +1,7 @@
 """Prints the lines of processes, each service in a colour of its own."""
 
 import json
+from contextlib import suppress
 
 import click
 from rich.console import Console
@@ -34,7 +35,7 @@ class Printer:
 
     def show(self, line: Line) -> None:
         if self._as_json:
-            click.echo(json.dumps({"process": line.process, "line": _parsed(line.text)}))
+            click.echo(_as_json(line))
             return
         service = line.process.rpartition("-")[0] or line.process
         colour = self._colours.setdefault(service, _COLOURS[len(self._colours) % len(_COLOURS)])
@@ -44,12 +45,10 @@ class Printer:
         )
 
 
-def _parsed(text: str) -> object:
-    """The object in a JSON line, or the text as it is."""
-    if not text.startswith("{"):
-        return text
-    try:
-        parsed: object = json.loads(text)
-    except ValueError:
-        return text
-    return parsed
+def _as_json(line: Line) -> str:
+    """With the object in a JSON line, or the text as it is."""
+    said: dict[str, object] = {"process": line.process, "line": line.text}
+    if line.text.startswith("{"):
+        with suppress(ValueError, RecursionError):
+            return json.dumps({**said, "line": json.loads(line.text)})
+    return json.dumps(said)

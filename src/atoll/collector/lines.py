@@ -8,6 +8,7 @@ import msgspec
 
 from atoll.collector.arrivals import LogIn
 from atoll.collector.records import as_json, as_text, when
+from atoll.wire.otlp import DEEPEST
 
 _SEVERITIES: Mapping[str, int] = {
     "trace": 1,
@@ -64,12 +65,23 @@ def _from_json(record: Mapping[str, object], service: str, replica: str, now: in
     severity = _of_number(level) if isinstance(level, int) else _SEVERITIES.get(str(level).lower(), _INFO)
     trace = _id(record.get("trace", record.get("trace_id")), 32)
     span = _id(record.get("span", record.get("span_id")), 16)
-    message = as_text(record.get("message", record.get("msg")))
+    message = as_text(_shallow(record.get("message", record.get("msg"))))
     time = _time(record.get("time", record.get("timestamp")), now)
     rest = {
-        key: value for key, value in record.items() if key not in _KNOWN and value not in (service, replica, "", None)
+        key: _shallow(value)
+        for key, value in record.items()
+        if key not in _KNOWN and value not in (service, replica, "", None)
     }
     return LogIn(service, replica, time, severity, message, trace, span, as_json(rest) if rest else None)
+
+
+def _shallow(value: object, left: int = DEEPEST) -> object:
+    """Nested no deeper than OTLP's values are: who reads the store may be closer to the end of its stack than we."""
+    if isinstance(value, dict):
+        return {key: _shallow(each, left - 1) for key, each in value.items()} if left else "…"
+    if isinstance(value, list):
+        return [_shallow(each, left - 1) for each in value] if left else "…"
+    return value
 
 
 def _of_number(level: int) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ _PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 _PAGE = 500
 _GOING = 60.0
 _ANSWERS_WITHIN = 5.0
+_LONGEST_LINE = 2**20
+"""Bytes; the rest is cut."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)")
 _USUAL = "~/.kube/config"
 _UNCONNECTED = (
     httpx.HTTPError,
@@ -148,16 +152,19 @@ class Api:
         parameters = {"container": container, "tailLines": str(lines), "previous": "true" if is_previous else "false"}
         try:
             async with self._call("GET", self._log_of(pod), params=parameters) as answer:
-                return answer.text.splitlines() if answer.status_code < _BAD else []
+                return _lines(answer.content) if answer.status_code < _BAD else []
         except httpx.HTTPError:
             return []
 
     async def timed_log(self, pod: str, container: str, lines: int) -> list[tuple[str, str]]:
-        """The last lines of a container, each with the time at which its node took it; [] where there are none."""
+        """The last lines of a container, each with the time at which its node took it; [] where there are none.
+
+        "" is the time of what the node says itself, such as that there is nothing to read.
+        """
         parameters = {"container": container, "tailLines": str(lines), "timestamps": "true"}
         try:
             async with self._call("GET", self._log_of(pod), params=parameters) as answer:
-                return [_timed(line) for line in answer.text.splitlines()] if answer.status_code < _BAD else []
+                return [_timed(line) for line in _lines(answer.content)] if answer.status_code < _BAD else []
         except httpx.HTTPError:
             return []
 
@@ -170,9 +177,14 @@ class Api:
         parameters |= {"sinceTime": since} if since else {"tailLines": str(lines)}
         with suppress(httpx.HTTPError):
             async with self._call("GET", self._log_of(pod), is_stream=True, params=parameters, timeout=None) as answer:
-                if answer.status_code < _BAD:
-                    async for line in answer.aiter_lines():
+                rest = b""
+                async for part in answer.aiter_bytes():
+                    whole, newline, rest = (rest + part).rpartition(b"\n")
+                    for line in _lines(whole + newline) if answer.status_code < _BAD else ():
                         yield _timed(line)
+                    rest = rest[:_LONGEST_LINE]
+                for line in _lines(rest) if answer.status_code < _BAD else ():
+                    yield _timed(line)
 
     async def ask(self, pod: Object, port: int, path: str, *, method: str = "GET", body: bytes = b"") -> Reply:
         """Ask a pod by a forwarded port: no network policy stands in its way, as in that of the API server's own proxy.
@@ -232,9 +244,15 @@ class Api:
         )
 
 
+def _lines(text: bytes) -> list[str]:
+    """A newline alone ends a line: for splitlines() of a text so does U+2028, which a user may have sent."""
+    lines = text.removesuffix(b"\n").split(b"\n") if text else []
+    return [line.removesuffix(b"\r").decode(errors="replace") for line in lines]
+
+
 def _timed(line: str) -> tuple[str, str]:
     time, _, text = line.partition(" ")
-    return time, text
+    return (time, text) if _TIME.fullmatch(time) else ("", line)
 
 
 def unreachable(address: str, error: Exception) -> Exception:

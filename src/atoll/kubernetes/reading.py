@@ -21,7 +21,10 @@ _WAITING = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A line of a container. pod: short, such as "checkout-x7k2p". time: when the node took it, as RFC 3339 has it."""
+    """A line of a container. pod: short, such as "checkout-x7k2p".
+
+    time: when the node took it, as RFC 3339 has it; "" of what the node says itself.
+    """
 
     pod: str
     time: str
@@ -86,8 +89,8 @@ class Follower:
         pod = followed.pod
         stream = self._api.follow(key_of(pod).name, _container(pod), self._count, since=followed.last)
         async for time, text in stream:
-            if time > followed.last:
-                followed.last = time
+            if not time or time > followed.last:
+                followed.last = time or followed.last
                 await self._lines.put(Written(_short(pod), time, text))
 
 

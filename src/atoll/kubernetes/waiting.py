@@ -110,8 +110,8 @@ async def last_words(api: Api, log: Log) -> list[str]:
 def _readable(line: str) -> list[str]:
     if not line.startswith('{"problems"'):
         return [line]
-    found = json.loads(line)["problems"]
-    shown: list[str] = []
-    for each in found:
-        shown += str(Problem(**{**each, "has": tuple(each["has"])})).splitlines()
-    return shown
+    try:
+        found = [Problem(**{**each, "has": tuple(each["has"])}) for each in json.loads(line)["problems"]]
+    except (ValueError, TypeError, LookupError, RecursionError):  # cut, or another's that begins so
+        return [line]
+    return [shown for each in found for shown in str(each).splitlines()]

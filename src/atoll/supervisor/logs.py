@@ -72,10 +72,10 @@ def last_words(lines: Iterable[str]) -> str:
     """
     for line in reversed([each for each in lines if each.strip()]):
         if line.startswith("{"):
-            with suppress(msgspec.DecodeError):
+            with suppress(msgspec.DecodeError, RecursionError):
                 record = msgspec.json.decode(line, type=_Record)
-                if record.error:
-                    return record.error.strip().splitlines()[-1]
+                if record.error.strip():
+                    return record.error.strip().rpartition("\n")[2]
                 if record.level in ("error", "critical"):
                     return record.message.partition("\n")[0]
                 continue
