@@ -1,6 +1,7 @@
 """The control socket, asked as `atoll status` asks it."""
 
 import asyncio
+import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,8 @@ from atoll.wire.description import Description
 from tests.supervisor.described import sample
 
 T = TypeVar("T")
+
+AS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root gives folders to others")
 
 
 class Controlled:
@@ -56,7 +59,7 @@ def ask(what: Callable[[], T]) -> "asyncio.Future[T]":
 
 async def test_what_is_asked_is_answered(tmp_path: Path) -> None:
     controlled, client = Controlled(), ControlClient(tmp_path)
-    async with serve(controlled, sockets_folder(tmp_path) / "control.sock"):
+    async with serve(controlled, tmp_path):
         assert await ask(client.status) == controlled.status()
         assert await ask(client.description) == sample()
         assert await ask(lambda: client.restart("users")) == ("users-1",)
@@ -67,7 +70,7 @@ async def test_what_is_asked_is_answered(tmp_path: Path) -> None:
 
 
 async def test_a_problem_arrives_as_the_same_problem(tmp_path: Path) -> None:
-    async with serve(Controlled(), sockets_folder(tmp_path) / "control.sock"):
+    async with serve(Controlled(), tmp_path):
         with pytest.raises(AtollError) as caught:
             await ask(lambda: ControlClient(tmp_path).restart("usres"))
     (problem,) = caught.value.problems
@@ -76,7 +79,7 @@ async def test_a_problem_arrives_as_the_same_problem(tmp_path: Path) -> None:
 
 async def test_lines_are_followed_until_the_run_ends(tmp_path: Path) -> None:
     controlled, lines = Controlled(), list[Line]()
-    async with serve(controlled, sockets_folder(tmp_path) / "control.sock"):
+    async with serve(controlled, tmp_path):
         following = ask(lambda: lines.extend(ControlClient(tmp_path).follow()))
         while not controlled.hub._listeners:  # noqa: ASYNC110 (nothing tells when somebody listens)
             await asyncio.sleep(0.01)
@@ -94,7 +97,7 @@ async def test_where_nothing_runs_it_says_so(tmp_path: Path) -> None:
 
 async def test_nonsense_is_answered_with_a_problem(tmp_path: Path) -> None:
     path = sockets_folder(tmp_path) / "control.sock"
-    async with serve(Controlled(), path):
+    async with serve(Controlled(), tmp_path):
 
         def talk() -> bytes:
             with socket.socket(socket.AF_UNIX) as connection:
@@ -107,7 +110,7 @@ async def test_nonsense_is_answered_with_a_problem(tmp_path: Path) -> None:
 
 async def test_only_its_owner_can_open_the_socket(tmp_path: Path) -> None:
     path = sockets_folder(tmp_path) / "control.sock"
-    async with serve(Controlled(), path):
+    async with serve(Controlled(), tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not path.exists()
 
@@ -118,6 +121,48 @@ def test_a_path_that_is_too_long_for_a_socket_is_replaced_by_a_short_one(tmp_pat
     assert len(str(sockets_folder(deep) / "control.sock")) <= 100
     assert sockets_folder(deep) == sockets_folder(deep)
     assert sockets_folder(deep) != sockets_folder(tmp_path / ("y" * 100))
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ("open", r"others may open it \(mode 0777, not 0700\)"),
+        ("link", "it is no folder"),
+        pytest.param("theirs", r"it belongs to another user \(65534\)", marks=AS_ROOT),
+    ],
+)
+async def test_a_short_folder_that_was_there_before_and_is_not_safe_is_refused(
+    tmp_path: Path, found: str, told: str
+) -> None:
+    # Given what another user of the machine might have made where the sockets are going to be
+    deep = tmp_path / ("x" * 100)
+    short = sockets_folder(deep)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    if found == "link":
+        short.symlink_to(theirs)
+    else:
+        short.mkdir(mode=0o700)
+        if found == "open":
+            short.chmod(0o777)
+        else:
+            os.chown(short, 65534, -1)
+    # When the system is to be controlled there, then it is an error, and nothing was put there
+    try:
+        with pytest.raises(AtollError, match=told):
+            async with serve(Controlled(), deep):
+                pass
+        assert not list(short.iterdir())
+    finally:
+        short.unlink() if found == "link" else short.rmdir()
+
+
+async def test_a_short_folder_of_our_own_is_used_again(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 100)
+    for _ in range(2):
+        async with serve(Controlled(), deep):
+            assert stat.S_IMODE(sockets_folder(deep).stat().st_mode) == 0o700
+    clear_sockets(deep)
 
 
 def test_the_short_folder_goes_with_what_is_in_it_and_a_state_folder_stays(tmp_path: Path) -> None:

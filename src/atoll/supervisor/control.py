@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -13,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from atoll.errors import NOT_RUNNING, AtollError
+from atoll.errors import ENGINE_UNUSABLE, NOT_RUNNING, AtollError
 from atoll.supervisor.children import data_of, problem_of
 from atoll.supervisor.faults import FaultAsked
 from atoll.supervisor.logs import Line
@@ -92,10 +93,37 @@ def clear_sockets(state: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def make_sockets_folder(state: Path) -> Path:
+    """The folder for sockets, made. Raises AtollError ENGINE_UNUSABLE if somebody else could put theirs there.
+
+    The short one is where anybody may make folders, and its name can be known.
+    """
+    folder = sockets_folder(state)
+    if folder == state.resolve():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        reason = "it is no folder"
+    elif found.st_uid != os.getuid():
+        reason = f"it belongs to another user ({found.st_uid})"
+    elif stat.S_IMODE(found.st_mode) != 0o700:
+        reason = f"others may open it (mode {stat.S_IMODE(found.st_mode):04o}, not 0700)"
+    else:
+        return folder
+    do = "remove it, set TMPDIR to a folder of your own, or move the project to a shorter path"
+    raise ENGINE_UNUSABLE.error(engine="The folder for sockets", address=folder, reason=reason, do=do)
+
+
 @asynccontextmanager
-async def serve(controlled: Controlled, path: Path) -> AsyncIterator[None]:
-    """Answer at the socket, which only its owner can open, until the block ends."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+async def serve(controlled: Controlled, state: Path) -> AsyncIterator[None]:
+    """Answer at the socket of this state folder, which only its owner can open, until the block ends.
+
+    Raises AtollError ENGINE_UNUSABLE.
+    """
+    path = make_sockets_folder(state) / "control.sock"
     path.unlink(missing_ok=True)
     connections: set[asyncio.Task[None]] = set()
 

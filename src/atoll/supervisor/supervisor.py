@@ -158,7 +158,7 @@ class Supervisor:
     async def run(self) -> None:
         """Until the system was asked to stop, and nothing of it is left."""
         try:
-            async with control.serve(self, self._sockets / "control.sock"), asyncio.TaskGroup() as self._group:
+            async with control.serve(self, self._plan.home.state), asyncio.TaskGroup() as self._group:
                 self._write_down()
                 # Engines start before the rest, which takes its time to get going.
                 self._step()
