@@ -156,6 +156,76 @@ async def test_a_connection_that_is_reset_while_much_is_buffered_ends_without_a_
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
+@pytest.mark.parametrize("answered", [True, False], ids=["published", "sent"])
+async def test_who_waits_for_room_in_the_buffer_learns_that_the_connection_is_lost(answered: bool) -> None:
+    # Given a peer that reads no more, and a batch that fills the buffer without a pause
+    deaf = Deaf()
+
+    async def send_all(connection: Connection) -> None:
+        for _ in range(80):
+            if answered:
+                await connection.publish("greetings", bytes(2**19), {"ce-id": "1"})
+            else:
+                await connection.send("greetings", bytes(2**19))
+
+    async with await asyncio.get_running_loop().create_server(lambda: deaf, "127.0.0.1", 0) as server:
+        connection = Connection(subjects.inbox("admin"))
+        await connection.open(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", "admin", "x", "test")
+        sending = asyncio.create_task(send_all(connection))
+        queue = connection._client._flush_queue
+        assert queue is not None
+        await eventually(lambda: queue.qsize() > 0, "the second to be written waits, while the first can't be")
+        # When another gives up waiting, then it may at once
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(send_all(connection), 0.1)
+        # and when the peer resets the connection, then who waits still is told
+        assert not sending.done()
+        deaf.reset()
+        with pytest.raises(Lost):
+            await asyncio.wait_for(sending, 5.0)
+        await connection.close()
+
+
+async def test_a_connection_that_has_just_ended_is_not_given_to_anybody(nats_server: NatsServer) -> None:
+    # Given a connection that ends, and those concerned have had no turn yet to see it
+    broker = Broker(nats_server.url, "admin", nats_server.password, "test")
+    broker.start()
+    connection = await broker.connection(5.0)
+    ending = asyncio.create_task(connection._client.close())
+    await asyncio.sleep(0)
+    assert not connection.lost.is_set()
+    assert not connection.is_open
+    # Then the next is waited for
+    following = await broker.connection(5.0)
+    assert following is not connection
+    assert await following.request("$JS.API.INFO")
+    await ending
+    await broker.close()
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_ends_nothing(nats_server: NatsServer) -> None:
+    connection = Connection(subjects.inbox("admin"))
+    await connection.open(nats_server.url, "admin", nats_server.password, "test")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await connection.flush()
+    await connection.flush()
+    assert await connection.request("$JS.API.INFO")
+    assert connection.is_open
+    await connection.close()
+
+
+async def test_an_address_that_is_none_is_said_and_tried_on(caplog: pytest.LogCaptureFixture) -> None:
+    broker = Broker("nats://broker:notaport", "admin", "x", "test")
+    broker.start()
+    with pytest.raises(EventError, match=r"ATL3303.*invalid connect url"):
+        await broker.connection(0.5)
+    assert broker._keeper is not None
+    assert not broker._keeper.done()
+    await broker.close()
+    assert "can't be reached: nats: invalid connect url option; trying again" in caplog.text
+
+
 async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
     broker = Broker(nats_server.url, "admin", "wrong", "test")
     broker.start()

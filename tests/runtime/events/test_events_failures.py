@@ -1,15 +1,19 @@
 """What is promised is kept when something ends badly: nothing is lost, nothing has its effect twice."""
 
 import asyncio
+import logging
+import os
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from atoll.engines import nats
 from atoll.errors import EventError
@@ -305,6 +309,75 @@ async def test_a_publisher_gives_up_at_the_callers_deadline_and_says_what_is_not
         running.server.start()
     await eventually(lambda: True)
     assert await publisher.publish(placed, Placed("a", 3)) >= 2
+
+
+async def test_a_stop_does_not_wait_for_a_broker_that_answers_no_more(running: Running) -> None:
+    # Given a consumer that has handled some, and has one at work and more in hand
+    source = replace(running.source("bare"), concurrency=1)
+    await running.prepare(source)
+    broker = await running.broker()
+    publisher = await running.publisher(broker)
+    orders = Orders(None, fail_from(2))
+    consumer = await running.consumer(orders, source, database=None, broker=broker)
+    for number in range(5):
+        await publisher.publish(placed, Placed("a", number))
+    await eventually(lambda: len(orders.seen) > 2)
+    # When the broker stands still, and the service ends
+    os.kill(running.server.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        await consumer.drain()
+        await consumer.stop(0.1)
+        await broker.close()
+        assert time.monotonic() - began < 5.0
+    finally:
+        os.kill(running.server.pid, signal.SIGCONT)
+
+
+def fail_from(first: int) -> Callable[[Placed], None]:
+    def fail(event: Placed) -> None:
+        if event.number >= first:
+            raise ValueError(f"no stock for {event.order}")
+
+    return fail
+
+
+@pytest.mark.timeout(30)
+async def test_a_consumer_that_meets_a_connection_as_it_ends_leaves_the_others_their_turn(running: Running) -> None:
+    source = running.source("bare")
+    await running.prepare(source)
+    broker = await running.broker()
+    connection = await broker.connection(5.0)
+    # Given a connection that ends, and those concerned have had no turn yet to see it
+    ending = asyncio.create_task(connection._client.close())
+    await asyncio.sleep(0)
+    assert not connection.lost.is_set()
+    # When a consumer begins
+    orders = Orders(None)
+    await running.consumer(orders, source, database=None, broker=broker)
+    # Then it goes on with the next
+    await (await running.publisher(broker)).publish(placed, Placed("a", 1))
+    await eventually(lambda: len(orders.seen) == 1)
+    await ending
+
+
+async def test_a_database_that_does_not_answer_costs_the_lead_and_is_not_taken_for_the_broker(
+    running: Running,
+    admin: "asyncpg.Connection[asyncpg.Record]",
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("atoll.runtime.events.leader._WITHIN", 0.5)
+    caplog.set_level(logging.INFO, "atoll.events")
+    leader = await running.leader("a", broker=await running.broker())
+    await eventually(lambda: leader.leads)
+    # When somebody holds the outbox
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE atoll.outbox IN ACCESS EXCLUSIVE MODE")
+        # Then it is the database that does not answer
+        await eventually(lambda: "a gives up the lead: TimeoutError" in caplog.text)
+    assert "the outbox waits" not in caplog.text
+    await eventually(lambda: leader.leads)
 
 
 async def test_a_topic_without_a_stream_does_not_hold_up_the_others(

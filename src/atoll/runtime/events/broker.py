@@ -24,7 +24,7 @@ ANSWER_WITHIN = 5.0
 """Seconds for the broker to answer; longer, and it is asked again."""
 
 _CONNECT_WITHIN = 2  # seconds
-_CLOSE_WITHIN = 2.0  # seconds
+_CLOSE_WITHIN = 1.0  # seconds, for each of what was sent and the end itself
 _PING_EVERY = 5  # seconds; two without an answer, and the connection counts as lost
 _RETRY_FIRST, _RETRY_MOST = 0.1, 2.0  # seconds between attempts to connect
 _BUFFER = 8 * 2**20  # bytes written and not yet sent; more waits
@@ -75,12 +75,51 @@ class _Answer(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Answer).decode
 
+_GONE = (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError, OSError)
+
 
 class _Client(Client):
     """nats-py, but writing and reading headers takes a quarter of the time, which was a third of an event's.
 
-    Should it name these methods otherwise one day, its own are called.
+    And nobody waits for ever for a peer that is gone. Should it name these methods otherwise one day, its own are
+    called.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsent: set[asyncio.Future[None]] = set()  # one of each publish that waits for room
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is connected and its tasks run: what it does not expect ends them without a word."""
+        tasks = (self._reading_task, self._flusher_task)
+        return self.is_connected and not any(task is None or task.done() for task in tasks)
+
+    def give_up(self) -> None:
+        """End all waiting for the peer with ConnectionClosedError."""
+        for future in (*self._unsent, *self._pongs):
+            if not future.done():
+                future.set_exception(nats.errors.ConnectionClosedError())
+                future.exception()  # where nobody waits it is no news
+
+    async def _flush_pending(self, force_flush: bool = False) -> None:
+        if not force_flush or self._flush_queue is None:
+            await super()._flush_pending()
+            return
+        # Its own waits for what a flusher that ended has left, which is for ever, and swallows a cancellation.
+        if not self.is_alive:
+            raise nats.errors.ConnectionClosedError
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unsent.add(sent)
+        sent.add_done_callback(self._unsent.discard)
+        self._flush_queue.put_nowait(sent)
+        await sent
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            # An answer that nobody waits for any more would end the reading.
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
 
     async def _send_publish(
         self, subject: str, reply: str, payload: bytes, payload_size: int, headers: dict[str, str] | None
@@ -147,6 +186,7 @@ class Connection:
                 ping_interval=_PING_EVERY,
                 max_outstanding_pings=2,
                 pending_size=_BUFFER,
+                flusher_queue_size=0,  # no bound, so nobody waits for it: one of each who waits for room in the buffer
                 error_cb=self._on_error,
                 closed_cb=self._on_closed,
             )
@@ -161,17 +201,18 @@ class Connection:
     async def close(self) -> None:
         """Send what is buffered, and end."""
         self._end()
-        # A socket that is gone already has nothing left to close; nobody may be there to read what is buffered.
-        with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
+        # A socket that is gone already has nothing left to close; nobody may be there to read what is buffered. And a
+        # client that never was connected, or has been reset, raises anything.
+        with contextlib.suppress(Exception):
             # Until the broker has read it: what it said meanwhile and we did not read would reset the connection.
-            await self._client.flush(timeout=1)
-        with contextlib.suppress(OSError, nats.errors.Error, TimeoutError):
+            await self._client.flush(timeout=int(_CLOSE_WITHIN))
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(_CLOSE_WITHIN):
                 await self._client.close()
 
     @property
     def is_open(self) -> bool:
-        return not self.lost.is_set() and self._client.is_connected
+        return not self.lost.is_set() and self._client.is_alive
 
     def inbox(self) -> str:
         """A subject of our own that nobody else listens to."""
@@ -179,6 +220,7 @@ class Connection:
 
     async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> Subscription:
         """Have each message on the subject given to the callback, one after the other. Raises Lost."""
+        self._check_open()
         try:
             return await self._client.subscribe(subject, cb=callback)
         except (nats.errors.Error, OSError) as error:
@@ -186,6 +228,7 @@ class Connection:
 
     async def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
         """Without an answer. Raises Lost."""
+        self._check_open()
         try:
             await self._client.publish(subject, payload, reply)
         except (nats.errors.Error, OSError) as error:
@@ -197,6 +240,7 @@ class Connection:
 
     async def flush(self) -> None:
         """Return when the broker has read all that was sent. Raises Lost."""
+        self._check_open()
         try:
             await self._client.flush(timeout=int(ANSWER_WITHIN))
         except (nats.errors.Error, OSError) as error:
@@ -204,26 +248,23 @@ class Connection:
 
     async def request(self, subject: str, payload: bytes = b"") -> bytes:
         """The answer of JetStream's API. Raises Lost, Denied, NoStream, Refused, TimeoutError."""
-        answer = await self._ask(subject, payload, None)
         async with asyncio.timeout(ANSWER_WITHIN):
-            message = await answer
+            message = await (await self._ask(subject, payload, None))
         _check(message)
         return message.data
 
     async def _ask(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> "asyncio.Future[Msg]":
-        if self.lost.is_set():
-            raise Lost("the connection is lost")
+        self._check_open()
         token = str(next(self._numbers))
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._waiting[token] = (subject, future)
         future.add_done_callback(lambda _: self._waiting.pop(token, None))
         try:
             await self._client.publish(subject, payload, f"{self._answers}.{token}", headers)
-        except (nats.errors.ConnectionClosedError, nats.errors.ConnectionDrainingError, OSError) as error:
+        except BaseException as error:
             future.cancel()
-            raise self._lose(error) from error
-        except BaseException:
-            future.cancel()
+            if isinstance(error, _GONE):
+                raise self._lose(error) from error
             raise
         return future
 
@@ -249,7 +290,11 @@ class Connection:
     async def _on_closed(self) -> None:
         self._end()
 
-    def _lose(self, error: Exception) -> Lost:
+    def _check_open(self) -> None:
+        if self.lost.is_set():
+            raise Lost("the connection is lost")
+
+    def _lose(self, error: BaseException) -> Lost:
         """Whoever meets `Lost` waits for the next connection, so this one has to end, whatever its client thinks."""
         self._end()
         return Lost(str(error))
@@ -257,6 +302,7 @@ class Connection:
     def _end(self) -> None:
         self.lost.set()
         self._fail(lambda _: True, Lost("the connection was lost"))
+        self._client.give_up()
 
     def _fail(self, concerns: Callable[[str], bool], error: Exception) -> None:
         for subject, future in list(self._waiting.values()):
@@ -310,21 +356,22 @@ class Broker:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        if self._connected is not None and self._connected.done():
-            await self._connected.result().close()
 
     @property
     def is_connected(self) -> bool:
         return self._connected is not None and self._connected.done() and self._connected.result().is_open
 
     async def connection(self, within: float | None = None) -> Connection:
-        """The connection, as soon as there is one.
+        """The connection, as soon as there is one that is open.
 
         within: seconds to wait, None for ever. Raises EventError (BROKER_UNREACHABLE) after that.
         """
         assert self._connected is not None, "start() comes first"
         if self._connected.done():
-            return self._connected.result()
+            if self.is_connected:
+                return self._connected.result()
+            # Its keeper has not seen it yet: who tries until it works would leave it no turn to.
+            self._connected = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(within):
                 # shield: whoever stops waiting must not cancel it for the others.
@@ -353,14 +400,17 @@ class Broker:
         logger.info("connected to NATS at %s", self._url)
         self._reason = ""
         self._connected.set_result(connection)
-        while connection.is_open and not self._closing:
-            # Not every way in which the client ends tells of it.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await connection.lost.wait()
-        self._connected = asyncio.get_running_loop().create_future()
-        self._failed(Lost("the connection was lost"))
-        await connection.close()
+        try:
+            while connection.is_open and not self._closing:
+                # Not every way in which the client ends tells of it.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1.0):
+                        await connection.lost.wait()
+            self._failed(Lost("the connection was lost"))
+        finally:
+            if self._connected.done():
+                self._connected = asyncio.get_running_loop().create_future()
+            await connection.close()
 
     def _failed(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__

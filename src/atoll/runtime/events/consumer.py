@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -30,6 +30,7 @@ _WINDOW = 128  # messages in hand
 _WINDOW_BATCH = 4 * MOST_TOGETHER
 _LOOK_EVERY = 5.0  # seconds
 _PAUSE = 1.0  # seconds before beginning again after what nobody expected
+_TELL_WITHIN = 1.0  # seconds to tell the broker that this process ends; it may be gone as well
 
 _ACK, _NAK, _IN_PROGRESS = b"+ACK", b"-NAK", b"+WPI"
 
@@ -93,31 +94,38 @@ class Consumer:
         self._stopping = True
         # At once: while the broker is told, a handler may end, and its worker would begin with the next event.
         self._work.hold()
-        await asyncio.gather(self._take_no_more(), self._work.drain())
+        await asyncio.gather(self._tell(self._take_no_more()), self._work.drain())
 
     async def stop(self, timeout: float) -> None:
         """Cut what the drain left: it is rolled back and given back too. timeout: seconds for its cleaning up."""
         self._stopping = True
         await self._work.cut(timeout)
-        await self._take_no_more()
-        with contextlib.suppress(Lost):
-            if self._connection is not None:
-                await self._give_back(self._connection, self._held.values())
-                await self._connection.flush()
+        await self._tell(self._leave())
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    async def _tell(self, telling: Coroutine[None, None, None]) -> None:
+        # What the broker does not hear it finds out: after `ack_wait` it gives them to others.
+        with contextlib.suppress(Lost, TimeoutError):
+            async with asyncio.timeout(_TELL_WITHIN):
+                await telling
+
     async def _take_no_more(self) -> None:
-        with contextlib.suppress(Lost):
-            if self._pull is not None:
-                await self._pull.stop()
-            waiting = self._work.drop()
-            for message in waiting:
-                self.forget(message)
-            if self._connection is not None:
-                await self._give_back(self._connection, waiting)
+        if self._pull is not None:
+            await self._pull.stop()
+        waiting = self._work.drop()
+        for message in waiting:
+            self.forget(message)
+        if self._connection is not None:
+            await self._give_back(self._connection, waiting)
+
+    async def _leave(self) -> None:
+        await self._take_no_more()
+        if self._connection is not None:
+            await self._give_back(self._connection, self._held.values())
+            await self._connection.flush()
 
     async def acknowledge(self, messages: Sequence[Incoming]) -> None:
         for message in messages:

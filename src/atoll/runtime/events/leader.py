@@ -92,7 +92,7 @@ class Leader:
             logger.info("%s leads: it relays the outbox and runs what is due", self._name)
             await self._lead(connection, gone)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-            logger.warning("%s gives up the lead: %s", self._name, error or type(error).__name__)
+            logger.warning("%s gives up the lead: %s", self._name, str(error) or type(error).__name__)
         except Exception:
             logger.exception("%s gives up the lead", self._name)
         finally:

@@ -57,6 +57,6 @@ class StreamPublisher:
     async def _send(self, outgoing: Outgoing, left: float) -> int:
         connection = await self._broker.connection(left)
         subject = subjects.subject(self._system, outgoing.topic)
-        answer = await connection.publish(subject, outgoing.payload, outgoing.headers)
         async with asyncio.timeout(left):
+            answer = await connection.publish(subject, outgoing.payload, outgoing.headers)
             return stored(await answer).sequence

@@ -97,8 +97,8 @@ class Relay:
                 try:
                     await self._publish_again(connection, broker)
                     await self._keep_publishing(connection, broker, woken)
-                except (Lost, TimeoutError) as error:
-                    logger.info("the outbox waits: %s", error or "the broker does not answer")
+                except Lost as error:
+                    logger.info("the outbox waits: %s", error)
                 wait = _RETRY_FIRST if time.monotonic() - began > _RETRY_MOST else min(2 * wait, _RETRY_MOST)
                 await asyncio.sleep(wait)
         finally:
@@ -155,7 +155,8 @@ class Relay:
     async def _publish(self, broker: Connection, rows: Sequence[asyncpg.Record]) -> set[int]:
         """Send all rows, wait for all answers; returns the ids of the rows that the streams confirmed.
 
-        Raises Lost, TimeoutError. A topic whose stream refuses is left alone for a while, the others go on.
+        Raises Lost, also when the broker does not answer. A topic whose stream refuses is left alone for a while, the
+        others go on.
         """
         sent: list[tuple[int, str, asyncio.Future[Msg]]] = []
         for row in rows:
@@ -181,6 +182,9 @@ class Relay:
                         self._block(topic, "this service may not publish there")
                     else:
                         done.add(number)
+        except TimeoutError as error:
+            # Not as such: the database's, which ends the lead, would look the same.
+            raise Lost("the broker does not answer") from error
         finally:
             for *_, answer in sent:
                 answer.cancel()  # does nothing where the answer is there
