@@ -77,7 +77,7 @@ def atoll(
     kubeconfig: Path, folder: Path, *arguments: str, within: float = 120, more: Mapping[str, str] = NO_MORE
 ) -> str:
     """more: variables of the environment."""
-    named = ["hello.py"] if arguments[0] == "status" else ["--system", "hello.py"]
+    named = ["hello.py"] if arguments[0] in {"status", "render"} else ["--system", "hello.py"]
     command = [sys.executable, "-m", "atoll.cli.main", *arguments, *named, "-e", "guest"]
     environment = {**os.environ, **more, "KUBECONFIG": str(kubeconfig)}
     return run(command, within=within, environment=environment, folder=folder)
@@ -111,6 +111,27 @@ def test_what_others_keep_in_a_namespace_survives_a_system_and_all_of_its_data(
     until(lambda: names(kubectl, "persistentvolumeclaims") == ["theirs"], "the system's claims are gone")
     assert names(kubectl, "secrets") == ["precious"]
     assert kubectl.list("statefulsets") == []
+
+
+def test_an_object_of_anothers_stays_and_what_kubectl_applied_of_the_system_is_its_own(
+    cluster: Cluster, kubectl: Kubectl, project: Path
+) -> None:
+    # Given a Service of somebody's that is called as one of the system's own
+    kubectl.run("create", "service", "clusterip", "postgres", "--tcp=5432:5432")
+    before = kubectl.get("service", "postgres")
+    # Then nothing is applied
+    with pytest.raises(Failed, match=r"ATL5118 .* has Service postgres of kubectl-create; guest has"):
+        atoll(cluster.kubeconfig, project, "deploy", "--force", "--timeout", "5")
+    assert kubectl.get("service", "postgres") == before
+    assert kubectl.list("statefulsets") == []
+    # When it is given up, as the error says, and kubectl applies what is rendered
+    labels = ("app.kubernetes.io/part-of=guest", "app.kubernetes.io/managed-by=atoll")
+    kubectl.run("label", "--overwrite", "service/postgres", *labels)
+    atoll(cluster.kubeconfig, project, "render", "kubernetes", "--output", "rendered")
+    kubectl.run("apply", "--server-side", "--force-conflicts", "-k", project / "rendered")
+    # Then a deployment goes on from there: as far as its images, which are nowhere
+    with pytest.raises(Failed, match="does not come up"):
+        atoll(cluster.kubeconfig, project, "deploy", "--timeout", "5")
 
 
 @pytest.mark.timeout(500)
