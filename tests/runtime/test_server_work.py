@@ -101,6 +101,10 @@ class Work:
     async def cancels_itself(self) -> str:
         raise asyncio.CancelledError
 
+    @get("/half", raises=[Refused])
+    async def half(self) -> str:
+        raise Refused(why="\ud83d")
+
     @get("/query-timeout")
     async def query_timeout(self) -> str:
         raise QueryTimeout
@@ -190,6 +194,13 @@ async def test_a_query_out_of_time_is_504_and_a_handlers_own_cancelling_is_500()
     async with served(Work()) as service:
         assert (await service.ask("GET", "/query-timeout")).status == 504
         assert (await service.ask("GET", "/cancels-itself")).status == 500
+
+
+async def test_a_fault_that_can_not_be_told_is_500(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(Work()) as service:
+        async with asyncio.timeout(5):
+            assert (await service.ask("GET", "/half")).status == 500
+    assert "raised the fault Refused, which can't be told" in caplog.text
 
 
 async def test_timeouts_and_task_groups_work_inside_a_handler() -> None:

@@ -268,14 +268,11 @@ class Server:
             logger.warning("%s failed after its deadline: %s", served.operation, name)
             return
         if isinstance(error, Fault):
-            codec = served.fault(error)
-            if codec is not None:
-                body = codec.encode(error, instance=_instance(work.exchange), trace_id=work.context.trace_id)
-                status = type(error).status
+            body, status = _told(work, error), type(error).status
+            if body is None:
+                self._fail(work, Failure(INTERNAL), name)
+            else:
                 self._answer_problem(work, status, _problem_head(status, ()), body, name if status >= 500 else "")
-                return
-            logger.error("%s raised the fault %s, which it does not declare", served.operation, name, exc_info=error)
-            self._fail(work, Failure(INTERNAL), name)
             return
         failure = failure_of(error)
         if failure.bug:
@@ -382,6 +379,20 @@ def _origin_form(target: bytes) -> bytes:
 def _instance(exchange: Exchange) -> str:
     """The path asked for; the query may hold what should not be repeated."""
     return exchange.target.partition(b"?")[0].decode("latin-1")
+
+
+def _told(work: _Work, fault: Fault) -> bytes | None:
+    """The document of a fault. None where it has none, which is logged."""
+    served, name = work.served, type(fault).__name__
+    codec = served.fault(fault)
+    if codec is None:
+        logger.error("%s raised the fault %s, which it does not declare", served.operation, name, exc_info=fault)
+        return None
+    try:
+        return codec.encode(fault, instance=_instance(work.exchange), trace_id=work.context.trace_id)
+    except Exception:  # a field with what has no JSON
+        logger.exception("%s raised the fault %s, which can't be told", served.operation, name)
+        return None
 
 
 def _problem(exchange: Exchange, context: Context, declined: Declined) -> bytes:

@@ -19,3 +19,14 @@ def test_a_json_line_is_one_line_however_it_is_split(extra: dict[str, object]) -
     found = json.loads(line)
     assert (found["message"], found["id"]) == (said, "a\u2028b")
     assert "ä" in line
+
+
+def test_a_json_line_with_half_a_character_is_written_all_the_same() -> None:
+    try:
+        raise ValueError("\ud83d")
+    except ValueError as error:
+        raised = (type(error), error, error.__traceback__)
+    record = logging.makeLogRecord({"msg": "failed: %s", "args": ("\ud83d ä",), "exc_info": raised, "id": 7})
+    found = json.loads(JsonLines("web", "web-1").format(record))
+    assert found["message"] == "failed: ? ä"
+    assert found["error"].endswith("ValueError: ?")

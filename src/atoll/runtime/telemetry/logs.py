@@ -47,8 +47,9 @@ class JsonLines(logging.Formatter):
         line |= extras(record)
         try:
             text = self._encode(line).decode()
-        except (TypeError, ValueError, RecursionError):  # an extra that has no JSON at all
-            text = self._encode({key: str(value) for key, value in line.items()}).decode()
+        except (TypeError, ValueError, RecursionError):  # an extra that has no JSON at all, or half a character
+            whole = {key: str(value).encode(errors="replace").decode() for key, value in line.items()}
+            text = self._encode(whole).decode()
         if not text.isascii():
             for character, escaped in _BREAKS:
                 text = text.replace(character, escaped)
