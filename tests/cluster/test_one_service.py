@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
+from atoll.collector.values import Log
 from tests.cluster.programs import Failed
 from tests.cluster.shop import Shop
 from tests.waiting import until
@@ -74,18 +76,26 @@ def let_in(shop: Shop) -> list[str]:
 
 async def hears(shop: Shop) -> None:
     """Wait until the service has heard of orders that are placed now."""
-    known = heard(shop)
+    began = time.time_ns()
     async with shop.customers():
         pass
     what = "ads hears of orders"
     # The broker has just been started again, and begins with all that there was.
-    until(lambda: heard(shop) > known, what, within=150, every=1, why=lambda: said(shop)[-4_000:])
+    until(lambda: heard(shop, began), what, within=150, every=1, why=lambda: standing(shop, began))
 
 
-def heard(shop: Shop) -> int:
-    return said(shop).count("heard of an order")
+def heard(shop: Shop, since: int) -> int:
+    """How often since then (nanoseconds), as its collector has it: a pod's own log begins anew with each container, and
+    when it is long."""
+    lines = f"query.logs(LogFilter(services=('ads',), text='heard of an order', since={since}))"
+    return len(shop.asked(lines, list[Log]))
 
 
-def said(shop: Shop) -> str:
-    (pod,) = shop.pods("ads")
-    return shop.kubectl.logs(pod)
+def standing(shop: Shop, began: int) -> str:
+    pods = [each for each in shop.kubectl.list("pods") if each["metadata"]["labels"].get("app") == "ads"]
+    restarts = {
+        each["metadata"]["name"]: [container["restartCount"] for container in each["status"]["containerStatuses"]]
+        for each in pods
+    }
+    said = "\n".join(shop.kubectl.logs(name)[-4_000:] for name in restarts)
+    return f"heard since {began}: {heard(shop, began)}, ever: {heard(shop, 0)}, restarts: {restarts}\n{said}"
