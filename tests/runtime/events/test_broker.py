@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import gc
+import os
 import secrets
+import signal
 import socket
 import struct
 from typing import cast
@@ -206,9 +208,13 @@ async def test_a_connection_that_has_just_ended_is_not_given_to_anybody(nats_ser
 async def test_an_answer_that_nobody_waits_for_any_more_ends_nothing(nats_server: NatsServer) -> None:
     connection = Connection(subjects.inbox("admin"))
     await connection.open(nats_server.url, "admin", nats_server.password, "test")
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await connection.flush()
+    os.kill(nats_server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.flush()
+    finally:
+        os.kill(nats_server.pid, signal.SIGCONT)
     await connection.flush()
     assert await connection.request("$JS.API.INFO")
     assert connection.is_open
