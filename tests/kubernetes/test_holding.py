@@ -45,6 +45,10 @@ def of_another(target: Target, *, age: float = 0.0) -> Object:
     return lease_object(target, Terms("mia", 3), datetime.now(UTC) - timedelta(seconds=age))
 
 
+def renewed(server: Server, target: Target) -> None:
+    server.put(NAME, of_another(target))
+
+
 async def nothing(confirm: Confirm) -> str:
     await confirm()
     return "done"
@@ -65,8 +69,8 @@ async def test_a_renewal_that_fails_ends_nothing_while_the_lease_lasts(
         server.failing[PUT] = failing
         await eventually(lambda: not failing, "it was refused")
         # When it is renewed again
-        renewed = mapping(server.objects[NAME], "spec")["renewTime"]
-        await eventually(lambda: mapping(server.objects[NAME], "spec")["renewTime"] != renewed, "it is renewed")
+        last = mapping(server.objects[NAME], "spec")["renewTime"]
+        await eventually(lambda: mapping(server.objects[NAME], "spec")["renewTime"] != last, "it is renewed")
         return "done"
 
     # Then the work ends in its own time
@@ -172,7 +176,19 @@ async def test_what_began_and_failed_leaves_a_lease_of_nobody_that_says_so(
     assert back_to(server.objects[NAME]) == 1
 
 
-async def test_who_takes_over_begins_when_the_other_has_stopped(api: Api, target: Target) -> None:
+async def test_who_forces_it_is_not_refused_because_the_other_renews_it_meanwhile(
+    server: Server, api: Api, target: Target
+) -> None:
+    server.put(NAME, of_another(target))
+    server.meanwhile[PUT] = lambda: renewed(server, target)
+    held = await take(api, target, Terms("me", 1), is_forced=True)
+    assert await held.during(nothing) == "done"
+
+
+async def test_who_takes_over_begins_when_the_other_has_stopped(
+    api: Api, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEW", 0.5)
     # Given one who is at it
     ended, is_at_it = asyncio.Event(), asyncio.Event()
 

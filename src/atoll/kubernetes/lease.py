@@ -67,15 +67,16 @@ class Holding:
 
     before: the Lease as it was found, which it becomes again if nothing was begun; None if there was none.
     settling: seconds until nobody is at it any more whom it was taken from.
+    until: when it may be another's, by the clock of the loop.
     """
 
-    def __init__(self, api: Api, lease: Object, before: Object | None, settling: float) -> None:
+    def __init__(self, api: Api, lease: Object, before: Object | None, settling: float, until: float) -> None:
         self._api = api
         self._lease = lease
         self._before = before
         self._settling = settling
         self._is_begun = False
-        self._ours_until = asyncio.get_running_loop().time() + LASTS
+        self._until = until
         self._writing = asyncio.Lock()
 
     @property
@@ -120,7 +121,7 @@ class Holding:
         while True:
             await asyncio.sleep(_RENEW)
             try:
-                async with asyncio.timeout_at(self._ours_until - _RENEW):
+                async with asyncio.timeout_at(self._until - _RENEW):
                     await self._prolong()
             except TimeoutError as error:
                 reason = f"{LEASE} could not be renewed for {LASTS - _RENEW:g} s"
@@ -132,7 +133,7 @@ class Holding:
                 said = str(error)
 
     async def _prolong(self) -> None:
-        await self._write({"renewTime": datetime.now(UTC).strftime(_TIME)}, {})
+        await self._write({}, {})
 
     async def _give_back(self) -> None:
         if self._is_begun:
@@ -143,14 +144,14 @@ class Holding:
             await self._write({"holderIdentity": ""}, {_BACK_TO: str(back_to(self._before))})
 
     async def _write(self, spec: Object, notes: Object) -> None:
-        """Raises AtollError TAKEN_OVER, if it is another's."""
+        """With the time, by which it lasts. Raises AtollError TAKEN_OVER, if it is another's."""
         # One after the other, for each write needs the version that the one before it made.
         async with self._writing:
             for _ in range(_TRIES):
-                began = asyncio.get_running_loop().time()
-                written = await self._api.replace(_changed(self._lease, spec, notes))
+                began, renewed = asyncio.get_running_loop().time(), datetime.now(UTC).strftime(_TIME)
+                written = await self._api.replace(_changed(self._lease, {"renewTime": renewed, **spec}, notes))
                 if written is not None:
-                    self._lease, self._ours_until = written, began + LASTS
+                    self._lease, self._until = written, began + LASTS
                     return
                 # Others may label it; and a write of ours arrives whose answer does not.
                 there = await self._api.get(LEASE)
@@ -162,28 +163,32 @@ class Holding:
 
 async def take(api: Api, target: Target, terms: Terms, *, is_forced: bool) -> Holding:
     """The Lease of the namespace. Raises AtollError DEPLOYING while another holds it, unless it is forced."""
-    now = datetime.now(UTC)
+    now, until = datetime.now(UTC), asyncio.get_running_loop().time() + LASTS
     wanted = lease_object(target, terms, now)
-    before = await api.get(LEASE)
-    another = "" if before is None else held_by(before, now)
-    made = None
+    # By force it is taken as well from who renews it at the same moment.
+    for _ in range(_TRIES if is_forced else 1):
+        before = await api.get(LEASE)
+        another = "" if before is None else held_by(before, now)
+        made = await _taken(api, wanted, before) if is_forced or not another else None
+        if made is not None:
+            return Holding(api, made, before, _RENEW + _STOPS if another else 0.0, until)
+    spec = mapping(await api.get(LEASE), "spec")
+    who, since = str(spec.get("holderIdentity") or "another"), str(spec.get("acquireTime", "now"))[:19]
+    raise DEPLOYING.error(system=target.system, namespace=api.namespace, who=who, since=since)
+
+
+async def _taken(api: Api, wanted: Object, before: Object | None) -> Object | None:
+    """As it is there now; None if another was faster."""
     if before is None:
         made = await api.create(wanted)
-    elif not another or is_forced:
+    else:
         version = mapping(before, "metadata")["resourceVersion"]
         made = await api.replace({**wanted, "metadata": {**mapping(wanted, "metadata"), "resourceVersion": version}})
-    if made is None:
-        there = await api.get(LEASE)
-        if there is None or not _is_same(there, wanted):
-            raise _deploying(target, api.namespace, mapping(there or before, "spec"))
-        # It was taken, and the answer was lost.
-        made = there
-    return Holding(api, made, before, _RENEW + _STOPS if another else 0.0)
-
-
-def _deploying(target: Target, namespace: str, spec: Object) -> AtollError:
-    who, since = str(spec.get("holderIdentity") or "another"), str(spec.get("acquireTime", "now"))[:19]
-    return DEPLOYING.error(system=target.system, namespace=namespace, who=who, since=since)
+    if made is not None:
+        return made
+    # Or we were, and the answer was lost.
+    there = await api.get(LEASE)
+    return there if there is not None and _is_same(there, wanted) else None
 
 
 def _changed(lease: Object, spec: Object, notes: Object) -> Object:
