@@ -291,8 +291,8 @@ class Connection:
         self._end()
 
     def _check_open(self) -> None:
-        if self.lost.is_set():
-            raise Lost("the connection is lost")
+        if not self.is_open:
+            raise self._lose(ConnectionError("the connection is lost"))
 
     def _lose(self, error: BaseException) -> Lost:
         """Whoever meets `Lost` waits for the next connection, so this one has to end, whatever its client thinks."""
