@@ -43,7 +43,7 @@ from atoll.model.slo import mistake_of
 from atoll.model.source import place_of
 from atoll.model.suggest import nearest
 from atoll.model.system import Asgi, Graph, Node, Process, System
-from atoll.model.taken import taken
+from atoll.model.taken import DEAD_LETTERS, taken
 from atoll.model.types import bare, field_names
 
 LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -101,6 +101,9 @@ def _names_at_engines(graph: Graph) -> Iterator[Problem]:
         reason = taken(node.name, has_database=node.database is not None, has_events=has_events)
         if reason:
             yield BAD_NAME.at(node.member.place, name=node.name, what="member", reason=reason)
+    for topic, place in _published(graph):
+        if topic.name == DEAD_LETTERS:
+            yield BAD_NAME.at(place, name=topic.name, what="topic", reason="the stream of dead letters is called so")
 
 
 def _routes(graph: Graph) -> Iterator[Problem]:

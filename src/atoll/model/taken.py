@@ -4,6 +4,8 @@ BROKER_ADMIN = "admin"
 """The account at NATS that may do everything."""
 DATABASE_ADMIN = "postgres"
 """PostgreSQL's superuser, and a database that every server has."""
+DEAD_LETTERS = "dead"
+"""The stream of a system that is no topic's."""
 
 _DATABASES = (DATABASE_ADMIN, "template0", "template1")
 _NO_ROLES = ("public", "none")

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from atoll.model.taken import DEAD_LETTERS
+
 
 def stream(system: str, topic: str) -> str:
     """The stream that keeps a topic's events."""
@@ -30,7 +32,7 @@ def durable(service: str, method: str) -> str:
 
 def dead_stream(system: str) -> str:
     """The stream that keeps the dead letters of all topics."""
-    return f"{system}-dead"
+    return stream(system, DEAD_LETTERS)
 
 
 def dead_subject(system: str, topic: str, durable: str) -> str:

@@ -9,9 +9,10 @@ class Happened:
 
 
 happened = Topic("happened", Happened)
+dead = Topic("dead", Happened)
 
 
-@publishes(happened)
+@publishes(happened, dead)
 class Sending:
     def __init__(self, publisher: Publisher) -> None:
         self.publisher = publisher
