@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,11 @@ def test_a_message_of_somebody_else_needs_no_header() -> None:
 
 def test_a_message_without_an_event_id_goes_by_its_dedupe_id() -> None:
     assert read({DEDUPE: "x"}, fallback_id="orders-7", stored=AT).id == "x"
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_no_other_zone_can_tell_is_when_the_stream_took_it(time: str) -> None:
+    assert read({"ce-time": time}, fallback_id="1", stored=AT).time == AT
 
 
 def test_a_time_that_is_none_is_when_the_stream_took_it() -> None:

@@ -138,7 +138,7 @@ def _show(message: Msg, *, as_json: bool) -> None:
     payload = message.data.decode(errors="replace")
     if as_json:
         shown = {"topic": topic, "id": known.id, "key": known.key, "time": known.time.isoformat()}
-        click.echo(json.dumps({**shown, "trace": known.traceparent[3:35], "event": json.loads(payload)}))
+        click.echo(json.dumps({**shown, "trace": known.traceparent[3:35], "event": _value(payload)}))
         return
     clock = known.time.astimezone().strftime("%H:%M:%S.%f")[:-3]
     who = plain(known.key or known.id)
@@ -159,6 +159,14 @@ def _as_data(letter: DeadLetter) -> dict[str, object]:
         "reason": letter.reason,
         "event": letter.payload.decode(errors="replace"),
     }
+
+
+def _value(payload: str) -> object:
+    """What its JSON says, or the text itself where it is none."""
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return payload
 
 
 def _table(letters: Sequence[DeadLetter]) -> Table:

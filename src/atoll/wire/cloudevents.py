@@ -129,4 +129,7 @@ def _time(text: str, otherwise: datetime) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         return otherwise
+    # The first and the last year of the calendar can't be told in every zone.
+    if not 1 < time.year < 9999:
+        return otherwise
     return time if time.tzinfo else time.replace(tzinfo=UTC)
