@@ -176,16 +176,19 @@ async def test_who_waits_for_room_in_the_buffer_learns_that_the_connection_is_lo
         sending = asyncio.create_task(send_all(connection))
         queue = connection._client._flush_queue
         assert queue is not None
-        await eventually(lambda: queue.qsize() > 0, "the second to be written waits, while the first can't be")
-        # When another gives up waiting, then it may at once
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(send_all(connection), 0.1)
-        # and when the peer resets the connection, then who waits still is told
-        assert not sending.done()
-        deaf.reset()
-        with pytest.raises(Lost):
-            await asyncio.wait_for(sending, 5.0)
-        await connection.close()
+        try:
+            await eventually(lambda: queue.qsize() > 0, "the second to be written waits, while the first can't be")
+            # When another gives up waiting, then it may at once
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(send_all(connection), 0.1)
+            # and when the peer resets the connection, then who waits still is told
+            assert not sending.done()
+            deaf.reset()
+            with pytest.raises(Lost):
+                await asyncio.wait_for(sending, 5.0)
+        finally:
+            sending.cancel()
+            await connection.close()
 
 
 async def test_a_connection_that_has_just_ended_is_not_given_to_anybody(nats_server: NatsServer) -> None:

@@ -311,6 +311,29 @@ async def test_a_publisher_gives_up_at_the_callers_deadline_and_says_what_is_not
     assert await publisher.publish(placed, Placed("a", 3)) >= 2
 
 
+async def test_the_broker_is_killed_while_the_relay_waits_for_room_to_send(
+    running: Running, admin: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await running.prepare(running.source("note"))
+    broker = await running.broker()
+    database = await running.database(await running.leader("a", broker=broker))
+    client = (await broker.connection(5.0))._client
+    # Given a broker that reads no more, and a batch that is larger than the buffer
+    os.kill(running.server.pid, signal.SIGSTOP)
+    try:
+        await admin.execute(
+            "INSERT INTO atoll.outbox (event_id, topic, key, headers, payload) "
+            "SELECT n::text, $1, '', '{}', convert_to(repeat('x', 990000), 'UTF8') FROM generate_series(1, 30) AS n",
+            placed.name,
+        )
+        await eventually(lambda: client._unsent, "the relay waits")
+    finally:
+        running.server.kill()
+        running.server.start()
+    # Then all of it is published to the next
+    await eventually(lambda: is_published(database))
+
+
 async def test_a_stop_does_not_wait_for_a_broker_that_answers_no_more(running: Running) -> None:
     # Given a consumer that has handled some, and has one at work and more in hand
     source = replace(running.source("bare"), concurrency=1)
