@@ -117,7 +117,7 @@ async def _connected(target: str | None) -> AsyncIterator[Connection]:
 
 
 async def _tail(connection: Connection, system: str, topics: Sequence[str], *, as_json: bool) -> None:
-    """Until nobody reads any more."""
+    """Until nobody reads any more. Raises Lost when the broker goes away."""
     unread = asyncio.Event()
 
     async def show(message: Msg) -> None:
@@ -129,7 +129,13 @@ async def _tail(connection: Connection, system: str, topics: Sequence[str], *, a
     for topic in topics:
         await connection.subscribe(subjects.subject(system, topic), show)
     await connection.flush()
-    await unread.wait()
+    async with asyncio.TaskGroup() as ends:
+        waiting = [ends.create_task(each.wait()) for each in (unread, connection.lost)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+    if not unread.is_set():
+        raise Lost("the connection was lost")
 
 
 def _show(message: Msg, *, as_json: bool) -> None:

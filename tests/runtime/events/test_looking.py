@@ -5,11 +5,13 @@ import shutil
 
 import pytest
 
+from atoll.cli.events import _tail
 from atoll.dashboard.broker import Broker, Seen
 from atoll.engines.declared import looking_account
-from atoll.runtime.events.broker import Denied
+from atoll.runtime.events.broker import Connection, Denied, Lost
 from atoll.runtime.events.inspect import admin_connection
 from atoll.supervisor.administrator import Login
+from atoll.wire import subjects
 from atoll.wire.cloudevents import DEDUPE
 from atoll.wire.description import Description, TopicData
 from tests.runtime.events.parts import Orders, Placed, Running, publish
@@ -80,3 +82,19 @@ async def _follow(look: Broker, seen: list[Seen], begun: asyncio.Event) -> None:
 
 async def _has_letters(look: Broker) -> bool:
     return bool((await look.look())[1])
+
+
+async def test_who_follows_events_is_told_that_the_broker_went_away(nats_server: NatsServer) -> None:
+    connection = Connection(subjects.inbox("admin"))
+    await connection.open(nats_server.url, "admin", nats_server.password, "test")
+    following = asyncio.create_task(_tail(connection, "shop", ["order-placed"], as_json=True))
+    # Of the answers, and of the topic.
+    await eventually(lambda: len(connection._client._subs) == 2)
+    await connection.flush()
+    nats_server.kill()
+    try:
+        with pytest.raises(Lost):
+            await asyncio.wait_for(following, 10.0)
+    finally:
+        nats_server.start()
+        await connection.close()
