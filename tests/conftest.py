@@ -13,6 +13,9 @@ from tests.engines.running import open_home
 
 CI = bool(os.environ.get("CI"))
 
+LONGEST = ("test_watched.py", "test_tutorial.py")
+"""The files with tests that take, or have to wait for, more than ten seconds."""
+
 # The time of one example depends on what else the machine does; pytest-timeout bounds the test as a whole.
 settings.register_profile("atoll", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("atoll")
@@ -45,6 +48,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs_program"):
         for name in mark.args:
             find_program(name)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin first, in whatever order the others come: nobody waits for them at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
