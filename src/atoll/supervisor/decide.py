@@ -58,29 +58,30 @@ def decide(known: Known, now: float) -> Decision:
     """
     if known.stopping:
         return _wind_down(known)
-    actions: list[Action] = []
+    found: list[Start | Stop] = []
     waiting: dict[str, str] = {}
     look_again = inf
-    ready_to_prepare: list[str] = []
+    for process in known.processes.values():
+        more, why, when = _next(known, process, now)
+        found += more
+        look_again = min(look_again, when)
+        if why:
+            waiting[process.name] = why
+    # What is told to end at this moment serves nobody who would begin at it.
+    ending = {each.name for each in found if isinstance(each, Stop)}
+    actions = [each for each in found if isinstance(each, Stop) or ending.isdisjoint(known.processes[each.name].needs)]
+    prepared: list[str] = []
     for preparation in known.preparations.values():
-        if preparation.state != "wanted" or _missing(known, preparation.needs):
+        if preparation.state != "wanted" or _missing(known, preparation.needs) or ending & set(preparation.needs):
             continue
         if now < preparation.retry_at:
             look_again = min(look_again, preparation.retry_at)
         else:
-            ready_to_prepare.append(preparation.service)
-    if ready_to_prepare:
-        actions.append(Prepare(tuple(ready_to_prepare)))
-    for process in known.processes.values():
-        found, why, when = _next(known, process, now)
-        actions += found
-        look_again = min(look_again, when)
-        if why:
-            waiting[process.name] = why
-    return Decision(tuple(actions), waiting, look_again)
+            prepared.append(preparation.service)
+    return Decision((*([Prepare(tuple(prepared))] if prepared else []), *actions), waiting, look_again)
 
 
-def _next(known: Known, process: Process, now: float) -> tuple[list[Action], str, float]:
+def _next(known: Known, process: Process, now: float) -> tuple[list[Start | Stop], str, float]:
     """For one process: what to do, what it waits for, when to look again."""
     if process.unwanted:
         return _end(process), "", inf
@@ -98,7 +99,7 @@ def _next(known: Known, process: Process, now: float) -> tuple[list[Action], str
             return [], "", inf
 
 
-def _running(known: Known, process: Process, now: float) -> tuple[list[Action], str, float]:
+def _running(known: Known, process: Process, now: float) -> tuple[list[Start | Stop], str, float]:
     if process.successor:
         return _succession(known, process, now)
     if process.state == "starting":
@@ -114,7 +115,7 @@ def _running(known: Known, process: Process, now: float) -> tuple[list[Action], 
     return [], "", inf
 
 
-def _succession(known: Known, process: Process, now: float) -> tuple[list[Action], str, float]:
+def _succession(known: Known, process: Process, now: float) -> tuple[list[Start | Stop], str, float]:
     """The changed code takes over: beside the old process where both can listen, one after the other elsewhere."""
     match process.successor:
         case "outdated":
@@ -175,8 +176,8 @@ def _wind_down(known: Known) -> Decision:
     return Decision(finished=True)
 
 
-def _end(process: Process) -> list[Action]:
-    stops: list[Action] = []
+def _end(process: Process) -> list[Start | Stop]:
+    stops: list[Start | Stop] = []
     # Without a number it is just being started: then it is stopped when it has one.
     if process.state in ("starting", "ready", "unhealthy") and process.pid:
         stops.append(Stop(process.name, process.pid))
