@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 PYTHON := $(firstword $(PYTHON) $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done))
 # Another number of test processes, or other arguments: make test TESTS='-n 4 tests/model'
-TESTS := -n 2
+# Three processes: on two cores each waits for engines a third of the time.
+TESTS := -n 3
 UV := 0.13.9
 
 .DEFAULT_GOAL := help
