@@ -1,6 +1,5 @@
 """What is another's in the namespace stays as it is, and is told."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,10 @@ from atoll.kubernetes.names import Object
 from atoll.kubernetes.objects import key_of, kind_of, mapping
 from atoll.kubernetes.scope import Scope
 from atoll.wire.description import Description
-from tests.kubernetes.api_server import Server, kubeconfig_of, serving
+from tests.kubernetes.api_server import Server, kubeconfig_of
 from tests.kubernetes.targets import find, rendered, target_of
 
 PART_OF, MANAGED_BY = "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as made:
-        yield made
 
 
 def labelled(made: Object, manager: str = "atoll", **labels: str) -> Object:

@@ -1,9 +1,7 @@
 """A Lease that is held at an API server: what stands in the way of renewing it, and who takes it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from atoll.kubernetes.lease import LASTS, Confirm, Terms, back_to, lease_object,
 from atoll.kubernetes.names import Object, Target
 from atoll.kubernetes.objects import mapping
 from atoll.wire.description import Description
-from tests.kubernetes.api_server import LOST, Server, connected, serving
+from tests.kubernetes.api_server import LOST, Server
 from tests.kubernetes.targets import target_of
 from tests.waiting import eventually
 
@@ -22,18 +20,11 @@ NAME = "leases/atoll-deploying"
 PUT = f"PUT {NAME}"
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as made:
-        yield made
-
-
-@pytest.fixture
-async def api(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Lease is renewed often, and who lost it stops soon."""
     monkeypatch.setattr(lease, "_RENEW", 0.05)
     monkeypatch.setattr(lease, "_STOPS", 0.3)
-    async with connected(server, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

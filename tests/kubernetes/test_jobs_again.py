@@ -1,6 +1,6 @@
 """A Job that failed, when its cause is mended and the same is deployed again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from atoll.kubernetes.deploy import Changes, carry_out
 from atoll.kubernetes.names import Object
 from atoll.kubernetes.rollout import Row
-from tests.kubernetes.api_server import LABELS, Server, connected, serving
+from tests.kubernetes.api_server import LABELS, Server, connected
 
 NAME = "jobs/users-prepare-1"
 JOB: Object = {
@@ -19,12 +19,6 @@ JOB: Object = {
 }
 FAILED = {"type": "Failed", "status": "True"}
 COMPLETE = {"type": "Complete", "status": "True"}
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """What a command was shown, and what it finds when nobody else is at it any more."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,23 +17,11 @@ from atoll.kubernetes.release import Release
 from atoll.kubernetes.render import objects
 from atoll.kubernetes.rollout import Row
 from atoll.wire.description import Description
-from tests.kubernetes.api_server import LABELS, Server, connected, revision, serving
+from tests.kubernetes.api_server import LABELS, Server, revision
 from tests.kubernetes.targets import target_of
 
 NAME = "leases/atoll-deploying"
 TAKING = f"POST {NAME}"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as made:
-        yield made
-
-
-@pytest.fixture
-async def api(server: Server, tmp_path: Path) -> AsyncIterator[Api]:
-    async with connected(server, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Who may not look at kinds that not every cluster has deploys and destroys, unless one of them was deployed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -15,14 +15,8 @@ from atoll.kubernetes.release import Release
 from atoll.kubernetes.scope import Scope
 from atoll.wire.description import Description
 from tests.documented import documented_roles
-from tests.kubernetes.api_server import LABELS, NAMESPACE, Server, connected, revision, serving
+from tests.kubernetes.api_server import LABELS, NAMESPACE, Server, connected, revision
 from tests.kubernetes.targets import rendered, target_of
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as made:
-        yield made
 
 
 async def test_kinds_that_were_never_deployed_need_no_right(server: Server, tmp_path: Path, shop: Description) -> None:
