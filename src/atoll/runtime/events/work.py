@@ -99,7 +99,12 @@ class Work:
             self._starting += 1
             worker = asyncio.create_task(self._work(), name=f"{self._source.durable} worker")
             self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            worker.add_done_callback(self._ended)
+
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        # What came after its last look, when it still counted as one at work.
+        self._dispatch()
 
     async def _work(self) -> None:
         self._starting -= 1
