@@ -23,6 +23,7 @@ from shop.payment.contract import DECLINED_CARD, GOOD_CARD
 
 from atoll.collector.values import Trace
 from atoll.testing import Running, running
+from tests.standing_still import standing_still
 from tests.waiting import eventually
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
@@ -306,11 +307,8 @@ async def test_a_page_is_there_without_what_a_silent_service_would_say(
     assert without in (await browser.get(path)).text
     # When a service takes calls and answers none
     process = next(each for each in shop.status().processes if each.service == victim)
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
+    with standing_still(process.pid):
         page = await browser.get(path)
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
     # Then the page is there all the same
     assert page.status == 200
     assert without not in page.text

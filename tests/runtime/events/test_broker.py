@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import gc
-import os
 import secrets
-import signal
 import socket
 import struct
 from typing import cast
@@ -19,6 +17,7 @@ from atoll.wire import subjects
 from tests.ports import free_port
 from tests.runtime.events.parts import Running
 from tests.runtime.servers import NatsServer
+from tests.standing_still import standing_still
 from tests.waiting import eventually
 
 GREETING = b'INFO {"server_id":"x","version":"2.11.0","max_payload":1048576}\r\n'
@@ -211,13 +210,9 @@ async def test_a_connection_that_has_just_ended_is_not_given_to_anybody(nats_ser
 async def test_an_answer_that_nobody_waits_for_any_more_ends_nothing(nats_server: NatsServer) -> None:
     connection = Connection(subjects.inbox("admin"))
     await connection.open(nats_server.url, "admin", nats_server.password, "test")
-    os.kill(nats_server.pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await connection.flush()
-    finally:
-        os.kill(nats_server.pid, signal.SIGCONT)
+    with standing_still(nats_server.pid), pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await connection.flush()
     await connection.flush()
     assert await connection.request("$JS.API.INFO")
     assert connection.is_open

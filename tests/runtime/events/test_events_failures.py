@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import shutil
 import signal
 import sys
@@ -27,6 +26,7 @@ from atoll.wire import subjects
 from tests.runtime.events.parts import END_SESSIONS, Orders, Placed, Running, handled, placed, publish
 from tests.runtime.events.worker import Job
 from tests.runtime.servers import NatsServer, PostgresServer, engine_folder
+from tests.standing_still import standing_still
 from tests.waiting import eventually
 
 
@@ -319,17 +319,15 @@ async def test_the_broker_is_killed_while_the_relay_waits_for_room_to_send(
     database = await running.database(await running.leader("a", broker=broker))
     client = (await broker.connection(5.0))._client
     # Given a broker that reads no more, and a batch that is larger than the buffer
-    os.kill(running.server.pid, signal.SIGSTOP)
-    try:
+    with standing_still(running.server.pid):
         await admin.execute(
             "INSERT INTO atoll.outbox (event_id, topic, key, headers, payload) "
             "SELECT n::text, $1, '', '{}', convert_to(repeat('x', 990000), 'UTF8') FROM generate_series(1, 30) AS n",
             placed.name,
         )
         await eventually(lambda: client._unsent, "the relay waits")
-    finally:
         running.server.kill()
-        running.server.start()
+    running.server.start()
     # Then all of it is published to the next
     await eventually(lambda: is_published(database))
 
@@ -346,15 +344,12 @@ async def test_a_stop_does_not_wait_for_a_broker_that_answers_no_more(running: R
         await publisher.publish(placed, Placed("a", number))
     await eventually(lambda: len(orders.seen) > 2)
     # When the broker stands still, and the service ends
-    os.kill(running.server.pid, signal.SIGSTOP)
-    try:
+    with standing_still(running.server.pid):
         began = time.monotonic()
         await consumer.drain()
         await consumer.stop(0.1)
         await broker.close()
         assert time.monotonic() - began < 5.0
-    finally:
-        os.kill(running.server.pid, signal.SIGCONT)
 
 
 def fail_from(first: int) -> Callable[[Placed], None]:
