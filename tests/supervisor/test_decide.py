@@ -1,207 +1,60 @@
-"""A machine that lives in a test: it does what is decided, and fails as hypothesis likes."""
+"""What is decided, whatever a machine does: it fails as hypothesis likes."""
 
-from dataclasses import dataclass, field
-from math import inf
-
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from atoll.supervisor.decide import SILENCE_LIMIT, START_LIMIT, Action, Decision, Prepare, Start, Stop, decide
+from atoll.supervisor.decide import SILENCE_LIMIT, START_LIMIT, Stop, decide
 from atoll.supervisor.state import (
     STABLE,
     BecameReady,
     BecameUnhealthy,
     Changed,
-    Ended,
     Kind,
     Known,
-    Observation,
     Planned,
-    Preparation,
-    PreparationBegan,
     PreparationEnded,
     Process,
-    StartBegan,
-    Started,
     State,
-    StopAsked,
     SystemStops,
-    after,
     delay,
 )
 from atoll.supervisor.status import is_ready
+from tests.supervisor.machine import ALL, Machine, left_out, machine, misbehave, pid_of, without
 
-PLAN = Planned(
-    (
-        Process("postgres", "engine", "postgres"),
-        Process("nats", "engine", "nats"),
-        Process("envoy", "engine", "envoy"),
-        Process("users-1", "service", "users", ("postgres",), replaceable=True),
-        Process("users-2", "service", "users", ("postgres",), replaceable=True),
-        Process("email-1", "service", "email", ("postgres", "nats"), replaceable=True),
-        Process("node-1", "service", "node"),
-        Process("absent-1", "service", "absent", state="left out"),
-    ),
-    (Preparation("users", ("postgres",)), Preparation("email", ("postgres", "nats"))),
+CHOICES = st.lists(
+    st.tuples(st.integers(0, 10), st.integers(0, 20), st.floats(0.0, 3.0) | st.just(START_LIMIT + 1)), max_size=60
 )
 
 
-@dataclass
-class Machine:
-    """Does what is decided. alive: the name of each process by its number; asked: those told to end."""
-
-    known: Known = field(default_factory=lambda: after(Known(), PLAN, 0.0))
-    now: float = 0.0
-    alive: dict[int, str] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)
-    starting: list[Start] = field(default_factory=list)
-    preparing: list[str] = field(default_factory=list)
-    began: list[tuple[float, str]] = field(default_factory=list)
-    last_pid: int = 100
-
-    def see(self, seen: Observation) -> None:
-        self.known = after(self.known, seen, self.now)
-
-    def settle(self) -> Decision:
-        """Decide and do, until there is nothing more to do at this moment."""
-        for _ in range(50):
-            decision = decide(self.known, self.now)
-            for action in decision.actions:
-                self.do(action)
-            if not decision.actions:
-                return decision
-        raise AssertionError(f"it never comes to rest: {decide(self.known, self.now).actions}")
-
-    def do(self, action: Action) -> None:
-        match action:
-            case Start(name, successor):
-                self.check_start(name)
-                self.began.append((self.now, name))
-                self.starting.append(action)
-                self.see(StartBegan(name, successor))
-            case Stop(name, pid, reason, again):
-                assert self.alive[pid] == name, "only what lives is stopped"
-                assert pid not in self.asked, "nobody is asked twice"
-                self.asked.add(pid)
-                self.see(StopAsked(name, pid, reason, again))
-            case Prepare(services):
-                assert not set(services) & set(self.preparing), "nothing is prepared twice at a time"
-                self.preparing += services
-                self.see(PreparationBegan(services))
-
-    def check_start(self, name: str) -> None:
-        process = self.known.processes[name]
-        assert not self.known.stopping
-        assert process.state != "left out"
-        assert all(self.known.processes[engine].serves for engine in process.needs)
-        preparation = self.known.preparations.get(process.service)
-        assert preparation is None or preparation.state == "done"
-        others = [each for each in self.alive.values() if each == name] + [each.name for each in self.starting]
-        assert others.count(name) <= 1, "at most a successor beside the one that serves"
-
-    def spawn(self, *, fails: bool = False) -> None:
-        """The process that was to be started first runs, or can't."""
-        start = self.starting.pop(0)
-        if fails:
-            self.see(Ended(start.name, 0, "no such file", start.successor))
-            return
-        self.last_pid += 1
-        self.alive[self.last_pid] = start.name
-        self.see(Started(start.name, self.last_pid, start.successor))
-
-    def end(self, pid: int, reason: str) -> None:
-        name = self.alive.pop(pid)
-        self.asked.discard(pid)
-        self.see(Ended(name, pid, reason))
-
-    def behave(self) -> None:
-        """Everything goes well: starts succeed, what runs is ready, what was asked to end does, time goes on."""
-        while self.starting:
-            self.spawn()
-        while self.preparing:
-            self.see(PreparationEnded(self.preparing.pop()))
-        for pid in sorted(self.asked):
-            self.end(pid, "exit status 0")
-        for pid, name in list(self.alive.items()):
-            self.see(BecameReady(name, pid))
-
-    def is_ready(self) -> bool:
-        return all(each.state in ("ready", "left out") for each in self.known.processes.values())
-
-    def run_well(self) -> None:
-        """Until everything is ready."""
-        for _ in range(100):
-            decision = self.settle()
-            if self.is_ready() and not any(each.successor for each in self.known.processes.values()):
-                return
-            self.behave()
-            if decision.look_again < inf:
-                self.now = max(self.now, decision.look_again)
-        raise AssertionError(f"never ready: {decide(self.known, self.now).waiting}")
-
-
-def machine() -> Machine:
-    made = Machine()
-    made.run_well()
-    return made
-
-
-def pid_of(made: Machine, name: str) -> int:
-    return next(pid for pid, each in made.alive.items() if each == name)
-
-
-CHOICES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 20), st.floats(0.0, 3.0)), max_size=60)
-
-
-def misbehave(made: Machine, choice: int, which: int) -> None:
-    """One thing that can happen to a machine."""
-    pids = sorted(made.alive)
-    pid = pids[which % len(pids)] if pids else 0
-    services = ("users", "email", "node", "absent")
-    match choice:
-        case 0 if made.starting:
-            made.spawn(fails=True)
-        case 1 | 2 if made.starting:
-            made.spawn()
-        case 3 if pid:
-            made.end(pid, "killed by SIGKILL")
-        case 4 | 5 if pid:
-            made.see(BecameReady(made.alive[pid], pid))
-        case 6 if pid:
-            made.see(BecameUnhealthy(made.alive[pid], pid, "answering 503", silent=which % 2 == 0))
-        case 7 if made.preparing:
-            made.see(PreparationEnded(made.preparing.pop(0), "migration failed" if which % 2 else ""))
-        case 8:
-            service = services[which % len(services)]
-            made.see(Changed(frozenset({service}), "changed", frozenset({service} if which % 3 == 0 else ())))
-        case 9 if made.asked:
-            made.end(sorted(made.asked)[which % len(made.asked)], "exit status 0")
-
-
-@given(CHOICES)
-# PostgreSQL is silent for as long as it may be in the moment in which the first service could begin.
-@example([(1, 0, 0.0), (4, 0, 0.0), (6, 0, 1.0), (0, 0, 3.0), (0, 0, 3.0), (7, 0, 3.0)])
-@settings(max_examples=300)
-def test_whatever_happened_everything_is_ready_once_nothing_fails_any_more(
-    choices: list[tuple[int, int, float]],
-) -> None:
-    made = Machine()
+def whatever_happens(made: Machine, choices: list[tuple[int, int, float]]) -> None:
     for choice, which, seconds in choices:
         made.settle()
         misbehave(made, choice, which)
         made.now += seconds
+
+
+@given(st.booleans(), CHOICES)
+# PostgreSQL is silent for as long as it may be in the moment in which the first service could begin.
+@example(False, [(1, 0, 0.0), (4, 0, 0.0), (6, 0, 1.0), (0, 0, 3.0), (0, 0, 3.0), (7, 0, 3.0)])
+@settings(max_examples=300)
+def test_whatever_happened_everything_is_ready_once_nothing_fails_any_more(
+    is_ready_at_first: bool, choices: list[tuple[int, int, float]]
+) -> None:
+    made = machine() if is_ready_at_first else Machine()
+    whatever_happens(made, choices)
+    made.become(ALL)
     made.run_well()
     assert sorted(made.alive.values()) == ["email-1", "envoy", "nats", "node-1", "postgres", "users-1", "users-2"]
 
 
-@given(CHOICES)
+@given(st.booleans(), CHOICES)
 @settings(max_examples=300)
-def test_whatever_happened_a_stop_ends_services_first_and_leaves_nothing(choices: list[tuple[int, int, float]]) -> None:
-    made = Machine()
-    for choice, which, seconds in choices:
-        made.settle()
-        misbehave(made, choice, which)
-        made.now += seconds
+def test_whatever_happened_a_stop_ends_services_first_and_leaves_nothing(
+    is_ready_at_first: bool, choices: list[tuple[int, int, float]]
+) -> None:
+    made = machine() if is_ready_at_first else Machine()
+    whatever_happens(made, choices)
     before = set(made.asked)
     made.see(SystemStops())
     for _ in range(50):
@@ -217,6 +70,107 @@ def test_whatever_happened_a_stop_ends_services_first_and_leaves_nothing(choices
             made.end(pid, "exit status 0")
     assert decide(made.known, made.now).finished
     assert made.alive == {}
+
+
+def test_a_process_that_ends_while_its_successor_is_being_started_leaves_one_and_not_two() -> None:
+    made = machine()
+    # Given changed code that is being started, and has no number yet
+    made.see(Changed(frozenset({"email"}), "service.py changed"))
+    made.settle()
+    # When the old process ends at that moment
+    made.end(pid_of(made, "email-1"), "killed by SIGKILL")
+    made.settle()
+    # Then nothing is started beside it, it is the process, and the system can be stopped
+    assert [start.name for start in made.starting] == ["email-1"]
+    made.run_well()
+    email = made.known.processes["email-1"]
+    assert (email.state, email.pid, email.successor_pid) == ("ready", pid_of(made, "email-1"), 0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_process_that_ends_while_its_successor_is_told_to_end_is_started_again(fails: bool) -> None:
+    made = machine()
+    # Given changed code that does not become ready, and is told to end
+    made.see(Changed(frozenset({"email"}), "service.py changed"))
+    made.settle()
+    made.spawn()
+    made.now += START_LIMIT + 1
+    made.settle()
+    (told,) = made.asked
+    # When the old process ends before it, and the new one after that
+    made.end(pid_of(made, "email-1"), "killed by SIGKILL")
+    made.settle()
+    made.end(told, "killed by SIGKILL" if fails else "exit status 0")
+    # Then it is started again, at once: nobody failed who was not asked to
+    made.run_well()
+    assert made.known.processes["email-1"].crashes == 0
+
+
+@pytest.mark.parametrize("plan", [without("users"), without("users-2"), left_out("node-1")])
+@pytest.mark.parametrize("ended", [False, True], ids=["ends", "ended"])
+def test_what_is_taken_out_of_the_declaration_and_put_back_runs_again(plan: Planned, ended: bool) -> None:
+    made = machine()
+    # Given what was declared no more, and ends or has ended
+    made.become(plan)
+    made.settle()
+    assert made.asked
+    if ended:
+        made.behave()
+        made.settle()
+    # When it is declared again
+    made.become(ALL)
+    # Then it runs
+    made.run_well()
+    assert sorted(made.alive.values()) == ["email-1", "envoy", "nats", "node-1", "postgres", "users-1", "users-2"]
+
+
+def test_what_can_not_run_here_any_more_ends_and_says_why() -> None:
+    made = machine()
+    made.become(left_out("node-1"))
+    made.settle()
+    made.behave()
+    made.settle()
+    assert "node-1" not in made.alive.values()
+    node = made.known.processes["node-1"]
+    assert (node.state, node.reason) == ("left out", "node-1 is left out")
+
+
+@pytest.mark.parametrize("reason", ["", "migration failed"])
+def test_a_service_may_be_taken_out_of_the_declaration_while_it_is_being_prepared(reason: str) -> None:
+    made = Machine()
+    made.settle()
+    made.behave()
+    made.settle()
+    # Given a service that is being prepared, and declared no more
+    made.preparing.remove("email")
+    made.become(without("email"))
+    made.settle()
+    # When it has been prepared, then nothing is done for it
+    made.see(PreparationEnded("email", reason))
+    made.run_well()
+    assert "email-1" not in made.alive.values()
+
+
+def test_a_service_that_is_put_back_while_it_is_being_prepared_is_prepared_after_it() -> None:
+    made = Machine()
+    made.settle()
+    made.behave()
+    made.settle()
+    assert sorted(made.preparing) == ["email", "users"]
+    made.become(without("email"))
+    made.settle()
+    made.become(ALL)
+    made.settle()
+    assert sorted(made.preparing) == ["email", "users"], "never two at a time"
+    made.run_well()
+    assert made.known.preparations["email"].state == "done"
+
+
+def test_a_start_that_takes_long_is_waited_for_without_looking_again_and_again() -> None:
+    made = Machine()
+    made.settle()
+    made.now = START_LIMIT + 1
+    assert made.settle().look_again > made.now
 
 
 def test_engines_start_together_then_what_they_prepare_then_all_services_together() -> None:
@@ -363,13 +317,13 @@ def test_a_process_that_falls_silent_is_started_again_and_one_that_says_why_is_n
 def test_what_is_no_longer_declared_is_stopped_and_what_is_new_is_started() -> None:
     made = machine()
     new = Process("tax-1", "service", "tax")
-    kept = tuple(each for each in PLAN.processes if each.service != "users")
-    made.see(Planned((*kept, new), PLAN.preparations))
+    kept = tuple(each for each in ALL.processes if each.service != "users")
+    made.become(Planned((*kept, new), ALL.preparations))
     made.settle()
     assert {made.alive[pid] for pid in made.asked} == {"users-1", "users-2"}
     assert [start.name for start in made.starting] == ["tax-1"]
     made.behave()
-    made.see(Planned((*kept, new), PLAN.preparations))
+    made.become(Planned((*kept, new), ALL.preparations))
     assert "users-1" not in made.known.processes
 
 

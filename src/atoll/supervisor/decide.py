@@ -83,7 +83,7 @@ def decide(known: Known, now: float) -> Decision:
 
 def _next(known: Known, process: Process, now: float) -> tuple[list[Start | Stop], str, float]:
     """For one process: what to do, what it waits for, when to look again."""
-    if process.unwanted:
+    if process.unwanted or process.left_out:
         return _end(process), "", inf
     match process.state:
         case "waiting" | "backing off":
@@ -105,7 +105,7 @@ def _running(known: Known, process: Process, now: float) -> tuple[list[Start | S
     if process.state == "starting":
         limit = process.since + START_LIMIT
         if now < limit or not process.pid:
-            return [], "", limit
+            return [], "", limit if now < limit else inf
         return [Stop(process.name, process.pid, f"not ready after {START_LIMIT:.0f} s", again=True)], "", inf
     if process.silent_since is not None:
         limit = process.silent_since + SILENCE_LIMIT

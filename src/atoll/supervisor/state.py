@@ -28,6 +28,7 @@ class Process:
     retry_at: when it may start again, while backing off.
     silent_since: when it ceased to answer at all; None while it answers.
     again: start it again once it has stopped. unwanted: it is no longer part of the system.
+    left_out: why it can't run here any more, of one that is still to end.
     successor: of the process that shall take its place, with code that has changed; "outdated" if the code changed
     once more since it was started.
     """
@@ -48,6 +49,7 @@ class Process:
     silent_since: float | None = None
     again: bool = False
     unwanted: bool = False
+    left_out: str = ""
     successor: Successor = ""
     successor_pid: int = 0
     successor_since: float = 0.0
@@ -62,8 +64,13 @@ class Process:
         return self.state in ("starting", "ready", "unhealthy", "stopping")
 
     @property
+    def is_there(self) -> bool:
+        """Whether anything of it runs."""
+        return self.runs or bool(self.successor_pid)
+
+    @property
     def has_successor(self) -> bool:
-        """Whether a successor runs that nobody has asked to end yet."""
+        """Whether there is a successor, perhaps still without a number, that nobody has asked to end yet."""
         return self.successor in ("starting", "ready", "outdated")
 
 
@@ -71,7 +78,7 @@ class Process:
 class Preparation:
     """Migrations, tables, streams and consumers of one service; done before any of its processes starts.
 
-    state: "outdated" runs, and will have to run again.
+    state: "outdated" runs, and will have to run again. unwanted: it runs for a service that is no longer declared.
     """
 
     service: str
@@ -80,6 +87,7 @@ class Preparation:
     failures: int = 0
     retry_at: float = 0.0
     reason: str = ""
+    unwanted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +211,7 @@ def after(known: Known, seen: Observation, now: float) -> Known:
         case SystemStops():
             return replace(known, stopping=True)
         case Planned():
-            return _planned(known, seen)
+            return _planned(known, seen, now)
         case PreparationBegan(services):
             return _preparation_began(known, services, now)
         case PreparationEnded(service, reason):
@@ -226,20 +234,32 @@ def _with(known: Known, processes: Iterable[Process]) -> Known:
     return replace(known, processes={**known.processes, **{each.name: each for each in processes}})
 
 
-def _planned(known: Known, seen: Planned) -> Known:
-    processes: dict[str, Process] = {}
-    for new in seen.processes:
-        old = known.processes.get(new.name)
-        processes[new.name] = (
-            new
-            if old is None or old.state == "left out" or new.state == "left out"
-            else replace(old, needs=new.needs, replaceable=new.replaceable, unwanted=False)
-        )
+def _planned(known: Known, seen: Planned, now: float) -> Known:
+    processes = {new.name: _planned_anew(known.processes.get(new.name), new, now) for new in seen.processes}
     for name, old in known.processes.items():
-        if name not in processes and (old.runs or old.successor_pid):
+        if name not in processes and old.is_there:
             processes[name] = replace(old, unwanted=True)
-    preparations = {new.service: known.preparations.get(new.service, new) for new in seen.preparations}
+    preparations = {new.service: _prepared_anew(known.preparations.get(new.service), new) for new in seen.preparations}
+    for service, running in known.preparations.items():
+        if service not in preparations and running.state in ("running", "outdated"):
+            preparations[service] = replace(running, unwanted=True)
     return replace(known, processes=processes, preparations=preparations)
+
+
+def _planned_anew(old: Process | None, new: Process, now: float) -> Process:
+    if old is None or ("left out" in (old.state, new.state) and not old.is_there):
+        return new
+    if new.state == "left out":
+        return replace(old, left_out=new.reason)
+    kept = replace(old, needs=new.needs, replaceable=new.replaceable, unwanted=False, left_out="")
+    # What was about to end for good is started again: nothing else would do that.
+    return _to_replace(kept, "it is declared again", now) if old.unwanted or old.left_out else kept
+
+
+def _prepared_anew(old: Preparation | None, new: Preparation) -> Preparation:
+    if old is None:
+        return new
+    return replace(old, needs=new.needs, unwanted=False, state="outdated" if old.unwanted else old.state)
 
 
 _OfOne: TypeAlias = StartBegan | Started | BecameReady | BecameUnhealthy | StopAsked | Ended
@@ -250,7 +270,9 @@ def _one(process: Process, seen: _OfOne, now: float) -> Process:
         case StartBegan(_, successor):
             return _start_began(process, now, successor=successor)
         case Started(_, pid, successor):
-            return replace(process, successor_pid=pid) if successor else replace(process, pid=pid)
+            # The old one may have ended meanwhile: then it is no successor any more.
+            is_beside = successor and process.has_successor
+            return replace(process, successor_pid=pid) if is_beside else replace(process, pid=pid)
         case BecameReady(_, pid):
             return _became_ready(process, pid, now)
         case BecameUnhealthy():
@@ -301,15 +323,18 @@ def _stop_asked(process: Process, seen: StopAsked, now: float) -> Process:
 
 
 def _ended(process: Process, seen: Ended, now: float) -> Process:
-    if seen.successor or (seen.pid and seen.pid == process.successor_pid):
+    # What could not even be started has no number; the old one may have ended while it was tried.
+    if seen.pid == process.successor_pid if seen.pid else seen.successor and process.has_successor:
         return _successor_ended(process, seen)
     if seen.pid != process.pid:
         return process
     if not process.runs:
         return process
-    if process.successor_pid:
+    if process.successor_pid or process.has_successor:
         return _succeeded(process, now)
     gone = replace(process, pid=0, since=now, silent_since=None, successor="")
+    if process.left_out:
+        return replace(gone, state="left out", reason=process.left_out, left_out="", again=False)
     if process.state == "stopping":
         if not process.again:
             return replace(gone, state="stopped", reason=seen.reason)
@@ -339,19 +364,19 @@ def _successor_ended(process: Process, seen: Ended) -> Process:
 
 
 def _succeeded(process: Process, now: float) -> Process:
-    """The old process is gone, the new one takes its place."""
-    is_ready = process.successor == "ready"
+    """The old process is gone, the new one takes its place: also one without a number yet, or one told to end."""
+    state: State = "ready" if process.successor == "ready" else "starting" if process.has_successor else "stopping"
     return replace(
         process,
-        state="ready" if is_ready else "starting",
-        since=now if is_ready else process.successor_since,
+        state=state,
+        since=process.successor_since if state == "starting" else now,
         pid=process.successor_pid,
         reason="",
         failures=0,
         restarts=process.restarts + 1,
         silent_since=None,
-        again=False,
-        successor="wanted" if process.successor in ("wanted", "outdated") else "",
+        again=state == "stopping",
+        successor="wanted" if process.successor == "outdated" else "",
         successor_pid=0,
     )
 
@@ -369,6 +394,8 @@ def _preparation_began(known: Known, services: tuple[str, ...], now: float) -> K
 
 def _preparation_ended(known: Known, service: str, reason: str, now: float) -> Known:
     was = known.preparations[service]
+    if was.unwanted:
+        return replace(known, preparations={name: each for name, each in known.preparations.items() if name != service})
     failures = was.failures + 1 if reason else 0
     preparation = replace(
         was,

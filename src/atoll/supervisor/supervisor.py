@@ -23,7 +23,7 @@ from atoll.supervisor.health import follow
 from atoll.supervisor.home import Home
 from atoll.supervisor.logs import Line, LogHub, last_words
 from atoll.supervisor.monitoring import Monitoring
-from atoll.supervisor.plan import Plan, home_of, planned
+from atoll.supervisor.plan import Plan, ServiceProcess, home_of, planned
 from atoll.supervisor.preparation import prepare
 from atoll.supervisor.process import Exit, Process
 from atoll.supervisor.processes import identity
@@ -200,17 +200,17 @@ class Supervisor:
             self._know(self._seen.get_nowait())
 
     def _do(self, action: Action) -> Observation:
-        """Begin it, and say what is known from now on."""
+        """Begin it, as it is declared at this moment, and say what is known from now on."""
         match action:
             case Start(name, successor):
-                self._spawn(self._start(name, successor=successor), f"start {name}")
+                self._spawn(self._start(name, self._plan.process(name), successor=successor), f"start {name}")
                 return StartBegan(name, successor)
             case Stop(name, pid, reason, again):
                 is_succeeded = self._known.processes[name].successor == "ready"
                 self._spawn(self._stop(pid, is_succeeded=is_succeeded), f"stop {name}")
                 return StopAsked(name, pid, reason, again)
             case Prepare(services):
-                self._spawn(self._prepare(services), "prepare")
+                self._spawn(self._prepare(self._plan, services), "prepare")
                 return PreparationBegan(services)
             case _:
                 assert_never(action)
@@ -238,10 +238,10 @@ class Supervisor:
 
     # --- processes
 
-    async def _start(self, name: str, *, successor: bool) -> None:
-        """Start a process and follow it to its end."""
+    async def _start(self, name: str, service: ServiceProcess | None, *, successor: bool) -> None:
+        """Start a process and follow it to its end. service: None for an engine."""
         try:
-            process, readiness, port = await self._begin(name)
+            process, readiness, port = await self._begin(name, service)
         except (AtollError, OSError) as error:
             self._see(Ended(name, 0, _told(self._hub, name, error), successor))
             return
@@ -258,8 +258,7 @@ class Supervisor:
         self._see(Ended(name, process.pid, _reason(ended, self._hub.last(name))))
         self._write_down()
 
-    async def _begin(self, name: str) -> tuple[Process, Readiness, int]:
-        service = self._plan.process(name)
+    async def _begin(self, name: str, service: ServiceProcess | None) -> tuple[Process, Readiness, int]:
         if service is None:
             process, readiness = await self._engines.start(
                 name, self._plan, self._gateway.serving, self._hub.writer(name)
@@ -283,8 +282,8 @@ class Supervisor:
                     await self._gateway.until_it_follows(lambda: self._known.stopping)
         await running.process.stop()
 
-    async def _prepare(self, services: tuple[str, ...]) -> None:
-        outcome = await prepare(self._plan, services, self._engines.server, self._project.python, self._starter.spawn)
+    async def _prepare(self, plan: Plan, services: tuple[str, ...]) -> None:
+        outcome = await prepare(plan, services, self._engines.server, self._project.python, self._starter.spawn)
         for service, wrong in outcome.items():
             reason = "; ".join(each.sentence if isinstance(each, Problem) else each for each in wrong)
             preparation = self._known.preparations.get(service)
