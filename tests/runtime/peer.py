@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from tests.ports import free_port
+
 
 @dataclass
 class Asked:
@@ -101,7 +103,8 @@ class Peer:
         self.abandoned = 0
         self.connections = 0
         self._path = path
-        self._port = 0
+        # One that nobody else is given while it is stopped.
+        self._port = 0 if path else free_port()
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
@@ -120,7 +123,6 @@ class Peer:
             self._server = await asyncio.start_unix_server(self._serve, self._path)
         else:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, ssl=self._tls)
-            self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """As when the process is killed: no connection survives, none is taken."""

@@ -19,6 +19,7 @@ from atoll.engines import nats, postgres
 from atoll.engines.engine import Check, Command, Engine, HttpGet, Readiness, User
 from atoll.engines.versions import NATS, POSTGRES
 from tests.ports import free_port
+from tests.waiting import until
 
 READY_WITHIN = 20.0
 
@@ -75,10 +76,12 @@ class RunningEngine:
             self._process.wait(READY_WITHIN)
 
     def kill(self) -> None:
-        """End it the way a crash does."""
+        """End it the way a crash does; returns when its children, who find that out by themselves, have ended too."""
         if self._process is not None:
+            children = psutil.Process(self.pid).children(recursive=True)
             self._process.kill()
             self._process.wait(READY_WITHIN)
+            until(lambda: not any(map(_runs, children)), "what it began ends as well")
 
     def restart(self) -> None:
         self.stop()
@@ -141,6 +144,14 @@ def engine_folder(parent: Path, name: str) -> Path:
         folder = Path("/tmp", f"atoll-test-{os.getpid()}-{name}")
     folder.mkdir(mode=0o755)
     return folder
+
+
+def _runs(process: psutil.Process) -> bool:
+    """One that has ended and that nobody has asked for its status yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _popen(command: Command, output: int) -> "subprocess.Popen[bytes]":

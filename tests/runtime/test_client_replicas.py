@@ -116,7 +116,7 @@ async def test_a_name_server_that_knows_nothing_does_not_make_replicas_go_away()
     async with replicas_of("http://items:80", names) as replicas:
         names.hosts = []
         replicas.failed(picked(replicas), time.monotonic(), reached=False)
-        await eventually(lambda: names.asked == 2)
+        await eventually(lambda: names.asked >= 2)
         await asyncio.sleep(0)
         assert host_of(replicas) == "127.0.0.1"
 

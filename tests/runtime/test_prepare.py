@@ -19,6 +19,7 @@ from atoll.runtime.prepare import prepare
 from atoll.wire import subjects
 from tests.runtime.events.parts import value_of
 from tests.runtime.servers import NatsServer, engine_folder
+from tests.waiting import eventually
 
 
 def preparation(dsn: str, server: NatsServer, system: str, service: str, **more: object) -> Preparation:
@@ -71,10 +72,14 @@ async def test_preparing_again_changes_nothing_and_keeps_what_is_there(
     await prepare([wanted], value_of)
     async with admin_connection(nats_server.url, "admin", nats_server.password) as admin:
         await (await admin.publish(subjects.subject(system, "order-placed"), b"{}", {}))
+
+        async def is_waiting() -> bool:
+            return (await overview(admin, system))[0].consumers[0].waiting == 1
+
+        await eventually(is_waiting, "the broker counts it")
         before = await overview(admin, system)
         assert await prepare([wanted], value_of) == []
         assert await overview(admin, system) == before
-        assert before[0].consumers[0].waiting == 1
 
 
 async def test_a_changed_setting_is_applied(dsn: str, nats_server: NatsServer, system: str) -> None:

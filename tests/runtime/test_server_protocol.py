@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from atoll import get, post
 from tests.runtime.raw import Answer, Peer, request, served
+from tests.waiting import eventually
 
 
 class Note(msgspec.Struct):
@@ -97,6 +98,7 @@ async def test_a_peer_that_does_not_read_its_answers_gets_no_more_of_them_made()
     echo = Echo()
     async with served(echo) as service, await service.peer() as peer:
         sending = asyncio.create_task(peer.send(request("GET", "/large/1000000") * 200))
+        await eventually(lambda: echo.made > 0)
         made = -1
         while echo.made != made:  # until it stands still
             made = echo.made

@@ -17,7 +17,7 @@ from atoll.runtime.database.pool import MOST_WAITING
 from atoll.runtime.database.statements import DEFAULT_TIME, deadline
 from atoll.runtime.telemetry import Telemetry
 from tests.runtime.database.parts import Admin, Begin, idle_connections, opened, running
-from tests.runtime.servers import PostgresServer
+from tests.runtime.servers import READY_WITHIN, PostgresServer
 from tests.waiting import eventually
 
 
@@ -147,11 +147,16 @@ class TestPool:
         self, dsn: str, telemetry: Telemetry, admin: Admin
     ) -> None:
         database = await PostgresDatabase.open(dsn, 2, "users", telemetry, None)
-        short = asyncio.create_task(database.value(int, "/* at work */ SELECT 1 FROM pg_sleep(0.2)"))
+        await admin.execute("SELECT pg_advisory_lock(1)")
+        short = asyncio.create_task(database.value(int, "/* at work */ SELECT 1 FROM pg_advisory_xact_lock(1)"))
         long = asyncio.create_task(database.value(int, "/* at work */ SELECT 1 FROM pg_sleep(30)"))
         await eventually(running(admin, "at work", 2))
-        await database.close(grace=0.6)
+        closing = asyncio.create_task(database.close(grace=2.0))
+        await asyncio.sleep(0)
+        assert not closing.done()
+        await admin.execute("SELECT pg_advisory_unlock(1)")
         assert await short == 1
+        await closing
         with pytest.raises(DatabaseUnreachable):
             await long
         with pytest.raises(DatabaseUnreachable, match="stopping"):
@@ -189,7 +194,7 @@ class TestLostConnections:
                     return new not in pids
                 return False
 
-            await eventually(served, within=10)
+            await eventually(served)
             assert await asyncio.gather(*(database.value(int, "SELECT 1") for _ in range(9))) == [1] * 9
 
     async def test_while_the_server_is_away_calls_fail_fast_and_after_its_restart_they_work(
@@ -213,8 +218,10 @@ class TestLostConnections:
             assert await database.value(int, "SELECT 1") == 1
 
     async def test_a_call_made_while_the_server_starts_waits_for_it(
-        self, dsn: str, telemetry: Telemetry, postgres_server: PostgresServer
+        self, dsn: str, telemetry: Telemetry, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # How long it waits is another question than how long a start takes.
+        monkeypatch.setattr(module, "PATIENCE", READY_WITHIN)
         async with opened(dsn, telemetry, connections=2) as database:
             postgres_server.stop()
 

@@ -206,9 +206,16 @@ class TestTakingLong:
 
     BOUND: ClassVar = {"statement_timeout": "200ms", "transaction_timeout": "300ms"}
     SLOW = "SELECT pg_sleep(0.25); SELECT pg_sleep(0.25);"
+    SLOW_NOTES = """
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END';
+        CREATE TRIGGER slow BEFORE INSERT ON atoll.migrations FOR EACH ROW EXECUTE FUNCTION slow();
+    """
 
     @pytest.mark.parametrize("first", ["", "-- atoll: no transaction\n"])
     async def test_the_roles_own_bounds_are_for_its_queries(self, dsn: str, write: Write, first: str) -> None:
+        connection = await asyncpg.connect(dsn)
+        await make_tables(connection, "users")
+        await connection.close()
         connection = await asyncpg.connect(dsn, server_settings=self.BOUND)
         assert await migrate(connection, "users", write(slow=first + self.SLOW)) == ["0001_slow.sql"]
         await connection.close()
@@ -217,6 +224,15 @@ class TestTakingLong:
         bound = "-- atoll: no transaction\nSET statement_timeout = '200ms';"
         folder = write(bound=bound, slow=self.SLOW)
         assert await migrate(connection, "users", folder) == ["0001_bound.sql", "0002_slow.sql"]
+
+    async def test_nor_is_it_one_of_noting_that_the_file_was_applied(
+        self, connection: Connection, write: Write
+    ) -> None:
+        # Given that it takes longer than the file lets a statement take
+        await make_tables(connection, "users")
+        await connection.execute(self.SLOW_NOTES)
+        bound = "-- atoll: no transaction\nSET statement_timeout = '200ms';"
+        assert await migrate(connection, "users", write(bound=bound)) == ["0001_bound.sql"]
 
 
 class TestWithoutTransaction:

@@ -84,7 +84,7 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
     broker = Broker(f"nats://127.0.0.1:{free_port()}", "admin", "x", "test")
     broker.start()
     with pytest.raises(EventError, match=r"ATL3303.*Connection refused"):
-        await broker.connection(0.3)
+        await broker.connection(1.0)
     assert not broker.is_connected
     await broker.close()
 
@@ -138,6 +138,9 @@ class Deaf(asyncio.Protocol):
 async def test_a_connection_that_is_reset_while_much_is_buffered_ends_without_a_stray_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    # What other tests left behind is told now.
+    gc.collect()
+    caplog.clear()
     # Given a peer that reads no more, and more to send than the sockets between us hold
     deaf = Deaf()
     loop = asyncio.get_running_loop()
@@ -223,7 +226,7 @@ async def test_an_address_that_is_none_is_said_and_tried_on(caplog: pytest.LogCa
     broker = Broker("nats://broker:notaport", "admin", "x", "test")
     broker.start()
     with pytest.raises(EventError, match=r"ATL3303.*invalid connect url"):
-        await broker.connection(0.5)
+        await broker.connection(1.0)
     assert broker._keeper is not None
     assert not broker._keeper.done()
     await broker.close()

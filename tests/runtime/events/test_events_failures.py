@@ -186,7 +186,7 @@ async def test_the_database_is_killed_and_started_again(running: Running, postgr
     await eventually(lambda: len(orders.seen) > 20)
     # When PostgreSQL is killed for a while
     postgres_server.kill()
-    await asyncio.sleep(0.5)
+    await eventually(lambda: 'error_type="DatabaseUnreachable"' in running.telemetry.metrics.render())
     postgres_server.start()  # in this thread: it ends with the thread that started it
     # Then everything is handled once, and nothing was given up
     await eventually(lambda: is_written(database, 200), within=30.0)
@@ -227,7 +227,11 @@ async def test_a_process_that_dies_in_a_handler_loses_nothing_and_repeats_nothin
     assert_exactly_once(await handled(database), 60)
 
 
-async def test_two_replicas_share_the_events_and_one_of_them_relays(running: Running) -> None:
+async def test_two_replicas_share_the_events_and_one_of_them_relays(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a leader that does not look at the outbox by itself while this test lasts
+    monkeypatch.setattr("atoll.runtime.events.relay._LOOK_EVERY", 600.0)
     source = running.source("note")
     await running.prepare(source)
     brokers = [await running.broker(name) for name in ("orders-1", "orders-2")]
@@ -237,13 +241,11 @@ async def test_two_replicas_share_the_events_and_one_of_them_relays(running: Run
     for orders, broker, database in zip(both, brokers, databases, strict=True):
         await running.consumer(orders, source, database=database, broker=broker)
     await eventually(lambda: leaders[0].leads or leaders[1].leads)
-    # When both publish, also the one that does not lead, their events arrive without waiting for the slow look
-    began = time.monotonic()
+    # When both publish, also the one that does not lead, then their events arrive
     for number in range(0, 40, 2):
         await publish(databases[0], Placed(f"k{number}", number))
         await publish(databases[1], Placed(f"k{number + 1}", number + 1))
         await eventually(lambda least=number + 2: is_written(databases[0], least))  # type: ignore[misc]
-    assert time.monotonic() - began < 15.0
     assert [leader.leads for leader in leaders].count(True) == 1
     # When the leader's process ends, the other one leads
     leading = leaders[0] if leaders[0].leads else leaders[1]
@@ -349,7 +351,8 @@ async def test_a_stop_does_not_wait_for_a_broker_that_answers_no_more(running: R
         await consumer.drain()
         await consumer.stop(0.1)
         await broker.close()
-        assert time.monotonic() - began < 5.0
+        # Each of four steps has a second; waiting for one answer takes five.
+        assert time.monotonic() - began < 7.0
 
 
 def fail_from(first: int) -> Callable[[Placed], None]:

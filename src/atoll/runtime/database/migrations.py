@@ -147,6 +147,7 @@ async def _apply(connection: Connection, service: str, migration: Migration) -> 
     await connection.execute(_AS_LONG_AS_IT_TAKES)
     if not migration.transactional:
         await _run(connection, service, migration)
+        await connection.execute(_AS_LONG_AS_IT_TAKES)  # a bound of the file's own is none of what we note
         await _record(connection, migration)
         return
     async with connection.transaction():
