@@ -43,7 +43,7 @@ class Exchange(msgspec.Struct, eq=False):
     """One request and the answer owed for it.
 
     started: time.monotonic_ns() when it was complete. old: it came by HTTP/1.0.
-    refusal: what is wrong with it already. task: who works on it, cancelled if the peer goes first.
+    refusal: what is wrong with it already. task: who works on it, `cut` if the peer goes first.
     gone: the peer went; no answer is owed any more.
     """
 
@@ -58,6 +58,11 @@ class Exchange(msgspec.Struct, eq=False):
     refusal: Refusal | None = None
     task: asyncio.Task[None] | None = None
     gone: bool = False
+
+    def cut(self) -> None:
+        """Cancel the work on it, once it has begun: a task that is cancelled before never comes to its `finally`."""
+        if self.task is not None:
+            asyncio.get_running_loop().call_soon(self.task.cancel)
 
 
 class Application(Protocol):

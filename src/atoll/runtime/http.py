@@ -71,8 +71,7 @@ class Connection(Receiver):
         exchange, self._current = self._current, None
         if exchange is not None:
             exchange.gone = True
-            if exchange.task is not None:
-                exchange.task.cancel()
+            exchange.cut()
         self.forget_parser()
 
     def data_received(self, data: bytes) -> None:

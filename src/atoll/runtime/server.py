@@ -345,8 +345,7 @@ class Server:
         # It was begun: a 503 that does not say so would promise that it may be made again.
         headers = ((RETRIED, "1"),) if refusal is STOPPING else ()
         self._fail(work, Failure(refusal, headers), refusal.kind)
-        if work.exchange.task is not None:
-            work.exchange.task.cancel()
+        work.exchange.cut()
 
     async def stop(self, timeout: float) -> None:
         """Cut what is still at work, and wait until its handlers have cleaned up.
