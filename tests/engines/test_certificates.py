@@ -42,7 +42,7 @@ async def served(port: int, serial: int) -> None:
     async def is_served() -> bool:
         return await shown_to_a_new_client(port) == serial
 
-    await eventually(is_served, "the renewed certificate is served", within=10)
+    await eventually(is_served, "the renewed certificate is served")
 
 
 async def test_a_renewed_certificate_is_served_and_no_connection_is_dropped(home: Home, tmp_path: Path) -> None:
@@ -86,6 +86,6 @@ async def test_half_a_renewal_leaves_the_certificate_that_is_served(home: Home, 
             assert await shown_to_a_new_client(gateway.tls.port) == first
             secret.spoil()
             log = home.logs / "envoy.log"
-            await eventually(lambda: "KEY_VALUES_MISMATCH" in log.read_text(), "Envoy says what is wrong", within=10)
+            await eventually(lambda: "KEY_VALUES_MISMATCH" in log.read_text(), "Envoy says what is wrong")
             assert await shown_to_a_new_client(gateway.tls.port) == first
             await served(gateway.tls.port, secret.renew())

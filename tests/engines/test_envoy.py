@@ -50,7 +50,7 @@ class Running:
 
     def _lines(self) -> list[str]:
         path = Path(self.places.access_log)
-        return path.read_text().splitlines() if path.exists() else []
+        return path.read_text().split("\n")[:-1] if path.exists() else []  # the last may be written just now
 
 
 @asynccontextmanager

@@ -3,9 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from playwright import async_api, sync_api
 from playwright.async_api import Page, async_playwright
 
 from tests.conftest import find_program
+
+# It draws what comes from services, a collector and a broker, beside other tests: five seconds are its default.
+for each in (async_api.expect, sync_api.expect):
+    each.set_options(timeout=20_000)
 
 QUIET = (
     "--no-sandbox",
