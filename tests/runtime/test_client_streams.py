@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from atoll import BadAnswer, CircuitOpen, DeadlineExceeded, Refused, ServerFailed
+from atoll import BadAnswer, CircuitOpen, ConnectionLost, DeadlineExceeded, Refused, ServerFailed
 from atoll.runtime.resilience.policy import Policy
 from atoll.wire.faults import FaultCodec, problem
 from tests.runtime.calling import Called, Item, UnknownItem, calling, in_seconds, within
@@ -33,6 +33,12 @@ def sending(*pieces: bytes) -> Behaviour:
         await wire.send(HEAD + b"".join(pieces) + END)
 
     return behave
+
+
+async def sending_half(_: Asked, wire: Wire) -> None:
+    """Half a piece, and the end of the connection."""
+    await wire.send(b"5\r\ndat")
+    wire.writer.close()
 
 
 async def test_each_element_is_there_as_soon_as_it_was_sent() -> None:
@@ -93,6 +99,30 @@ async def test_a_silent_stream_is_given_up() -> None:
         with pytest.raises(DeadlineExceeded, match=r"nothing came for 0\.1 s"):
             assert [item.id async for item in called.items.feed()] == []
         await eventually(lambda: bool(peer.abandoned))
+
+
+@pytest.mark.parametrize("ending", [cutting, sending_half], ids=["cut", "closed"])
+async def test_a_stream_that_ended_while_nobody_waited_for_it_ends_at_once(ending: Behaviour) -> None:
+    proceed = asyncio.Event()
+
+    async def behave(asked: Asked, wire: Wire) -> None:
+        await wire.send(HEAD + event("a"))
+        await proceed.wait()
+        await ending(asked, wire)
+
+    async with Peer(behave) as peer, calling(peer.address) as called:
+        # Given a reader that is busy with an element
+        feed = cast(AsyncGenerator[Item], called.items.feed())
+        assert (await anext(feed)).id == "a"
+        # When the connection ends meanwhile
+        proceed.set()
+        await eventually(lambda: peer.open == 0)
+        for _ in range(10):
+            await asyncio.sleep(0)  # it is the client that has to see it
+        # Then the reader is told when it asks for the next, not after the silence that a stream may have
+        with pytest.raises(ConnectionLost):
+            async with asyncio.timeout(5):
+                await anext(feed)
 
 
 async def test_closing_the_iterator_closes_the_connection() -> None:

@@ -190,11 +190,15 @@ class Feed:
         Raises CallFailed or the fault that ended the stream.
         """
         operation, connection = self._call.operation, self._connection
-        future = connection.more()
-        slot = self._deadlines.watch(future, time.monotonic_ns() + int(idle * 1e9))
         try:
-            if self._trouble is None:
+            if self._trouble is not None:
+                raise self._trouble
+            future = connection.more()
+            slot = self._deadlines.watch(future, time.monotonic_ns() + int(idle * 1e9))
+            try:
                 await future
+            finally:
+                slot.pop(future, None)
             return self._values(self._reader.feed(connection.take_body()))
         except Rejection as rejection:
             raise rejection.error from rejection.__cause__
@@ -205,14 +209,10 @@ class Feed:
         except OSError as error:
             reason = f"the connection to {self._replica.endpoint} ended before the stream did"
             raise ConnectionLost(operation.service, operation.name, reason) from error
-        finally:
-            slot.pop(future, None)
 
     def _values(self, events: list[ServerEvent]) -> list[object]:
         """What the events hold; trouble among them is raised when everything before it was taken."""
         values: list[object] = []
-        if self._trouble is not None:
-            raise self._trouble
         for event in events:
             try:
                 values.append(self._call.operation.element(event.kind, event.data))

@@ -149,8 +149,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if self._future is not None:
-            self._fail(exc if isinstance(exc, ConnectionError) else ConnectionResetError("closed by the peer"))
+        self._fail(exc if isinstance(exc, ConnectionError) else ConnectionResetError("closed by the peer"))
         # The parser holds this object: without these lines only the garbage collector would free both.
         del self._feed, self._status, self._keep_alive
 
