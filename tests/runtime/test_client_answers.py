@@ -1,6 +1,7 @@
 """What a caller gets for each kind of answer."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import weakref
@@ -39,6 +40,29 @@ async def error_of(behaviour: Behaviour) -> CallFailed:
         with pytest.raises(CallFailed) as caught:
             await called.items.add(Item("hat"))
         return caught.value
+
+
+async def test_of_a_request_that_is_answered_before_it_was_read_the_rest_is_not_sent() -> None:
+    size, answered, read = 32 * 2**20, asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(HAT, status=201, headers={"connection": "close"}))
+        await answered.wait()
+        count = 0
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(2**20):
+                count += len(data)
+        writer.close()
+        read.set_result(count)
+
+    # Given a callee that answers, says that nothing follows, and waits
+    server = await asyncio.start_server(behave, "127.0.0.1", 0)
+    async with server, calling(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as called:
+        assert await called.items.add(Item("x" * size)) == Item("hat", 7)
+        # Then the connection does not stay until it has read everything
+        answered.set()
+        async with asyncio.timeout(5):
+            assert await read < size
 
 
 async def test_a_declared_fault_arrives_as_the_same_class_with_its_fields() -> None:

@@ -151,6 +151,18 @@ async def test_a_connection_that_was_not_used_for_long_is_not_used_again() -> No
             connections[-1].abort()
 
 
+async def test_a_connection_that_its_peer_is_closing_is_not_used_again() -> None:
+    async with Peer(answering(HAT)) as peer:
+        port = peer.address.rpartition(":")[2]
+        async with replicas_of(f"http://items:{port}", Names("127.0.0.1")) as replicas:
+            replica, now = picked(replicas), time.monotonic()
+            connection = await replicas.connect(replica, 1.0)
+            replicas.give(replica, connection, now)
+            # In the moment between the end of what comes and the transport's own end, what is written goes nowhere
+            connection.eof_received()
+            assert replicas.take(replica, now) is None
+
+
 async def test_free_connections_are_closed_after_a_while_even_if_nobody_calls() -> None:
     async with Peer(answering(HAT)) as peer:
         port = peer.address.rpartition(":")[2]

@@ -111,9 +111,8 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once. An answer that is still owed could otherwise be taken for that of the next request."""
-        if not self.closed:
-            self.closed = True
-            self._transport.abort()
+        self.closed = True
+        self._transport.abort()
 
     # What the transport calls.
 
@@ -143,8 +142,9 @@ class Connection(asyncio.Protocol):
                 self._break(f"the answer's head is larger than {LARGEST_HEAD} bytes")
 
     def eof_received(self) -> None:
+        # The transport closes itself, and tells so a moment later: until then nobody may be given this connection.
+        self.closed = True
         if self._future is not None and self.status and self._ends_with_connection():
-            self.closed = True
             self._finish()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -169,8 +169,8 @@ class Connection(asyncio.Protocol):
             # 100 Continue and 103 Early Hints come before the answer.
             return
         if not self._keep_alive():
-            self.closed = True
-            self._transport.close()
+            # Not by and by: who answers before the request is whole may never read the rest.
+            self.abort()
         self.answers += 1
         future, self._future = self._future, None
         # It was cancelled, or its deadline passed.
@@ -235,6 +235,7 @@ class StreamConnection(Connection):
                 self._transport.pause_reading()
 
     def eof_received(self) -> None:
+        self.closed = True
         if self.status and self._ends_with_connection():
             self.ended = True
             self._finish()
