@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from atoll.collector.database import FILE, reading
 from atoll.collector.lines import parsed
-from tests.collector.running import collecting
+from tests.collector.running import Collecting, collecting
 from tests.collector.sending import request, span
 from tests.waiting import until
 
@@ -81,6 +82,51 @@ def test_each_line_is_stored_once_whatever_is_killed_or_renamed(tmp_path: Path) 
         found = collector.query.logs()
         assert [each.body for each in found] == ["one", "two", "half a line", "after", "last"]
         assert {(each.service, each.replica) for each in found} == {("users", "users-2")}
+
+
+def test_each_line_stays_whole_of_a_file_that_was_renamed_while_much_of_it_waited(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    file = logs / "users-2.log"
+    file.write_text("first\n")
+    with collecting(tmp_path, logs=str(logs)) as collector:
+        until(lambda: len(collector.query.logs()) == 1)
+        # Given more than is read at a time, and the file at its limit, while the collector is away
+        collector.kill()
+        said = [f"line {number:05} {'x' * 200}" for number in range(7_000)]
+        with file.open("a") as opened:
+            opened.write("".join(f"{each}\n" for each in said) + "and the last, without an end")
+        file.replace(f"{file}.1")
+        file.write_text("after\n")
+        collector.restart()
+        # Then each line is there once, and none is two
+        until(lambda: _stored(collector)[-1:] == ["after"])
+        assert _stored(collector) == ["first", *said, "and the last, without an end", "after"]
+
+
+def test_of_a_file_that_somebody_cuts_each_line_is_stored_once(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    file = logs / "users-2.log"
+    file.write_text("before\n" * 10)
+    with collecting(tmp_path, logs=str(logs)) as collector:
+        until(lambda: len(collector.query.logs()) == 10)
+        # When it begins anew at its beginning, as `> users-2.log` makes it
+        with file.open("r+") as opened:
+            opened.truncate(0)
+            opened.write("after\n")
+        until(lambda: "after" in _stored(collector))
+        with file.open("a") as opened:
+            opened.write("last\n")
+        # Then what is written from then on is stored, and nothing again and again
+        until(lambda: "last" in _stored(collector))
+        assert _stored(collector) == [*["before"] * 10, "after", "last"]
+
+
+def _stored(collector: Collecting) -> list[str]:
+    """Every line, in the order in which they came."""
+    with reading(Path(collector.document.folder) / FILE) as database:
+        return [row[0] for row in database.execute("SELECT body FROM logs ORDER BY id")]
 
 
 def test_a_newline_alone_ends_a_line(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from atoll.collector import following
 from atoll.collector.arrivals import LogIn, Position
@@ -73,31 +75,43 @@ class Files:
 
     def _read(self, file: Path, known: Position | None) -> tuple[str, int, bytes] | None:
         """Which file, from where, and whole lines; None if there are none yet."""
-        at = int(known.position) if known else 0
-        if known and known.place != _place(file):
-            older = file.with_name(file.name + ".1")
-            if older.exists() and known.place == _place(older) and (chunk := _chunk(older, at, whole=True)):
-                return known.place, at, chunk
-            at = 0
-        if chunk := _chunk(file, at):
-            return _place(file), at, chunk
-        return None
+        # Opened once: in the next moment another file may have the name.
+        with file.open("rb") as opened:
+            place, at = _place(opened), 0
+            if known and known.place == place:
+                at = int(known.position)
+            elif known and (rest := _rest(file, known)):
+                return rest
+            start, chunk = _chunk(opened, at)
+        return (place, start, chunk) if chunk else None
 
 
-def _place(file: Path) -> str:
-    found = file.stat()
+def _rest(file: Path, known: Position) -> tuple[str, int, bytes] | None:
+    """What was not read of the file that had the name before; nothing more will be written to it."""
+    with suppress(FileNotFoundError), file.with_name(file.name + ".1").open("rb") as older:
+        if _place(older) == known.place:
+            start, chunk = _chunk(older, int(known.position), is_done=True)
+            return (known.place, start, chunk) if chunk else None
+    return None
+
+
+def _place(file: BinaryIO) -> str:
+    found = os.fstat(file.fileno())
     return f"{found.st_dev}:{found.st_ino}"
 
 
-def _chunk(file: Path, start: int, *, whole: bool = False) -> bytes:
-    """Up to the last end of a line. whole: nothing more will be written, so the last line needs no end."""
-    with file.open("rb") as opened:
-        if opened.seek(0, 2) < start:
-            start = 0
-        opened.seek(start)
-        data = opened.read(_AT_ONCE)
+def _chunk(file: BinaryIO, start: int, *, is_done: bool = False) -> tuple[int, bytes]:
+    """From where, and up to the last end of a line; from the beginning, if somebody has cut the file.
+
+    is_done: nothing more will be written, so the last line needs no end.
+    """
+    if file.seek(0, os.SEEK_END) < start:
+        start = 0
+    file.seek(start)
+    data = file.read(_AT_ONCE)
+    is_whole = len(data) < _AT_ONCE
     end = data.rfind(b"\n") + 1
-    return data if whole or (not end and len(data) == _AT_ONCE) else data[:end]
+    return start, data if (is_done and is_whole) or not (end or is_whole) else data[:end]
 
 
 def _lines(chunk: bytes, process: str) -> Iterator[LogIn]:
