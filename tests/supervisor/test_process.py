@@ -73,6 +73,16 @@ async def test_the_log_never_holds_more_than_two_files_of_16_mib(tmp_path: Path)
     assert (tmp_path / "p.log").read_text().endswith("x\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+async def test_a_full_disk_costs_lines_and_holds_no_process_up() -> None:
+    lines = Lines()
+    process = await Process.start("p", shell("yes | head -n 200000; echo last"), Path("/dev/full"), lines)
+    async with asyncio.timeout(10):
+        assert await process.wait() == Exit(0)
+    assert lines.all[-1] == "last"
+    assert len(lines.all) == 200_001
+
+
 @pytest.mark.parametrize(
     ("script", "words"), [("exit 3", "exit status 3"), ("kill -9 $$", "killed by SIGKILL"), ("true", "exit status 0")]
 )

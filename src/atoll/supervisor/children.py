@@ -82,6 +82,10 @@ async def _run(python: Python, arguments: Sequence[str], folder: Path, spawn: Sp
     errors, writing_errors = os.pipe()
     try:
         child = await spawn(command, writing_output, writing_errors)
+    except BaseException:
+        os.close(output)
+        os.close(errors)
+        raise
     finally:
         os.close(writing_output)
         os.close(writing_errors)

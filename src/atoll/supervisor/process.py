@@ -232,11 +232,16 @@ class _Log:
         self._file = self._open()
 
     def write(self, line: bytes) -> None:
-        if self._file.tell() + len(line) > _LOG_LIMIT:
-            self._file.close()
-            self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self._open()
-        self._file.write(line)
+        # A full disk, or a folder that somebody removed, costs lines: who ceased to read would stop the process.
+        with suppress(OSError):
+            if self._file.tell() + len(line) > _LOG_LIMIT:
+                self._begin_anew()
+            self._file.write(line)
+
+    def _begin_anew(self) -> None:
+        self.path.replace(self.path.with_name(self.path.name + ".1"))
+        full, self._file = self._file, self._open()
+        full.close()
 
     def close(self) -> None:
         self._file.close()
