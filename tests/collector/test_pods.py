@@ -134,6 +134,34 @@ async def test_a_collector_that_starts_again_goes_on_where_it_was(tmp_path: Path
         assert "reborn" in await bodies(query, 4)
 
 
+async def test_what_a_silent_connection_never_brought_is_read_when_its_container_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(FakeApiServer):
+        """Its first connection brings the first line, and then nothing for good."""
+
+        async def _follow(self, writer: asyncio.StreamWriter, url: SplitResult) -> None:
+            if any("/log?" in each for each in self.asked[:-1]):
+                await super()._follow(writer, url)
+                return
+            part = f"{self.output['users-1', 'users'][0]}\n".encode()
+            head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+            writer.write(head + f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            await writer.drain()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("atoll.collector.pods._LONGEST", 0.3)
+    api = Silent()
+    api.pod("users-1", "a", "2025-11-26T12:00:00Z one")
+    async with following(tmp_path, api) as query:
+        assert await bodies(query, 1) == ["one"]
+        # Given a container that writes its last words, and ends, while the connection is silent
+        api.output["users-1", "users"].append("2025-11-26T12:00:01Z last words")
+        api.over.add(("users-1", "users"))
+        # Then they are read when it has been silent for as long as it may
+        assert await bodies(query, 2) == ["one", "last words"]
+
+
 async def test_an_api_server_that_fails_is_asked_again(tmp_path: Path) -> None:
     api = FakeApiServer()
     api.pod("users-1", "a", "2025-11-26T12:00:00Z one")

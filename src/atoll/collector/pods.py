@@ -157,7 +157,7 @@ class Pods:
                 del self._positions[name]
 
     async def _follow(self, container: Container) -> bool:
-        """Until it ends, or for so long. Whether there was no trouble."""
+        """Until it ends, or for so long. Whether it came to its end."""
         name = container.position
         known = self._positions.get(name)
         since = known.position if known and known.place == container.uid else ""
@@ -174,9 +174,11 @@ class Pods:
                     await self._store(output, whole)
                     if len(part) < _MUCH:
                         await asyncio.sleep(_TOGETHER)
-                if time.monotonic() < until:
-                    # It ended, perhaps without the end of a line.
-                    await self._store(output, rest)
+                if time.monotonic() >= until:
+                    # What is left of it comes when it is asked for anew, also if it ended meanwhile.
+                    return False
+                # Perhaps without the end of a line.
+                await self._store(output, rest)
         except _TROUBLES as error:
             logger.info("the output of %s can't be read now: %s", name, error)
             return False
