@@ -208,6 +208,15 @@ async def test_no_more_than_may_waits_for_who_does_not_answer() -> None:
     assert lost == [1, 1]
 
 
+@pytest.mark.parametrize("url", ["http://a..b", "http://127.0.0.1:1/caf\xe9"], ids=["host", "path"])
+async def test_an_address_that_can_not_be_one_loses_what_is_sent_and_says_so(url: str) -> None:
+    lost: list[int] = []
+    form = Form("/", "text/plain", lambda taken: Taken(taken.body, len(taken.groups)))
+    async with Forwarder("zipkin", url, form, Limits(forwarding_seconds=0.0), lost.append) as forwarder:
+        forwarder.put([arrival({"shop": [span()]})])
+    assert lost == [1]
+
+
 def test_only_what_a_program_takes_waits_for_it() -> None:
     everything = forms("shop", Limits())
     lines, spans = Arrival(logs=[line("a")]), arrival({"shop": [span()]})

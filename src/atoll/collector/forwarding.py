@@ -107,7 +107,7 @@ class Forwarder:
         while True:
             try:
                 status, answer = self._target.post(body)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:  # the last: of an address that is none
                 status, answer, reason = 0, b"", str(error) or type(error).__name__
             else:
                 reason = f"it answers {status} {answer[:200].decode(errors='replace')}"
