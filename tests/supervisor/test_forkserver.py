@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from atoll.supervisor.children import Python, describe
 from atoll.supervisor.forkserver import ForkServer, ForkServerGone, Starter
 from atoll.supervisor.process import Process
 from tests.supervisor.described import FOLDER, sample
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks")
 
@@ -120,6 +122,21 @@ async def test_when_the_server_is_killed_its_children_end_and_the_next_start_has
     second = await Process.start("hello-1", launch(tmp_path), tmp_path / "log", lines.append, starter.spawn)
     await serving(second, lines)
     assert (await second.stop()).status == 0
+
+
+async def test_when_the_server_is_lost_all_that_start_at_once_share_a_new_one(tmp_path: Path, starter: Starter) -> None:
+    # Given a server of which it is known that it is gone, but not yet that its process has ended
+    assert starter._server is not None
+    starter._server._connection.shutdown(socket.SHUT_RDWR)
+    await eventually(lambda: starter._server is not None and starter._server.is_gone, every=0.0)
+    # When several are started
+    command = Command((sys.executable, "-m", "atoll.runtime", str(tmp_path / "none.json")), dict(os.environ), tmp_path)
+    starts = [Process.start(str(n), command, tmp_path / str(n), lambda _: None, starter.spawn) for n in range(5)]
+    for process in await asyncio.gather(*starts):
+        assert (await process.wait()).status == 1
+    # Then there is one
+    servers = [each for each in psutil.Process().children() if "atoll.runtime.forkserver" in each.cmdline()]
+    assert [each.pid for each in servers] == [starter._server.pid]
 
 
 async def test_other_programs_are_run_as_they_are(tmp_path: Path, starter: Starter) -> None:

@@ -187,12 +187,17 @@ class Starter:
         self._program = program
         self._variables = variables
         self._server: ForkServer | None = None
+        self._starting = asyncio.Lock()
 
     async def warm_up(self) -> None:
         """Start the server, so that it is ready when the first process is needed."""
-        if sys.platform == "linux" and (self._server is None or self._server.is_gone):
-            await self.close()
-            self._server = await ForkServer.start(self._program, self._variables)
+        if sys.platform != "linux":
+            return
+        # When it is killed all its children end, and many ask at once for another.
+        async with self._starting:
+            if self._server is None or self._server.is_gone:
+                await self.close()
+                self._server = await ForkServer.start(self._program, self._variables)
 
     async def spawn(self, command: Command, output: int, errors: int) -> Child:
         """Start a command, with these file descriptors for its output and its errors. Raises OSError."""
