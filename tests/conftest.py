@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -73,6 +74,17 @@ def _no_process_is_left_behind() -> Iterator[None]:
     psutil.wait_procs(alive, timeout=2)
     if left:
         pytest.fail("left behind by the tests of this worker:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_data_is_left_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What PostgreSQL had to have outside of pytest's folders, which are closed to the user that it runs as."""
+    yield
+    elsewhere = Home(Path()).system
+    for folder, below, _ in os.walk(tmp_path_factory.getbasetemp()):
+        link = Path(folder, "postgres")
+        if link.name in below and link.is_symlink() and link.readlink().parent == elsewhere:
+            shutil.rmtree(link.readlink(), ignore_errors=True)
 
 
 def _belongs_to_python(process: psutil.Process) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -16,9 +17,16 @@ from atoll.collector.query import Query, Window
 from atoll.collector.records import read_metrics
 from atoll.collector.spans import SpanReader
 from atoll.collector.store import Store
+from tests.collector import sending
 from tests.collector.sending import arrival, attributes, line, span
 
 NOW = int(time.time())
+
+
+@pytest.fixture(autouse=True)
+def _everything_ends_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long after the beginning of the run."""
+    monkeypatch.setattr(sending, "clock", lambda: NOW * 10**9)
 
 
 @contextmanager

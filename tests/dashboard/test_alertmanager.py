@@ -36,8 +36,8 @@ def test_alerts_of_another_environment_are_neither_shown_nor_silence_ours(
     ]
 
     def shown(namespace: str) -> list[tuple[str, str]]:
-        found = alerts(url, "shop", namespace)
-        assert found is not None
+        # It may be asked in vain: a page waits for it no longer than a page may.
+        found = alerts(url, "shop", namespace) or ()
         return [(each.labels["namespace"], each.labels["alertname"]) for each in found]
 
     with alerting(tmp_path, program("prometheus-alertmanager"), address):
@@ -45,8 +45,8 @@ def test_alerts_of_another_environment_are_neither_shown_nor_silence_ours(
         asked = urllib.request.Request(f"{url}/api/v2/alerts", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(asked, timeout=10) as answer:
             assert answer.status == 200
-        until(lambda: len(shown("")) == 3, "all are known, and the one that is explained is not said", within=20)
-        assert shown("shop") == [("shop", "ServiceDown")]
-        assert shown("shop-staging") == [("shop-staging", "ErrorBudgetBurn")]
-        assert shown("shop-third") == [("shop-third", "ErrorBudgetBurn")]
-        assert shown("shop-fourth") == []
+        until(lambda: len(shown("")) == 3, "all are known, and the one that is explained is not said")
+        until(lambda: shown("shop") == [("shop", "ServiceDown")])
+        until(lambda: shown("shop-staging") == [("shop-staging", "ErrorBudgetBurn")])
+        until(lambda: shown("shop-third") == [("shop-third", "ErrorBudgetBurn")])
+        until(lambda: alerts(url, "shop", "shop-fourth") == [])
