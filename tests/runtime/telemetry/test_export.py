@@ -1,6 +1,7 @@
 """The way from a recorder to a collector, which may be away, busy, or refuse."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from pathlib import Path
@@ -17,6 +18,7 @@ from atoll.runtime.telemetry.metrics import Metrics
 from atoll.runtime.telemetry.traces import Recorder
 from tests.collector.running import collecting
 from tests.ports import free_port
+from tests.waiting import eventually
 
 OK, BUSY, BAD = b"200 OK", b"429 Too Many Requests", b"400 Bad Request"
 
@@ -69,7 +71,9 @@ class Told(logging.Handler):
         self.event.set()
 
 
-def made(port: int, headers: dict[str, str] | None = None, path: str = "/tenant") -> tuple[Exporter, Telemetry]:
+def made(
+    port: int, headers: dict[str, str] | None = None, path: str = "/tenant", lines: deque[bytes] | None = None
+) -> tuple[Exporter, Telemetry]:
     telemetry = Telemetry(Recorder(), Metrics(), "hello", "hello-1")
     launch = Launch(
         system="test",
@@ -79,7 +83,7 @@ def made(port: int, headers: dict[str, str] | None = None, path: str = "/tenant"
         target="",
         telemetry=Destination(f"http://127.0.0.1:{port}{path}"),
     )
-    return Exporter(launch, telemetry, headers or {}), telemetry
+    return Exporter(launch, telemetry, headers or {}, lines), telemetry
 
 
 def record(telemetry: Telemetry, name: str = "x") -> None:
@@ -104,6 +108,31 @@ async def test_many_spans_go_in_batches_over_one_connection_in_their_order() -> 
     assert (len(endpoint.heads), endpoint.connections) == (3, 1)
     assert endpoint.heads[0].startswith(b"POST /tenant/v1/traces HTTP/1.1\r\n")
     assert b"api-key: s3cret\r\n" in endpoint.heads[0]
+
+
+async def test_under_load_all_signals_have_their_turn() -> None:
+    asked: set[str] = set()
+
+    async def endpoint(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+                asked.add(head.split(b" ")[1].decode())
+                # While the service has done more by the time that what it has done is taken
+                record(telemetry)
+                lines.append(b"")
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server, lines = await asyncio.start_server(endpoint, "127.0.0.1", 0), deque([b""], maxlen=10)
+    async with server:
+        exporter, telemetry = made(server.sockets[0].getsockname()[1], path="", lines=lines)
+        record(telemetry)
+        async with exporter:
+            await eventually(
+                lambda: asked == {"/v1/traces", "/v1/logs", "/v1/metrics"}, within=10, why=lambda: str(asked)
+            )
 
 
 async def test_what_a_busy_collector_turns_away_comes_again() -> None:

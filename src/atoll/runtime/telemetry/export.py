@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import inf
 
@@ -35,8 +35,8 @@ _UNSAID = 3.0
 """Seconds that a collector may be away before that is told: the one that starts beside us is there by then."""
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 
-Batch = Callable[[], tuple[bytes, int]]
-"""The next request's items and their number; 0 when nothing waits."""
+Batches = Iterator[tuple[bytes, int]]
+"""The items of each request, and their number."""
 
 logger = logging.getLogger("atoll.telemetry")
 
@@ -101,9 +101,9 @@ class Exporter:
                 logger.exception("some telemetry of %s is lost", self._telemetry.replica)
 
     async def _send_all(self) -> None:
-        await self._send("traces", self._spans)
+        await self._send("traces", self._spans())
         if self._lines is not None:
-            await self._send("logs", self._log_lines)
+            await self._send("logs", self._log_lines(self._lines))
         if time.monotonic() - self._measured >= MEASURE_EVERY or self._stopping.is_set():
             self._measured = time.monotonic()
             await self._send_metrics()
@@ -112,25 +112,22 @@ class Exporter:
             self._drop("traces", "queue_full", dropped - self._dropped_before)
             self._dropped_before = dropped
 
-    def _spans(self) -> tuple[bytes, int]:
-        if not self._taken:
-            self._taken = self._telemetry.recorder.take_records()
-            self._taken.reverse()
-        batch = self._taken[: -BATCH - 1 : -1]
-        del self._taken[-BATCH:]
-        return self._encoder.encode(batch, offset_to_epoch()) if batch else b"", len(batch)
+    def _spans(self) -> Batches:
+        """Those that wait now: under load there are always more, and the other signals would never have their turn."""
+        self._taken[:0] = reversed(self._telemetry.recorder.take_records())
+        while self._taken:
+            batch = self._taken[: -BATCH - 1 : -1]
+            del self._taken[-BATCH:]
+            yield self._encoder.encode(batch, offset_to_epoch()), len(batch)
 
-    def _log_lines(self) -> tuple[bytes, int]:
-        lines = self._lines
-        assert lines is not None
-        batch = [lines.popleft() for _ in range(min(len(lines), BATCH))]
-        return b"".join(batch), len(batch)
+    def _log_lines(self, lines: deque[bytes]) -> Batches:
+        """Those that wait now."""
+        for _ in range(0, len(lines), BATCH):
+            batch = [lines.popleft() for _ in range(min(len(lines), BATCH))]
+            yield b"".join(batch), len(batch)
 
-    async def _send(self, signal: str, batch: Batch) -> None:
-        while True:
-            items, count = batch()
-            if not count:
-                return
+    async def _send(self, signal: str, batches: Batches) -> None:
+        for items, count in batches:
             reason = await self._deliver(f"/v1/{signal}", request(self._who, items))
             if reason:
                 self._drop(signal, reason, count)
