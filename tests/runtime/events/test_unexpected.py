@@ -8,9 +8,12 @@ import pytest
 
 from atoll.model.resources import Transaction
 from atoll.runtime.database.database import PostgresDatabase
+from atoll.runtime.events.consumer import Consumer
 from atoll.runtime.events.deadletters import dead
+from atoll.runtime.events.handling import handler_of
 from atoll.runtime.events.schedule import Scheduled, Scheduler
 from atoll.wire import subjects
+from atoll.wire.codec import decoder
 from tests.runtime.events.parts import Orders, Placed, Running, handled, new_telemetry, placed, publish
 from tests.waiting import eventually
 
@@ -131,6 +134,30 @@ async def test_a_reason_with_half_a_character_stands_in_the_dead_letter(
     await eventually(lambda: is_handled(database, 2))
     (letter,) = await dead(await running.connection(), running.system)
     assert letter.reason == "failed 1 times, at last with ValueError: ? is no emoji"
+
+
+async def test_an_event_whose_value_can_not_be_made_is_a_dead_letter(running: Running) -> None:
+    # Given a type with code of its own, which fails for some values
+    def decode(data: bytes) -> object:
+        event = decoder(Placed)(data)
+        assert isinstance(event, Placed)
+        return {2: event}[event.number]
+
+    source = running.source("bare", concurrency=1)
+    await running.prepare(source)
+    broker, orders = await running.broker(), Orders(None)
+    publisher = await running.publisher(broker)
+    # When such values come, and another behind them
+    for number in (1, 1, 2):
+        await publisher.publish(placed, Placed("a", number))
+    handler = handler_of(orders, source.method, None, batch=False)
+    consumer = Consumer(source, running.system, handler, decode, broker, running.telemetry)
+    consumer.start()
+    # Then the others are handled, and these can be looked at
+    await eventually(lambda: orders.seen == [Placed("a", 2)])
+    letters = await dead(await running.connection(), running.system)
+    await consumer.stop(1.0)
+    assert [letter.reason for letter in letters] == ["its value can't be made: KeyError: 1"] * 2
 
 
 async def test_an_event_too_large_for_a_dead_letter_is_told_and_stays_in_its_stream(

@@ -60,6 +60,8 @@ class Incoming:
             self.event = decode(message.data)
         except Unreadable as error:
             self.unreadable = f"its value can't be read: {error}"[:1000]
+        except Exception as error:  # noqa: BLE001 (a type may have code of its own, which raises whatever it likes)
+            self.unreadable = f"its value can't be made: {type(error).__name__}: {error}"[:1000]
 
     @property
     def identity(self) -> tuple[str, str]:
