@@ -34,6 +34,15 @@ class Point:
     y: float = 0.0
 
 
+class Priced(msgspec.Struct):
+    """A value with code of its own, which has a bug."""
+
+    per: int
+
+    def __post_init__(self) -> None:
+        self.per = 100 // self.per
+
+
 class OutOfStock(Fault, status=409):
     """There are not enough of them."""
 
@@ -83,6 +92,10 @@ class Shop:
     @post("/addresses")
     async def address(self, address: Address) -> Address:
         return address
+
+    @post("/prices")
+    async def price(self, price: Priced) -> None:
+        self.seen.append(price)
 
     @put("/points/{name}")
     async def point(self, name: str, point: Point, scale: float = 1.0) -> Point:
@@ -295,6 +308,14 @@ async def test_an_exception_is_500_without_what_only_the_log_should_have(caplog:
             is_problem(await shop.ask("GET", "/nothing-json"), 500, "internal")
     assert "the password is wombat" in caplog.text
     assert "Undeclared, which it does not declare" in caplog.text
+
+
+async def test_a_value_whose_own_code_fails_is_500_and_its_connection_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(Shop()) as service, await service.peer() as peer:
+        answer = await peer.ask("POST", "/prices", {"per": 0})
+        assert (answer.status, answer.json["type"]) == (500, "urn:atoll:problem:internal")
+        assert (await peer.ask("POST", "/prices", {"per": 1})).status == 204
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_a_call_that_failed_below_is_502_and_says_that_it_was_retried() -> None:

@@ -132,6 +132,10 @@ class Server:
         except Declined as declined:
             self._decline(exchange, declined, served)
             return
+        except Exception:  # a type may have code of its own
+            logger.exception("%s failed: its arguments can't be made", served.operation)
+            self._decline(exchange, Declined(INTERNAL), served)
+            return
         context = incoming(exchange.headers, exchange.started / 1e9, self._patience)
         work = _Work(exchange, served, context)
         self._working.add(work)
