@@ -1,12 +1,22 @@
 """What open pages are sent."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from markupsafe import Markup
 
-from atoll.dashboard.live import KEPT, RESTS, STALE, Shared
+from atoll.collector.arrivals import Arrival
+from atoll.collector.query import LogFilter, Query
+from atoll.dashboard.live import KEPT, RESTS, STALE, Live, Shared
+from atoll.dashboard.pages.logs import tail
+from atoll.dashboard.site import Site, templates
+from atoll.dashboard.sources import Sources
+from atoll.model.launch import Dashboard
+from tests.collector.sending import line, stored
 
 
 class Clock:
@@ -99,3 +109,14 @@ def test_no_more_pieces_are_kept_than_may_be() -> None:
         shared(str(number))
     assert shared(str(KEPT)) == f"{KEPT} {KEPT + 1}"
     assert shared("0") == f"0 {KEPT + 2}"
+
+
+async def test_a_page_of_lines_goes_on_when_the_store_begins_anew(tmp_path: Path) -> None:
+    # Given a page that has seen more lines than there are, for all of them were too old, and then came another
+    site = Site(Sources("shop", Query(tmp_path), Dashboard(listen="127.0.0.1:0")), Live(), templates())
+    stored(tmp_path, Arrival(logs=[line("the first of the others")]))
+    async with asyncio.timeout(10), aclosing(tail(site, LogFilter(), after=1_000)) as pieces:
+        assert "the first of the others" in await anext(pieces)
+        # Then it goes on from there
+        stored(tmp_path, Arrival(logs=[line("the second")]))
+        assert "the second" in await anext(pieces)

@@ -1,6 +1,6 @@
 """Log lines: searched for, followed as they come, one with all that it says."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import get_args
 
 import msgspec
@@ -59,7 +59,7 @@ def routes(site: Site) -> list[Route]:
     return [Route("/logs", page), Route("/live/logs", live), Route("/logs/{number:int}", one)]
 
 
-async def tail(site: Site, chosen: LogFilter, after: int | None) -> AsyncIterator[str]:
+async def tail(site: Site, chosen: LogFilter, after: int | None) -> AsyncGenerator[str, None]:
     """Lines as they come, the oldest first."""
     last = after if after is not None else await run_in_threadpool(site.sources.query.last_log)
     silent = 0
@@ -68,6 +68,8 @@ async def tail(site: Site, chosen: LogFilter, after: int | None) -> AsyncIterato
             site.sources.query.logs, msgspec.structs.replace(chosen, after=last, limit=LIMIT)
         )
         silent = 0 if found else silent + 1
+        if not found and await run_in_threadpool(site.sources.query.last_log) < last:
+            last = 0  # the store began anew: it was removed, or all that was in it was too old
         for log in found:
             last = log.id
             yield event(site.piece("log_rows.html", logs=[log]), str(log.id))
