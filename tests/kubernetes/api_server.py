@@ -104,7 +104,11 @@ class Answers(BaseHTTPRequestHandler):
             return (409, {"message": f"{name} is there"}) if there else (201, self.server.put(name, given))
         if there is None:
             return 404, {"message": f"there is no {name}"}
-        if self.command == "PUT" and version != mapping(there, "metadata")["resourceVersion"]:
+        if self.command == "DELETE":
+            version = mapping(given, "preconditions").get(
+                "resourceVersion", mapping(there, "metadata").get("resourceVersion")
+            )
+        if self.command in ("PUT", "DELETE") and version != mapping(there, "metadata").get("resourceVersion"):
             return 409, {"message": f"{name} has changed"}
         if self.command == "DELETE":
             del self.server.objects[name]

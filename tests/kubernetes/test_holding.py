@@ -1,6 +1,8 @@
 """A Lease that is held at an API server: what stands in the way of renewing it, and who takes it."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,8 +78,7 @@ async def test_who_writes_something_else_into_the_lease_has_not_taken_over(
 
     async def work(confirm: Confirm) -> Object:
         await confirm()
-        there = server.objects[NAME]
-        server.put(NAME, {**there, "metadata": {**mapping(there, "metadata"), "labels": {"seen": "yes"}}})
+        _labelled(server)
         await confirm()
         return server.objects[NAME]
 
@@ -165,6 +166,34 @@ async def test_what_began_and_failed_leaves_a_lease_of_nobody_that_says_so(
         await held.during(begun)
     assert mapping(server.objects[NAME], "spec")["holderIdentity"] == ""
     assert back_to(server.objects[NAME]) == 1
+
+
+@pytest.mark.parametrize("work", [nothing, refused])
+async def test_who_ends_leaves_to_another_what_was_taken_at_that_moment(
+    server: Server, api: Api, target: Target, work: Callable[[Confirm], Coroutine[object, object, object]]
+) -> None:
+    held = await take(api, target, Terms("me", 1), is_forced=False)
+    # When another takes it by force, just before it is removed
+    server.meanwhile[f"DELETE {NAME}"] = lambda: renewed(server, target)
+    with suppress(AtollError):
+        await held.during(work)
+    # Then it is the other's
+    assert mapping(server.objects[NAME], "spec")["holderIdentity"] == "mia"
+
+
+async def test_a_lease_that_others_label_while_it_is_removed_is_removed(
+    server: Server, api: Api, target: Target
+) -> None:
+    held = await take(api, target, Terms("me", 1), is_forced=False)
+    server.meanwhile[f"DELETE {NAME}"] = lambda: _labelled(server)
+    server.failing[f"DELETE {NAME}"] = [0, LOST]
+    assert await held.during(nothing) == "done"
+    assert NAME not in server.objects
+
+
+def _labelled(server: Server) -> None:
+    there = server.objects[NAME]
+    server.put(NAME, {**there, "metadata": {**mapping(there, "metadata"), "labels": {"seen": "yes"}}})
 
 
 async def test_who_forces_it_is_not_refused_because_the_other_renews_it_meanwhile(

@@ -123,6 +123,12 @@ class Api:
         body = json.dumps({"propagationPolicy": owned})
         await self._ask("DELETE", key, allowed=(_NOT_FOUND,), content=body)
 
+    async def delete_as_read(self, made: Object) -> bool:
+        """False, and nothing happens, if it was changed since it was read, by its resourceVersion."""
+        body = json.dumps({"preconditions": {"resourceVersion": mapping(made, "metadata")["resourceVersion"]}})
+        status, _ = await self._ask("DELETE", key_of(made), allowed=(_NOT_FOUND, _CONFLICT), content=body)
+        return status != _CONFLICT
+
     async def until_gone(self, key: Key) -> None:
         """Wait for the end of what is being deleted. Raises AtollError CLUSTER_REFUSED after a minute."""
         pause, limit = 0.05, asyncio.get_running_loop().time() + _GOING

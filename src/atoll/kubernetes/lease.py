@@ -104,7 +104,7 @@ class Holding:
                     await self._give_back()
             raise
         await _ended(renewing)
-        await self._api.delete(LEASE)
+        await self._remove()
         return found
 
     async def _alone(self, work: Callable[[Confirm], Coroutine[Any, Any, T]]) -> T:
@@ -139,9 +139,20 @@ class Holding:
         if self._is_begun:
             await self._write({"holderIdentity": ""}, {})
         elif self._before is None:
-            await self._api.delete(LEASE)
+            await self._remove()
         else:
             await self._write({"holderIdentity": ""}, {_BACK_TO: str(back_to(self._before))})
+
+    async def _remove(self) -> None:
+        """Unless another took it since it was renewed: theirs stays."""
+        async with self._writing:
+            for _ in range(_TRIES):
+                if await self._api.delete_as_read(self._lease):
+                    return
+                there = await self._api.get(LEASE)
+                if there is None or not _is_same(there, self._lease):
+                    return
+                self._lease = there
 
     async def _write(self, spec: Object, notes: Object) -> None:
         """With the time, by which it lasts. Raises AtollError TAKEN_OVER, if it is another's."""
