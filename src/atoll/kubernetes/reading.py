@@ -15,6 +15,7 @@ from atoll.kubernetes.standing import Standing, workloads
 from atoll.kubernetes.waiting import observe
 
 _LOOK_AGAIN = 2.0
+_ENDED = ("Succeeded", "Failed")
 _WAITING = 10_000
 """Lines that wait to be shown; a pod that writes more meanwhile waits with them."""
 
@@ -33,10 +34,14 @@ class Written:
 
 @dataclass(slots=True)
 class _Followed:
-    """A pod whose lines are read. last: the time of the last one, "" for none yet."""
+    """A pod whose lines are read.
+
+    last: the time of the last one, "" for none yet. is_over: it was known to have ended when its task began.
+    """
 
     pod: Object
     last: str = ""
+    is_over: bool = False
     task: "asyncio.Task[None] | None" = None
 
 
@@ -79,8 +84,11 @@ class Follower:
                 del self._followed[name]
             for name, pod in found.items():
                 followed = self._followed.setdefault(name, _Followed(pod))
-                is_running = mapping(pod, "status").get("phase") == "Running"
-                if is_running and (followed.task is None or followed.task.done()):
+                phase = mapping(pod, "status").get("phase")
+                is_idle = followed.task is None or followed.task.done()
+                # Of one that has ended the rest is read as well: it may have begun since the last look.
+                if is_idle and not followed.is_over and phase in ("Running", *_ENDED):
+                    followed.is_over = phase in _ENDED
                     followed.task = asyncio.create_task(self._read(followed))
             await asyncio.sleep(_LOOK_AGAIN)
 
