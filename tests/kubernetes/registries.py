@@ -3,7 +3,6 @@
 import base64
 import datetime as dt
 import json
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from tests.ports import free_port
 from tests.waiting import until
 
 ISSUER, SERVICE = "tokens", "registry"
@@ -98,9 +98,7 @@ class Tokens:
 @contextmanager
 def registry(program: str, folder: Path, tokens: Tokens | None = None, realm: str = "") -> Iterator[str]:
     """Its name, such as "127.0.0.1:34567". tokens: it shows nothing without one; realm: where they are given."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        name = f"127.0.0.1:{free.getsockname()[1]}"
+    name = f"127.0.0.1:{free_port()}"
     configuration: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "error"},
@@ -115,7 +113,7 @@ def registry(program: str, folder: Path, tokens: Tokens | None = None, realm: st
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", folder / "config.yml"], stdout=log, stderr=log)
         try:
-            until(lambda: _answers(name), "the registry answers", within=20, why=(folder / "log").read_text)
+            until(lambda: _answers(name), "the registry answers", why=(folder / "log").read_text)
             yield name
         finally:
             process.terminate()

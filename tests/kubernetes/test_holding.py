@@ -208,7 +208,9 @@ async def test_who_forces_it_is_not_refused_because_the_other_renews_it_meanwhil
 async def test_who_takes_over_begins_when_the_other_has_stopped(
     api: Api, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Who takes over waits for both times, and the other has the second of them to stop in.
     monkeypatch.setattr(lease, "_RENEW", 0.5)
+    monkeypatch.setattr(lease, "_STOPS", 2.0)
     # Given one who is at it
     ended, is_at_it = asyncio.Event(), asyncio.Event()
 

@@ -42,7 +42,7 @@ async def test_a_system_serves_inside_the_block_and_is_gone_after_it(tmp_path: P
 async def test_a_system_that_does_not_get_ready_says_which_process_and_why(tmp_path: Path) -> None:
     folder = project(tmp_path, "def __init__(self) -> None: raise RuntimeError('no more paper')")
     with pytest.raises(AtollError) as raised:
-        async with running("greetings:system", folder, variables=os.environ, patience=6.0):
+        async with running("greetings:system", folder, variables=os.environ, patience=12.0):
             pass
     (problem,) = raised.value.problems
     assert problem.code == "ATL4020"

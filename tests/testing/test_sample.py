@@ -15,6 +15,7 @@ from tests.waiting import eventually
 
 SAMPLE = Path(__file__).parent.parent / "system" / "sample" / "sample"
 TARGET = "sample.system:system"
+CALLS = 30
 
 
 @pytest.fixture
@@ -37,14 +38,14 @@ async def test_a_typed_client_calls_and_what_it_caused_is_a_trace(
     from sample.counter.contract import Count, Counter
 
     async with system.client(Counter) as counter:
-        # When it counts through two replicas
-        counts = [await counter.count("ann") for _ in range(10)]
+        # When it counts through two replicas, of which each call takes one by chance
+        counts = [await counter.count("ann") for _ in range(CALLS)]
     # Then the counts are of the contract's own type, and each call has its trace down to the consumer of its event
-    assert counts == [Count("ann", number) for number in range(1, 11)]
+    assert counts == [Count("ann", number) for number in range(1, CALLS + 1)]
 
     def complete() -> bool:
         whole = [trace for trace in system.traces() if {"counter", "greeter"} <= set(trace.services)]
-        return len(whole) == 10
+        return len(whole) == CALLS
 
     await eventually(complete)
     replicas = {span.replica for trace in system.traces() for span in trace.spans if span.service == "counter"}
