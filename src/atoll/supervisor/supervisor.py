@@ -318,13 +318,13 @@ class Supervisor:
 
     # --- changes
 
-    async def _watch(self) -> None:
+    def _watch(self) -> Coroutine[object, object, None]:
         """Follow the files of the project, of which there may be others after each change."""
-        while folders := watched_folders(self._plan.description):
-            async for changed in watch(folders, lambda path: is_relevant(path, self._plan.description)):
-                await self._reload(changed)
-                if watched_folders(self._plan.description) != folders:
-                    break
+        return watch(
+            lambda: watched_folders(self._plan.description),
+            lambda path: is_relevant(path, self._plan.description),
+            self._reload,
+        )
 
     async def _verify(self) -> None:
         """Read a recalled declaration after all, when everything serves and the machine has time."""
