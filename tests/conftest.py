@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_process_is_left_behind() -> Iterator[None]:
+def _nothing_is_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Made first and so ended last: when every other fixture has cleaned up, nothing that we started may live."""
     yield
     children = psutil.Process().children(recursive=True)
@@ -72,19 +72,19 @@ def _no_process_is_left_behind() -> Iterator[None]:
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=2)
+    _remove_data_elsewhere(tmp_path_factory.getbasetemp())
     if left:
         pytest.fail("left behind by the tests of this worker:\n" + "\n".join(left), pytrace=False)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_data_is_left_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What PostgreSQL had to have outside of pytest's folders, which are closed to the user that it runs as."""
-    yield
-    elsewhere = Home(Path()).system
-    for folder, below, _ in os.walk(tmp_path_factory.getbasetemp()):
-        link = Path(folder, "postgres")
-        if link.name in below and link.is_symlink() and link.readlink().parent == elsewhere:
-            shutil.rmtree(link.readlink(), ignore_errors=True)
+def _remove_data_elsewhere(folder: Path) -> None:
+    """Of systems below it: pytest's folders are closed to the user that PostgreSQL runs as where we are root, so their
+    data are where Home says, with a link there."""
+    system = Home(folder).system
+    for parent, folders, _ in os.walk(folder):
+        for each in (Path(parent, name) for name in folders):
+            if each.is_symlink() and each.readlink().parent == system:
+                shutil.rmtree(each.readlink(), ignore_errors=True)
 
 
 def _belongs_to_python(process: psutil.Process) -> bool:
