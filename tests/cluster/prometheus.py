@@ -99,7 +99,7 @@ def alerting(folder: Path, program: str, address: str) -> Iterator[None]:
     arguments = ["--config.file=alertmanager.yml", "--storage.path=told", f"--web.listen-address={address}"]
     with _running([program, *arguments, "--cluster.listen-address="], folder, "alertmanager.log"):
         made = Prometheus(f"http://{address}")
-        until(made.is_ready, "Alertmanager is ready", within=20)
+        until(made.is_ready, "Alertmanager is ready")
         yield
 
 
@@ -113,7 +113,7 @@ def beside(kubectl: Kubectl, folder: Path, program: str, alertmanager: str = "")
     arguments = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
     with _discovering(kubectl, folder / "targets.json", api), _running([program, *arguments], folder, "log"):
         made = Prometheus(f"http://127.0.0.1:{port}")
-        until(made.is_ready, "Prometheus is ready", within=20)
+        until(made.is_ready, "Prometheus is ready")
         yield made
 
 

@@ -43,8 +43,15 @@ class Composed:
     def up(self) -> None:
         """Return when every container is healthy, as `docker compose up --wait` of newer versions does."""
         self.compose("up", "--detach")
-        until(lambda: "starting" not in self.compose("ps"), "all containers are healthy", within=100, every=1.0)
-        assert "unhealthy" not in self.compose("ps")
+        said = ""
+
+        def are_healthy() -> bool:
+            nonlocal said
+            said = self.compose("ps")
+            return "starting" not in said and "unhealthy" not in said
+
+        # One that takes longer than it may is unhealthy until it is healthy.
+        until(are_healthy, "all containers are healthy", within=100, every=1.0, why=lambda: said)
 
     def render(self) -> str:
         return self.shop.atoll("render", "compose", "-e", "test", "--output", str(self.folder))

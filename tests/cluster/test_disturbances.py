@@ -24,7 +24,8 @@ async def test_an_engine_that_is_killed_loses_and_repeats_no_confirmed_order(sho
             shop.kubectl.run, "rollout", "status", f"statefulset/{engine}", "--timeout=90s", within=100
         )
     assert shop.kubectl.get("pod", f"{engine}-0")["metadata"]["uid"] != killed
-    # And afterwards all is well without anybody's help.
+    # And afterwards all is well without anybody's help, once whoever avoided it has asked it again.
+    await shop.sells()
     async with shop.customers():
         pass
 

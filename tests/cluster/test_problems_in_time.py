@@ -115,7 +115,7 @@ async def test_a_reason_is_told_within_fifteen_seconds_of_the_clusters_own_event
 async def told_at(shop: Shop, trouble: Trouble, environment: str) -> float:
     """When the reason was told first, of a deployment that fails; 0 if it never was."""
     deploying = await asyncio.create_subprocess_exec(
-        *(*ATOLL, "deploy", trouble.service, "-e", environment, "--timeout", "30"),
+        *(*ATOLL, "deploy", trouble.service, "-e", environment, "--timeout", "45"),
         cwd=shop.folder,
         env={**os.environ, "KUBECONFIG": str(shop.cluster.kubeconfig), "PYTHONPATH": str(shop.folder)},
         stdout=asyncio.subprocess.DEVNULL,

@@ -162,14 +162,14 @@ async def test_an_event_that_is_given_up_is_seen_and_sent_again_from_the_page(sh
     async with browsing() as page:
         with dashboard(shop) as url:
             await page.goto(f"{url}/events")
-            await expect(page.locator(".state.live")).to_have_count(1, timeout=10_000)
+            await expect(page.locator(".state.live")).to_have_count(1)
             publisher, *_ = shop.pods("checkout")
             await asyncio.to_thread(shop.kubectl.exec, publisher, "python", "-c", POISON)
             # It comes by itself; and its consumer gives it up.
-            await expect(page.locator(".logs", has_text="no event at all")).to_be_visible(timeout=10_000)
+            await expect(page.locator(".logs", has_text="no event at all")).to_be_visible()
             await given_up(page, f"{url}/events")
             await page.get_by_role("button", name="Send again").first.click()
-            await expect(page.locator("main")).to_contain_text("Sent 1 again", timeout=10_000)
+            await expect(page.locator("main")).to_contain_text("Sent 1 again")
             await given_up(page, f"{url}/events")
     shop.kubectl.exec("deployment/collector", "python", "-c", FORGET)
 
@@ -241,7 +241,7 @@ async def failing(shop: Shop, page: Page, url: str, webhook: Webhook) -> None:
     await asyncio.to_thread(told, "resolved", 120.0)
     await page.goto(url)
     await expect(calm).to_be_visible(timeout=90_000)
-    await expect(page.locator('.link.good[data-edge="checkout→payment"]')).to_have_count(1, timeout=10_000)
+    await expect(page.locator('.link.good[data-edge="checkout→payment"]')).to_have_count(1)
 
 
 def towards(host: str) -> str:

@@ -89,7 +89,7 @@ async def test_a_failing_call_is_red_and_its_trace_and_log_line_are_three_clicks
     async with customers(shop):
         await page.goto(shop.status().dashboard)
         await expect(page.locator('.link.bad[data-edge="checkout→payment"]')).to_have_count(1, timeout=40_000)
-        await expect(page.locator('[data-node="payment"].bad')).to_have_count(1, timeout=10_000)
+        await expect(page.locator('[data-node="payment"].bad')).to_have_count(1)
     # One: the red edge's label. Two: a failing trace, whose lines have come by now. Three: the line that says why.
     await page.locator('.label.bad[href*="service=payment"]').first.click()
     await page.locator("table.traces tbody tr.failed a").last.click()
@@ -125,7 +125,7 @@ async def test_nothing_that_a_sender_says_is_run_or_drawn(shop: Running, page: P
     url = shop.status().dashboard
     for path in ("/", "/services", "/traces", "/traces/00000000000000000000000000abcdef", "/logs?severity=error"):
         await page.goto(url + path)
-        await expect(page.locator("main")).to_contain_text("<img src=x", timeout=10_000)
+        await expect(page.locator("main")).to_contain_text("<img src=x")
         assert await page.title() != "owned"
         assert await page.locator("main img").count() == 0
         assert "\x1b" not in await page.content()
@@ -134,11 +134,11 @@ async def test_nothing_that_a_sender_says_is_run_or_drawn(shop: Running, page: P
 async def test_log_lines_and_events_come_by_themselves(shop: Running, page: Page) -> None:
     url = shop.status().dashboard
     await page.goto(f"{url}/events")
-    await expect(page.locator(".state.live")).to_have_count(1, timeout=10_000)
+    await expect(page.locator(".state.live")).to_have_count(1)
     async with customers(shop):
         await expect(page.locator(".logs .log", has_text="order-placed").first).to_be_visible(timeout=30_000)
     await page.goto(f"{url}/logs?service=ads")
-    await expect(page.locator(".state.live")).to_have_count(1, timeout=10_000)
+    await expect(page.locator(".state.live")).to_have_count(1)
     # The button of a page restarts a service; what its successor writes is seen.
     assert page.context.browser is not None
     other = await page.context.browser.new_page()

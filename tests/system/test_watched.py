@@ -192,16 +192,16 @@ def is_calm(page: Page, run: Run) -> None:
     """The alerts page and the map, which draw themselves while one looks. A ticket may stay, and red for a minute."""
     page.goto(f"{run.status['watching']['dashboard']}/alerts")
     expect(page.locator("main")).to_contain_text("Pages of their own")  # Alertmanager has answered
-    expect(page.locator("td.bad", has_text="page")).to_have_count(0, timeout=10_000)
+    expect(page.locator("td.bad", has_text="page")).to_have_count(0)
     page.locator("header").get_by_role("link", name="Map").click()
     expect(page.locator(f'.link.good[data-edge="{EDGE}"]')).to_have_count(1, timeout=90_000)
-    expect(page.locator(".link.bad, .node.bad, .wrong")).to_have_count(0, timeout=10_000)
+    expect(page.locator(".link.bad, .node.bad, .wrong")).to_have_count(0)
 
 
 def is_alarmed(page: Page, run: Run) -> None:
     """A red edge and service; from there to the line that says why, and to the alert."""
     page.goto(run.status["watching"]["dashboard"])
-    expect(page.locator(f'.link.bad[data-edge="{EDGE}"]')).to_have_count(1, timeout=10_000)
+    expect(page.locator(f'.link.bad[data-edge="{EDGE}"]')).to_have_count(1)
     expect(page.locator('[data-node="counter"].bad')).to_have_count(1)
     # One: the red edge's label. Two: a failing trace. Three: the line.
     page.locator('.label.bad[href*="service=counter"]').first.click()
