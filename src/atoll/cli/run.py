@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
@@ -26,9 +27,10 @@ from atoll.supervisor.logs import Line
 from atoll.supervisor.plan import DASHBOARD, Options
 from atoll.supervisor.project import Project
 from atoll.supervisor.status import Status
-from atoll.supervisor.supervisor import Supervisor, open_run
+from atoll.supervisor.supervisor import open_run
 
 T = TypeVar("T")
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("run")
@@ -105,28 +107,41 @@ async def run(project: Project, display: Display) -> None:
     """Until it is stopped. Raises AtollError if it can't even begin."""
     supervisor = await open_run(project)
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in _ENDS:
         loop.add_signal_handler(each, supervisor.stop)
-    lines = asyncio.create_task(_show(supervisor, supervisor.follow(), display.line))
-    changes = asyncio.create_task(_show(supervisor, supervisor.changes(), display.status))
-    # Both listen before the first line can be written.
-    await asyncio.sleep(0)
-    try:
-        await supervisor.run()
-        await changes
-    finally:
-        lines.cancel()
-        with suppress(OSError):
-            display.close()
+    with ThreadPoolExecutor(1, "screen") as screen:
+        lines = asyncio.create_task(show_all(supervisor.follow(), display.line, screen, supervisor.stop))
+        changes = asyncio.create_task(show_all(supervisor.changes(), display.status, screen, supervisor.stop))
+        # Both listen before the first line can be written.
+        await asyncio.sleep(0)
+        try:
+            try:
+                await supervisor.run()
+            finally:
+                # Nothing of the system is left: who waits for somebody to read may be ended in any way.
+                for each in _ENDS:
+                    loop.remove_signal_handler(each)
+                    signal.signal(each, signal.SIG_DFL)
+            await changes
+        finally:
+            lines.cancel()
+            with suppress(OSError):
+                await loop.run_in_executor(screen, display.close)
 
 
-async def _show(supervisor: Supervisor, news: AsyncIterator[T], show: Callable[[T], None]) -> None:
-    """All of the news; when nobody can read them any more, as behind `| head`, the system stops."""
+async def show_all(
+    news: AsyncIterator[T], show: Callable[[T], None], screen: Executor, stop: Callable[[], None]
+) -> None:
+    """All of the news; when nobody can read them any more, as behind `| head`, the system stops.
+
+    screen: of one thread, which may have to wait for who reads, as behind `| less`: the system does not.
+    """
+    loop = asyncio.get_running_loop()
     try:
         async for each in news:
-            show(each)
+            await loop.run_in_executor(screen, show, each)
     except OSError:
-        supervisor.stop()
+        stop()
 
 
 class Terminal:
