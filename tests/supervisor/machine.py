@@ -148,10 +148,10 @@ class Machine:
         return all(each.state in ("ready", "left out") for each in self.known.processes.values())
 
     def run_well(self) -> None:
-        """Until everything is ready."""
+        """Until everything is ready, and all that was told to end has ended."""
         for _ in range(100):
             decision = self.settle()
-            if self.is_ready() and not any(each.successor for each in self.known.processes.values()):
+            if self.is_ready() and not self.asked and not any(each.successor for each in self.known.processes.values()):
                 return
             self.behave()
             if decision.look_again < inf:

@@ -37,6 +37,8 @@ def whatever_happens(made: Machine, choices: list[tuple[int, int, float]]) -> No
 @given(st.booleans(), CHOICES)
 # PostgreSQL is silent for as long as it may be in the moment in which the first service could begin.
 @example(False, [(1, 0, 0.0), (4, 0, 0.0), (6, 0, 1.0), (0, 0, 3.0), (0, 0, 3.0), (7, 0, 3.0)])
+# A successor that was not ready in time has still to end when all the others are ready.
+@example(True, [(8, 0, 61.0), (7, 0, 61.0), (0, 1, 61.0), (1, 9, 61.0)])
 @settings(max_examples=300)
 def test_whatever_happened_everything_is_ready_once_nothing_fails_any_more(
     is_ready_at_first: bool, choices: list[tuple[int, int, float]]
