@@ -7,7 +7,7 @@ import pytest
 
 from atoll.engines.engine import Check, Command, HttpGet, Readiness, TcpPort
 from atoll.errors import AtollError
-from atoll.supervisor.probe import probe, until_ready
+from atoll.supervisor.probe import LEAVING, probe, until_ready
 from atoll.supervisor.process import Process
 from tests.ports import free_port
 
@@ -64,6 +64,16 @@ async def test_a_unix_socket_is_asked_like_a_port(tmp_path: Path) -> None:
 )
 async def test_a_check_says_by_its_last_line_why_it_waits(script: str, reason: str) -> None:
     assert await probe(Check(Command(("/bin/sh", "-c", script)))) == reason
+
+
+async def test_an_engine_that_was_told_to_end_and_waits_for_its_clients_says_so(tmp_path: Path) -> None:
+    lock = tmp_path / "postmaster.pid"
+    asked = Check(Command(("/bin/sh", "-c", "echo 'host:1 - rejecting connections'; exit 1")), lock)
+    assert await probe(asked) == "rejecting connections"
+    lock.write_text("1\n/data\n0\n5432\n\n*\n1 2\nstarting\n")
+    assert await probe(asked) == "rejecting connections"
+    lock.write_text("1\n/data\n0\n5432\n\n*\n1 2\nstopping\n")
+    assert await probe(asked) == LEAVING
 
 
 async def sleeping(log: Path, script: str = "exec sleep 600") -> Process:

@@ -66,9 +66,13 @@ class HttpGet:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Ready when the command exits with 0; what it prints is the reason for waiting."""
+    """Ready when the command exits with 0; what it prints is the reason for waiting.
+
+    lock: a file of the engine's whose last line is "stopping" from when it was told to end.
+    """
 
     command: Command
+    lock: PurePath | None = None
 
 
 Readiness: TypeAlias = TcpPort | HttpGet | Check

@@ -92,7 +92,7 @@ def engine(server: Server) -> Engine:
     asked = ("--host", server.host, "--port", str(server.port), "--username", SUPERUSER, "--timeout", "2")
     ready = _command(replace(server, user=None), "pg_isready", *asked)
     run = _command(server, "postgres", "-D", str(server.data))
-    return Engine(NAME, configuration(server), run, Check(ready))
+    return Engine(NAME, configuration(server), run, Check(ready, server.data / "postmaster.pid"))
 
 
 def configuration(server: Server) -> tuple[File, ...]:

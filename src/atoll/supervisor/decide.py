@@ -111,7 +111,7 @@ def _running(known: Known, process: Process, now: float) -> tuple[list[Start | S
         limit = process.silent_since + SILENCE_LIMIT
         if now < limit:
             return [], "", limit
-        return [Stop(process.name, process.pid, f"silent for {SILENCE_LIMIT:.0f} s", again=True)], "", inf
+        return [Stop(process.name, process.pid, f"{process.reason} for {SILENCE_LIMIT:.0f} s", again=True)], "", inf
     return [], "", inf
 
 

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 from atoll.engines.engine import Readiness
-from atoll.supervisor.probe import probe
+from atoll.supervisor.probe import LEAVING, probe
 from atoll.supervisor.process import Process
 from atoll.supervisor.state import BecameReady, BecameUnhealthy, Observation
 
 STARTING = 0.02
 UNHEALTHY = 0.2
 READY = 1.0
-_SILENT = ("not answering", "refusing connections")
+_SILENT = ("not answering", "refusing connections", LEAVING)
 
 
 async def follow(process: Process, readiness: Readiness, see: Callable[[Observation], None]) -> None:

@@ -3,11 +3,15 @@
 import asyncio
 import http
 from collections.abc import Callable
+from pathlib import Path
 
 from atoll.engines.engine import Check, HttpGet, Readiness, TcpPort
 from atoll.errors import ENGINE_FAILED
 from atoll.provision.http import ask
 from atoll.supervisor.process import Process
+
+LEAVING = "told to end, and waiting for its clients to go"
+"""Of an engine that takes no new ones, and ends when the last has gone."""
 
 _PATIENCE = 2.0
 _LOOK_AGAIN = 0.01
@@ -89,6 +93,16 @@ async def _check(readiness: Check) -> str:
         raise
     if process.returncode == 0:
         return ""
+    if readiness.lock is not None and _is_stopping(Path(readiness.lock)):
+        return LEAVING
     # Such as: 127.0.0.1:5432 - rejecting connections
     said = output.decode(errors="replace").strip().splitlines()
     return said[-1].rpartition(" - ")[2] if said else f"failing its check ({process.returncode})"
+
+
+def _is_stopping(lock: Path) -> bool:
+    # Source: PostgreSQL's pidfile.h, LOCK_FILE_LINE_PM_STATUS.
+    try:
+        return lock.read_text().splitlines()[-1:] == ["stopping"]
+    except OSError:
+        return False

@@ -135,7 +135,7 @@ class BecameReady:
 
 @dataclass(frozen=True, slots=True)
 class BecameUnhealthy:
-    """It says that it is not ready, or (silent) says nothing; while it starts, that is what it waits for."""
+    """It says that it is not ready, or (silent) says nothing to anybody new; while it starts, what it waits for."""
 
     name: str
     pid: int
