@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from atoll.kubernetes.steps import step_of
 
 _LAST_LINES = 12
 _CHUNK = 65_536
+_ENDS_WITHIN = 10.0
+"""Seconds in which a builder that is told to end does so, or is killed."""
 Say = Callable[[str], None]
 Tell = Callable[[str, str], None]
 """Told of an image which step is made now; "" when it is over."""
@@ -147,11 +150,23 @@ async def run(
             if hear is not None:
                 hear(line)
         status = await process.wait()
-    except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
+    except BaseException:
+        await _end(process)
         raise
     return status, lines
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Let it put away what it has begun. What it says meanwhile is read: it could not end otherwise."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_ENDS_WITHIN):
+            await process.communicate()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 async def _lines(output: asyncio.StreamReader) -> AsyncIterator[str]:
