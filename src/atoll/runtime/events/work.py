@@ -110,18 +110,23 @@ class Work:
         self._starting -= 1
         while not self._stopping and (taken := self._lanes.take(self._most)):
             if not await self._together(taken):
-                for lane, messages in taken:
-                    with self._last_resort([(lane, messages)]):
+                for index, (lane, messages) in enumerate(taken):
+                    with self._last_resort([(lane, messages)], taken[index + 1 :]):
                         await self._in_turn(lane, messages)
 
     @contextlib.contextmanager
-    def _last_resort(self, taken: _Taken) -> Iterator[None]:
-        """What nobody expects ends no worker, and what it has taken is not kept: it comes again, its keys go on."""
+    def _last_resort(self, taken: _Taken, behind: _Taken = ()) -> Iterator[None]:
+        """What nobody expects ends no worker, and what it has taken is not kept: it comes again, its keys go on.
+
+        behind: what else the worker has, if it ends after all.
+        """
         try:
             yield
         except BaseException as error:
-            if self._stopping and not isinstance(error, Exception):
-                raise  # what it has is given back
+            if not isinstance(error, Exception):
+                if self._stopping:
+                    raise  # what it has is given back
+                taken = [*taken, *behind]
             messages = [message for _, lane_messages in taken for message in lane_messages]
             logger.exception("%s leaves %d events to come again", self._source.durable, len(messages))
             for message in messages:
