@@ -34,6 +34,10 @@ class Quick:
             await asyncio.sleep(0)
             yield number
 
+    @get("/large")
+    async def large(self) -> str:
+        return "x" * 1_000_000
+
     @get("/busy")
     async def busy(self) -> str:
         time.sleep(0.012)  # noqa: ASYNC251 (longer than between two looks at the deadlines)
@@ -86,3 +90,14 @@ async def test_a_request_whose_deadline_passes_before_it_begins_keeps_no_place()
         for caller in callers:
             caller.close()
         await all_places_are_free(service)
+
+
+async def test_a_caller_who_sends_requests_and_reads_no_answers_keeps_no_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("atoll.runtime.http.IDLE", 0.2)
+    async with served(Quick()) as service:
+        with connected(service.address) as caller:
+            caller.sendall(request("GET", "/large") * 40)
+            await eventually(lambda: len(service.listener.connections) == 1)
+            await all_places_are_free(service)

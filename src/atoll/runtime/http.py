@@ -248,9 +248,13 @@ class Connection(Receiver):
     def expire(self, now: float) -> None:
         """End what has waited too long. now: seconds of time.monotonic()."""
         waited = now - self._since
-        if self._current is not None or self._queue:
+        if self._current is not None or (self._queue and not self._paused):
             return
-        if self.deaf:
+        if self._queue:
+            # The next may begin when the answers before it are read, which nobody does.
+            if waited > IDLE:
+                self._transport.abort()
+        elif self.deaf:
             if waited > LINGER:
                 self._transport.abort()
         elif self.receiving:
