@@ -1,5 +1,6 @@
 """What processes of a run are told to do wrong on purpose: at once, and when they are started again."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -15,6 +16,10 @@ from atoll.supervisor.plan import HOST, Plan, fault_token
 from atoll.supervisor.process import Process
 from atoll.supervisor.state import Known
 from atoll.supervisor.status import named
+
+_LISTENS_WITHIN = 8.0
+"""Seconds in which a process that has just begun can be told; who orders waits for ten."""
+_LOOK_AGAIN = 0.02
 
 
 class FaultAsked(msgspec.Struct, frozen=True, tag="fault"):
@@ -81,9 +86,16 @@ class Faults:
     async def _tell(self, running: Running, fault: InjectedFault) -> None:
         order = FaultOrder(secret(self._home.secrets, fault_token(self._home).name), fault)
         where = HttpGet("/fault", port=running.port, host=HOST)
-        try:
-            reply = await ask(where, method="PUT", body=msgspec.json.encode(order))
-        except OSError:
-            return  # it has just ended: the next one is told at its start
-        if reply.status != 200:
-            raise FAULT_IMPOSSIBLE.error(name=running.process.name, reason=f"it answers {reply.status}: {reply.body}")
+        name, limit = running.process.name, asyncio.get_running_loop().time() + _LISTENS_WITHIN
+        while running.process.exit is None:
+            try:
+                reply = await ask(where, method="PUT", body=msgspec.json.encode(order))
+            except OSError as error:
+                if asyncio.get_running_loop().time() > limit:
+                    raise FAULT_IMPOSSIBLE.error(name=name, reason=f"it does not answer: {error}") from error
+                # It has just begun, and was told what was so then; or it has just ended, and the next one is told.
+                await asyncio.sleep(_LOOK_AGAIN)
+                continue
+            if reply.status != 200:
+                raise FAULT_IMPOSSIBLE.error(name=name, reason=f"it answers {reply.status}: {reply.body}")
+            return
