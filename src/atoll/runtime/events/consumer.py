@@ -161,12 +161,13 @@ class Consumer:
                 self._pull.finished()
 
     async def _run(self) -> None:
-        returned: list[Incoming] = []
+        returned: dict[tuple[str, str], Incoming] = {}
         while not self._stopping:
             connection = await self._broker.connection()
             try:
                 # The broker would keep them for the rest of `ack_wait`, while newer ones overtake them.
-                await self._give_back(connection, returned)
+                await self._give_back(connection, returned.values())
+                returned.clear()
                 await self._consume(connection)
             except Lost:
                 await connection.lost.wait()
@@ -175,7 +176,7 @@ class Consumer:
                 await asyncio.sleep(_PAUSE)
             # Never acknowledged by another connection: should the broker have lost its newest messages, the same
             # numbers may mean other messages now. To give back the wrong one does no harm.
-            returned = list(self._held.values())
+            returned |= self._held
             for message in self._work.drop():
                 self.forget(message)
             self._connection = self._pull = None
