@@ -126,12 +126,12 @@ async def test_timeout_half_an_answer_is_none(ask: Question) -> None:
 async def test_timeout_the_callers_own_deadline_is_kept_when_it_is_the_shorter() -> None:
     async with Peer(hanging) as peer, calling(peer.address) as called:
         started = time.monotonic()
-        async with within(in_seconds(0.1)):
+        async with within(in_seconds(0.5)):
             with pytest.raises(DeadlineExceeded):
                 await called.items.item("hat")
         # It leaves some of the time to whoever has to tell of it; by itself it would take three seconds.
-        assert 0.08 <= time.monotonic() - started < 2.0
-        assert int(peer.asked[0].headers["x-envoy-expected-rq-timeout-ms"]) <= 100
+        assert 0.4 <= time.monotonic() - started < 2.0
+        assert int(peer.asked[0].headers["x-envoy-expected-rq-timeout-ms"]) <= 500
 
 
 async def test_timeout_a_call_after_the_deadline_sends_nothing() -> None:

@@ -72,21 +72,21 @@ async def test_comments_keep_a_stream_alive_that_has_nothing_to_say() -> None:
     async def behave(_: Asked, wire: Wire) -> None:
         await wire.send(HEAD)
         for _comment in range(6):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
             await wire.send(chunk(b":\n\n"))
         await wire.send(event("a") + END)
 
-    async with Peer(behave) as peer, calling(peer.address, policy=Policy(idle=0.2)) as called:
+    async with Peer(behave) as peer, calling(peer.address, policy=Policy(idle=1)) as called:
         assert [item.id async for item in called.items.feed()] == ["a"]
 
 
 async def test_a_stream_may_last_longer_than_the_callers_deadline() -> None:
     async def behave(_: Asked, wire: Wire) -> None:
         await wire.send(HEAD + event("a"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1)
         await wire.send(event("b") + END)
 
-    async with Peer(behave) as peer, calling(peer.address) as called, within(in_seconds(0.1)):
+    async with Peer(behave) as peer, calling(peer.address) as called, within(in_seconds(0.7)):
         assert [item.id async for item in called.items.feed()] == ["a", "b"]
 
 
