@@ -190,13 +190,13 @@ def test_a_process_that_is_killed_is_back_and_the_table_says_what_happened(run: 
 
 def test_a_database_that_somebody_told_to_end_does_not_wait_for_its_services_for_ever(run: Run) -> None:
     # Given a service that keeps a connection
-    assert ask(f"{run.url}/hello/ann")[0] == 200
+    assert ask(f"{run.url}/hello/eve")[0] == 200
     before = run.pids()["postgres"]
     # When somebody ends the database as one ends any process: to PostgreSQL it means to wait for its clients
     os.kill(before, signal.SIGTERM)
     # Then it is back all the same
     run.until_back("postgres", before)
-    until(lambda: ask(f"{run.url}/hello/ann")[0] == 200, "everything answers again")
+    until(lambda: ask(f"{run.url}/hello/eve")[0] == 200, "everything answers again")
 
 
 def test_ctrl_c_ends_everything_in_order_and_leaves_nothing(tmp_path: Path) -> None:
