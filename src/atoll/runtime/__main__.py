@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,7 +38,7 @@ from atoll.model.setup import Setup
 from atoll.runtime.host import Host
 from atoll.runtime.telemetry.destination import destination
 from atoll.runtime.telemetry.logs import configure
-from atoll.runtime.telemetry.shipping import Shipping
+from atoll.runtime.telemetry.shipping import Lines, Shipping
 
 UNFIT = 3
 FINAL = frozenset(
@@ -64,7 +63,7 @@ def read_document(path: str, kind: type[Document]) -> Document:
         raise NO_LAUNCH.error(source=path, reason=str(error)) from error
 
 
-async def serve(launch: Launch, lines: deque[bytes] | None) -> None:
+async def serve(launch: Launch, lines: Lines | None) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import logging
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from atoll.runtime.telemetry.destination import parse_headers
 from atoll.runtime.telemetry.export import Exporter
 from atoll.runtime.telemetry.machine import observe
 from atoll.runtime.telemetry.metrics import Metrics
+from atoll.runtime.telemetry.shipping import Lines
 from atoll.runtime.telemetry.traces import MOST_WAITING, Recorder
 
 Reveal = Callable[[Source], str]
@@ -93,7 +93,7 @@ class Host:
     starting → ready → stopping. Opened: admin port, broker, database, clients, instance, events, listener.
     """
 
-    def __init__(self, launch: Launch, reveal: Reveal, lines: deque[bytes] | None = None) -> None:
+    def __init__(self, launch: Launch, reveal: Reveal, lines: Lines | None = None) -> None:
         self._launch = launch
         self._reveal = reveal
         self._lines = lines

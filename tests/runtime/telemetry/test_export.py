@@ -15,6 +15,7 @@ from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.destination import destination, parse_headers
 from atoll.runtime.telemetry.export import BATCH, Exporter
 from atoll.runtime.telemetry.metrics import Metrics
+from atoll.runtime.telemetry.shipping import Lines
 from atoll.runtime.telemetry.traces import Recorder
 from tests.collector.running import collecting
 from tests.ports import free_port
@@ -29,6 +30,7 @@ class Endpoint:
     def __init__(self, *answers: bytes) -> None:
         self.answers = deque(answers)
         self.heads: list[bytes] = []
+        self.bodies: list[bytes] = []
         self.spans: list[str] = []
         self.connections = 0
         self.changed = asyncio.Event()
@@ -45,7 +47,8 @@ class Endpoint:
                     continue
                 answer = self.answers.popleft() if self.answers else OK
                 self.heads.append(head)
-                if answer == OK:
+                self.bodies.append(body)
+                if answer == OK and b"/v1/logs " not in head:
                     found = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
                     self.spans += [each.name for each in found]
                 writer.write(b"HTTP/1.1 " + answer + b"\r\ncontent-length: 0\r\n\r\n")
@@ -72,7 +75,7 @@ class Told(logging.Handler):
 
 
 def made(
-    port: int, headers: dict[str, str] | None = None, path: str = "/tenant", lines: deque[bytes] | None = None
+    port: int, headers: dict[str, str] | None = None, path: str = "/tenant", lines: Lines | None = None
 ) -> tuple[Exporter, Telemetry]:
     telemetry = Telemetry(Recorder(), Metrics(), "hello", "hello-1")
     launch = Launch(
@@ -121,11 +124,12 @@ async def test_under_load_all_signals_have_their_turn() -> None:
                 asked.add(head.split(b" ")[1].decode())
                 # While the service has done more by the time that what it has done is taken
                 record(telemetry)
-                lines.append(b"")
+                lines.add(b"")
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         writer.close()
 
-    server, lines = await asyncio.start_server(endpoint, "127.0.0.1", 0), deque([b""], maxlen=10)
+    server, lines = await asyncio.start_server(endpoint, "127.0.0.1", 0), Lines(10)
+    lines.add(b"")
     async with server:
         exporter, telemetry = made(server.sockets[0].getsockname()[1], path="", lines=lines)
         record(telemetry)
@@ -133,6 +137,22 @@ async def test_under_load_all_signals_have_their_turn() -> None:
             await eventually(
                 lambda: asked == {"/v1/traces", "/v1/logs", "/v1/metrics"}, within=10, why=lambda: str(asked)
             )
+
+
+async def test_log_lines_that_find_no_room_are_counted_and_the_newest_are_sent() -> None:
+    endpoint = Endpoint()
+    server, port = await listening(endpoint)
+    lines = Lines(3)
+    async with server:
+        exporter, telemetry = made(port, lines=lines)
+        for number in range(5):
+            lines.add(b"%d" % number)
+        async with exporter:
+            pass
+    assert (len(lines), lines.dropped) == (0, 2)
+    assert 'atoll_telemetry_dropped_total{error_type="queue_full",otel_signal="logs"} 2' in telemetry.metrics.render()
+    assert endpoint.heads[0].startswith(b"POST /tenant/v1/logs ")
+    assert endpoint.bodies[0].endswith(b"234")
 
 
 async def test_what_a_busy_collector_turns_away_comes_again() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import inf
@@ -14,6 +14,7 @@ from atoll.runtime.telemetry import Telemetry
 from atoll.runtime.telemetry.encoding import SpanEncoder, request, resource
 from atoll.runtime.telemetry.measures import encoded
 from atoll.runtime.telemetry.post import Post
+from atoll.runtime.telemetry.shipping import Lines
 
 PERIOD = 0.2
 """Seconds between two looks at what waits: what a process that is killed may lose."""
@@ -60,7 +61,7 @@ class Exporter:
     """
 
     def __init__(
-        self, launch: Launch, telemetry: Telemetry, headers: Mapping[str, str], lines: deque[bytes] | None = None
+        self, launch: Launch, telemetry: Telemetry, headers: Mapping[str, str], lines: Lines | None = None
     ) -> None:
         self._telemetry = telemetry
         self._post = Post(launch.telemetry.endpoint, headers)
@@ -73,7 +74,7 @@ class Exporter:
         self._began = time.time_ns()
         self._measured = 0.0
         self._away_since, self._is_told = inf, False
-        self._dropped_before = 0
+        self._dropped_before: Counter[str] = Counter()
 
     async def __aenter__(self) -> "Exporter":
         self._task = asyncio.create_task(self._run(), name="telemetry")
@@ -107,10 +108,16 @@ class Exporter:
         if time.monotonic() - self._measured >= MEASURE_EVERY or self._stopping.is_set():
             self._measured = time.monotonic()
             await self._send_metrics()
-        dropped = self._telemetry.recorder.dropped
-        if dropped > self._dropped_before:
-            self._drop("traces", "queue_full", dropped - self._dropped_before)
-            self._dropped_before = dropped
+        self._count_dropped("traces", self._telemetry.recorder.dropped)
+        if self._lines is not None:
+            self._count_dropped("logs", self._lines.dropped)
+
+    def _count_dropped(self, signal: str, dropped: int) -> None:
+        """Of those that found no room. dropped: since the process began."""
+        new = dropped - self._dropped_before[signal]
+        if new:
+            self._drop(signal, "queue_full", new)
+            self._dropped_before[signal] = dropped
 
     def _spans(self) -> Batches:
         """Those that wait now: under load there are always more, and the other signals would never have their turn."""
@@ -120,10 +127,10 @@ class Exporter:
             del self._taken[-BATCH:]
             yield self._encoder.encode(batch, offset_to_epoch()), len(batch)
 
-    def _log_lines(self, lines: deque[bytes]) -> Batches:
+    def _log_lines(self, lines: Lines) -> Batches:
         """Those that wait now."""
         for _ in range(0, len(lines), BATCH):
-            batch = [lines.popleft() for _ in range(min(len(lines), BATCH))]
+            batch = lines.take(BATCH)
             yield b"".join(batch), len(batch)
 
     async def _send(self, signal: str, batches: Batches) -> None:

@@ -8,10 +8,29 @@ from atoll.runtime.telemetry.encoding import log_record
 from atoll.runtime.telemetry.logs import extras, message
 
 MOST_WAITING = 10_000
-"""Lines; the oldest go first."""
-
 _LONGEST_TRACEBACK = 16_384
 _FORMAT = logging.Formatter()
+
+
+class Lines:
+    """Encoded lines that wait, in their order; where more would wait than `most`, the oldest go.
+
+    dropped: how many have gone so.
+    """
+
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._waiting: deque[bytes] = deque(maxlen=most)
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, line: bytes) -> None:
+        self.dropped += len(self._waiting) == self._waiting.maxlen
+        self._waiting.append(line)
+
+    def take(self, most: int) -> list[bytes]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
 
 
 class Shipping(logging.Handler):
@@ -19,7 +38,7 @@ class Shipping(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: deque[bytes] = deque(maxlen=MOST_WAITING)
+        self.lines = Lines()
 
     def emit(self, record: logging.LogRecord) -> None:
         context = current.get()
@@ -28,6 +47,6 @@ class Shipping(logging.Handler):
             said = {"logger": record.name, **extras(record)}
             if record.exc_info:
                 said["exception.stacktrace"] = _FORMAT.formatException(record.exc_info)[-_LONGEST_TRACEBACK:]
-            self.lines.append(log_record(record, message(record), said, ids))
+            self.lines.add(log_record(record, message(record), said, ids))
         except Exception:  # noqa: BLE001 (a line that can't be encoded must not fail who writes it)
             self.handleError(record)
