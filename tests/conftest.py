@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def home() -> Iterator[Home]:
     """A folder for the state of one system, with nothing in it yet."""
     with open_home() as made:
         yield made
+
+
+def pytest_configure() -> None:
+    """What tests start ends by signals, also where the run is one of a shell's background or of nohup's, which ignore
+    some of them: who is started inherits that."""
+    for each, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, usual)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -53,8 +53,7 @@ async def test_a_command_that_is_ended_while_a_cluster_is_silent_leaves_no_key(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     # When a command waits for it, and is ended
-    own = ["env", "--default-signal", sys.executable]  # whoever runs the tests may ignore SIGHUP, as nohup does
-    command = [*own, "-m", "atoll.cli.main", "status", "hello.py", "-e", "test"]
+    command = [sys.executable, "-m", "atoll.cli.main", "status", "hello.py", "-e", "test"]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, env=environment)
     async with asyncio.timeout(20):
