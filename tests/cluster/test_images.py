@@ -210,9 +210,11 @@ def test_the_same_sources_give_the_same_files_modes_and_hashes_in_each_layer(
 def test_a_change_of_code_moves_only_the_last_layer_of_that_service(
     small: Small, copied: Callable[[Path], Small], tmp_path: Path
 ) -> None:
+    # Given an image that is made now: the layers below it are those that the builder has
     copy = copied(tmp_path / "changed")
+    copy.edit("small/greet/service.py", "Hello, ", "Good morning, ")
     before = built_and_pushed(copy)
-    copy.edit("small/greet/service.py", "Hello, ", "Good day, ")
+    copy.edit("small/greet/service.py", "Good morning, ", "Good day, ")
     after = built_and_pushed(copy)
     assert {name for name in before if before[name] != after[name]} == {"greet"}
     old, new = (saved(small.docker, references["greet"]) for references in (before, after))

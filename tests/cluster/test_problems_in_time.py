@@ -22,12 +22,13 @@ SOON = 15.0
 @dataclass(frozen=True)
 class Trouble:
     """What goes wrong with a service. says: how `atoll deploy` tells it. event: the reason of the cluster's own, of an
-    object whose name begins with the service's. path, old, new: an edit, or a new file where nothing is old.
+    object whose name begins with the service's, and how its message begins. path, old, new: an edit, or a new file
+    where nothing is old.
     """
 
     service: str
     says: str
-    event: str
+    event: tuple[str, str]
     path: str = ""
     old: str = ""
     new: str = ""
@@ -37,12 +38,12 @@ class Trouble:
 
 TROUBLES = {
     "image": Trouble(
-        "users", "can't be had", "Failed", "users/service.py", '"""', '"""(Never built.) ', is_built=False
+        "users", "can't be had", ("Failed", ""), "users/service.py", '"""', '"""(Never built.) ', is_built=False
     ),
     "crash": Trouble(
         "payment",
         "payment ended with",
-        "BackOff",
+        ("BackOff", ""),
         "payment/service.py",
         "self._database = database",
         'raise RuntimeError("the terminal is gone")',
@@ -50,15 +51,15 @@ TROUBLES = {
     "unschedulable": Trouble(
         "payment",
         "no machine has room for it",
-        "FailedScheduling",
+        ("FailedScheduling", ""),
         environment='\n[services.payment]\ncpu = "64"\n',
         is_built=False,
     ),
-    # It starts, and is well no more.
+    # It starts, which may take a while in which nobody answers, and is well no more.
     "probe": Trouble(
         "recommendation",
         "a probe fails",
-        "Unhealthy",
+        ("Unhealthy", "Readiness probe failed"),
         "recommendation/server.js",
         'if (url.pathname === "/health")',
         'if (url.pathname === "/health" && (globalThis.asked = (globalThis.asked ?? 0) + 1) < 2)',
@@ -66,7 +67,7 @@ TROUBLES = {
     "migration": Trouble(
         "cart",
         "0002_wrong.sql:1",
-        "PodFailurePolicy",
+        ("PodFailurePolicy", ""),
         "cart/migrations/0002_wrong.sql",
         new="ALTER TABLE no_such_table ADD COLUMN x int;\n",
     ),
@@ -140,4 +141,5 @@ def event_times(shop: Shop, trouble: Trouble) -> list[float]:
 
 def is_of(event: dict[str, Any], trouble: Trouble) -> bool:
     named = event["involvedObject"]["name"].startswith(f"{trouble.service}-")
-    return bool(event["reason"] == trouble.event and named)
+    reason, begins = trouble.event
+    return bool(event["reason"] == reason and event["message"].startswith(begins) and named)
