@@ -55,14 +55,17 @@ TROUBLES = {
         environment='\n[services.payment]\ncpu = "64"\n',
         is_built=False,
     ),
-    # It starts, which may take a while in which nobody answers, and is well no more.
+    # It starts, which may take a while in which nobody answers, and then is well no more, nor is it when it was
+    # started again for that: what is in /tmp stays.
     "probe": Trouble(
         "recommendation",
         "a probe fails",
         ("Unhealthy", "Readiness probe failed"),
         "recommendation/server.js",
         'if (url.pathname === "/health")',
-        'if (url.pathname === "/health" && (globalThis.asked = (globalThis.asked ?? 0) + 1) < 2)',
+        'const files = await import("node:fs"), isFirst = !files.existsSync("/tmp/asked");\n'
+        '  files.writeFileSync("/tmp/asked", "");\n'
+        '  if (url.pathname === "/health" && isFirst)',
     ),
     "migration": Trouble(
         "cart",
