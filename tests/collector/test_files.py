@@ -1,6 +1,8 @@
 """Log files of processes that know nothing of a collector."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -59,12 +61,18 @@ def test_a_line_of_ours_keeps_its_time_trace_and_extras() -> None:
     assert found.attributes == '{"logger":"shop","order":7}'
 
 
+@contextmanager
+def followed(folder: Path, text: str) -> Iterator[tuple[Path, Collecting]]:
+    """The log file of users-2, with this in it at first, and who follows it."""
+    file = folder / "logs" / "users-2.log"
+    file.parent.mkdir()
+    file.write_text(text)
+    with collecting(folder, logs=str(file.parent)) as collector:
+        yield file, collector
+
+
 def test_each_line_is_stored_once_whatever_is_killed_or_renamed(tmp_path: Path) -> None:
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    file = logs / "users-2.log"
-    file.write_text("one\ntwo\nhalf a li")
-    with collecting(tmp_path, logs=str(logs)) as collector:
+    with followed(tmp_path, "one\ntwo\nhalf a li") as (file, collector):
         # Given what was written before, up to the last whole line
         until(lambda: len(collector.query.logs()) == 2)
         # When the collector is killed, more is written, and the file reaches its limit
@@ -85,11 +93,7 @@ def test_each_line_is_stored_once_whatever_is_killed_or_renamed(tmp_path: Path) 
 
 
 def test_each_line_stays_whole_of_a_file_that_was_renamed_while_much_of_it_waited(tmp_path: Path) -> None:
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    file = logs / "users-2.log"
-    file.write_text("first\n")
-    with collecting(tmp_path, logs=str(logs)) as collector:
+    with followed(tmp_path, "first\n") as (file, collector):
         until(lambda: len(collector.query.logs()) == 1)
         # Given more than is read at a time, and the file at its limit, while the collector is away
         collector.kill()
@@ -105,11 +109,7 @@ def test_each_line_stays_whole_of_a_file_that_was_renamed_while_much_of_it_waite
 
 
 def test_of_a_file_that_somebody_cuts_each_line_is_stored_once(tmp_path: Path) -> None:
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    file = logs / "users-2.log"
-    file.write_text("before\n" * 10)
-    with collecting(tmp_path, logs=str(logs)) as collector:
+    with followed(tmp_path, "before\n" * 10) as (file, collector):
         until(lambda: len(collector.query.logs()) == 10)
         # When it begins anew at its beginning, as `> users-2.log` makes it
         with file.open("r+") as opened:

@@ -4,20 +4,13 @@ import asyncio
 import os
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from atoll.kubernetes import build
 
 SAYS_MUCH = "trap 'head -c 1000000 /dev/zero; exit 3' TERM; echo $$; while :; do sleep 0.01; done"
 HEARS_NOTHING = "trap '' TERM; echo $$; while :; do sleep 0.01; done"
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 async def started(script: str, hear: Callable[[str], None]) -> "asyncio.Task[tuple[int, list[str]]]":
@@ -43,7 +36,7 @@ async def test_a_builder_ends_when_it_is_cancelled(script: str, monkeypatch: pyt
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert not is_alive(int(said[0]))
+    assert not psutil.pid_exists(int(said[0]))
 
 
 async def test_a_builder_ends_when_what_it_says_can_not_be_shown() -> None:
@@ -56,4 +49,4 @@ async def test_a_builder_ends_when_what_it_says_can_not_be_shown() -> None:
     async with asyncio.timeout(10):
         with pytest.raises(BrokenPipeError):
             await (await started(SAYS_MUCH, hear))
-    assert not is_alive(int(said[0]))
+    assert not psutil.pid_exists(int(said[0]))

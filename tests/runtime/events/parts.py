@@ -1,5 +1,6 @@
 """What the tests of events share: a service's parts on real engines, put together by hand."""
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,14 @@ TABLE = "CREATE TABLE IF NOT EXISTS handled (at bigserial, consumer text, id tex
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+
+
+async def cancel_itself() -> None:
+    """End the very task that this runs in."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
 
 
 def new_telemetry(replica: str = "orders-1") -> Telemetry:

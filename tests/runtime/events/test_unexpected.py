@@ -14,7 +14,7 @@ from atoll.runtime.events.handling import handler_of
 from atoll.runtime.events.schedule import Scheduled, Scheduler
 from atoll.wire import subjects
 from atoll.wire.codec import decoder
-from tests.runtime.events.parts import Orders, Placed, Running, handled, new_telemetry, placed, publish
+from tests.runtime.events.parts import Orders, Placed, Running, cancel_itself, handled, new_telemetry, placed, publish
 from tests.waiting import eventually
 
 MOST = 2**20
@@ -26,13 +26,6 @@ async def wait_for_what_was_cancelled() -> None:
     future = asyncio.get_running_loop().create_future()
     future.cancel()
     await future
-
-
-async def cancel_itself() -> None:
-    task = asyncio.current_task()
-    assert task is not None
-    task.cancel()
-    await asyncio.sleep(0)
 
 
 class Waiting(Orders):

@@ -15,7 +15,7 @@ from atoll.runtime.events.handling import Handler
 from atoll.runtime.events.incoming import Incoming
 from atoll.runtime.events.work import Work
 from atoll.wire.codec import decoder
-from tests.runtime.events.parts import new_telemetry
+from tests.runtime.events.parts import cancel_itself, new_telemetry
 from tests.waiting import eventually
 
 SOURCE = ConsumerOf(topic="numbers", method="note", stream="a-numbers", durable="a-note")
@@ -76,10 +76,7 @@ async def test_a_worker_that_ends_among_the_events_of_a_batch_leaves_all_that_it
     # Given a handler that fails for several, and for one cancels the very task that it runs in
     async def note(numbers: object) -> None:
         if numbers == [1]:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            await asyncio.sleep(0)
+            await cancel_itself()
         if numbers != [0] and numbers != [4]:
             raise ValueError(numbers)
 
@@ -108,10 +105,7 @@ async def test_in_a_storm_every_event_is_settled_or_left_once_and_keys_keep_thei
         if luck < 0.05:
             raise ValueError
         if luck > 0.998:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-            await asyncio.sleep(0)
+            await cancel_itself()
 
     settled = Settled()
     source = msgspec.structs.replace(
